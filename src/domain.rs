@@ -1,0 +1,19 @@
+//! What keyward means: records, tokens, scopes and the verdict.
+//!
+//! Architecture invariant: nothing here knows a transport, a store or a
+//! runtime, and time is an argument. `tests/it/architecture.rs` keeps it so.
+
+pub mod admin;
+pub mod audit;
+pub mod clock;
+pub mod credential;
+pub mod digest;
+pub mod id;
+pub mod key;
+pub mod scope;
+pub mod token;
+pub mod verdict;
+pub mod violation;
+pub mod workspace;
+
+mod base62;

@@ -1,0 +1,223 @@
+//! Admin keys: who may change what.
+
+use std::fmt;
+
+use super::clock::Timestamp;
+use super::id::{AdminKeyId, WorkspaceId};
+use super::key::{Revocation, Secret};
+use super::scope::ScopeSet;
+use super::verdict::DenialReason;
+
+/// The prefix of admin tokens.
+pub const ADMIN_TOKEN_PREFIX: &str = "keyward_admin";
+
+/// A record of another kind than a key: it rules keys and passes no check.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdminKey {
+    /// The id.
+    pub id: AdminKeyId,
+    /// The name for people.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Where it may do it.
+    pub reach: Reach,
+    /// The scopes that it may hand out.
+    pub grant_ceiling: ScopeSet,
+    /// The digests of the tokens that stand for it.
+    pub secrets: Vec<Secret>,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// The id of the admin key that created it; empty: it was made offline.
+    pub created_by: String,
+    /// When it stops working; none: when it is revoked.
+    pub expire_time: Option<Timestamp>,
+    /// Whether it is switched off.
+    pub disabled: bool,
+    /// Its end, once it is revoked.
+    pub revocation: Option<Revocation>,
+}
+
+impl AdminKey {
+    /// Why the admin key does not work at `now`; none if it does.
+    #[must_use]
+    pub fn denial(&self, now: Timestamp) -> Option<DenialReason> {
+        if self.revocation.is_some() {
+            Some(DenialReason::Revoked)
+        } else if self.expire_time.is_some_and(|expiry| expiry <= now) {
+            Some(DenialReason::Expired)
+        } else if self.disabled {
+            Some(DenialReason::Disabled)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the key may do `deed` at `place`. Which scopes it may hand out
+    /// is a question of its grant ceiling beside this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], which says what to tell the caller.
+    pub fn may(&self, deed: Deed, place: Place<'_>) -> Result<(), Refusal> {
+        match (&self.reach, place) {
+            // The system's admins act everywhere.
+            (Reach::System, Place::System | Place::Workspace(_)) => {}
+            // A workspace's admins act there.
+            (Reach::Workspace(own), Place::Workspace(workspace)) if own == workspace => {}
+            // What another workspace holds does not exist for them.
+            (Reach::Workspace(_), Place::Workspace(_)) => return Err(Refusal::Invisible),
+            // What is the system's is known to exist, and not theirs.
+            (Reach::Workspace(_), Place::System) => return Err(Refusal::NotOfTheSystem),
+        }
+        let required = deed.role();
+        if self.role >= required { Ok(()) } else { Err(Refusal::Role { required }) }
+    }
+}
+
+/// What an admin key may do. Each role may do all that the ones before it may.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Role {
+    /// Reads.
+    Reader,
+    /// Issues and revokes keys.
+    Issuer,
+    /// Manages workspace and admins.
+    Owner,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reader => "READER",
+            Self::Issuer => "ISSUER",
+            Self::Owner => "OWNER",
+        })
+    }
+}
+
+/// Where an admin key acts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Everywhere.
+    System,
+    /// In one workspace.
+    Workspace(WorkspaceId),
+}
+
+/// Where a deed takes place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place<'a> {
+    /// In no one workspace.
+    System,
+    /// In this one.
+    Workspace(&'a WorkspaceId),
+}
+
+/// What an admin call does, as far as its rights go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+    /// Makes a workspace.
+    CreateWorkspace,
+    /// Reads a workspace or keys.
+    Read,
+    /// Issues a key.
+    IssueKey,
+    /// Revokes a key.
+    RevokeKey,
+}
+
+impl Deed {
+    /// The least role that may do it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Read => Role::Reader,
+            Self::IssueKey | Self::RevokeKey => Role::Issuer,
+            Self::CreateWorkspace => Role::Owner,
+        }
+    }
+}
+
+/// Why an admin key may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// To be told that there is no such thing.
+    Invisible,
+    /// The deed is for the system's admins.
+    NotOfTheSystem,
+    /// Its role does not reach.
+    Role {
+        /// The least role that does.
+        required: Role,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admin(role: Role, reach: Reach) -> AdminKey {
+        let now = Timestamp::from_micros(1);
+        AdminKey {
+            id: AdminKeyId::generate(now),
+            name: String::new(),
+            role,
+            reach,
+            grant_ceiling: ScopeSet::default(),
+            secrets: Vec::new(),
+            create_time: now,
+            created_by: String::new(),
+            expire_time: None,
+            disabled: false,
+            revocation: None,
+        }
+    }
+
+    #[test]
+    fn each_role_may_what_its_table_says() {
+        use Deed::{CreateWorkspace, IssueKey, Read, RevokeKey};
+        let table = [
+            (Role::Reader, vec![Read]),
+            (Role::Issuer, vec![Read, IssueKey, RevokeKey]),
+            (Role::Owner, vec![Read, IssueKey, RevokeKey, CreateWorkspace]),
+        ];
+        let here: WorkspaceId = "here".parse().unwrap();
+        for (role, allowed) in table {
+            for deed in [CreateWorkspace, Read, IssueKey, RevokeKey] {
+                let expected =
+                    if allowed.contains(&deed) { Ok(()) } else { Err(Refusal::Role { required: deed.role() }) };
+                let system = admin(role, Reach::System);
+                assert_eq!(system.may(deed, Place::System), expected, "{role} {deed:?}");
+                assert_eq!(system.may(deed, Place::Workspace(&here)), expected, "{role} {deed:?}");
+                let local = admin(role, Reach::Workspace(here.clone()));
+                assert_eq!(local.may(deed, Place::Workspace(&here)), expected, "{role} {deed:?}");
+                assert_eq!(local.may(deed, Place::System), Err(Refusal::NotOfTheSystem));
+            }
+        }
+    }
+
+    #[test]
+    fn another_workspace_is_invisible_whatever_the_role() {
+        let here: WorkspaceId = "here".parse().unwrap();
+        let there: WorkspaceId = "there".parse().unwrap();
+        for role in [Role::Reader, Role::Issuer, Role::Owner] {
+            let local = admin(role, Reach::Workspace(here.clone()));
+            assert_eq!(local.may(Deed::Read, Place::Workspace(&there)), Err(Refusal::Invisible));
+            assert_eq!(local.may(Deed::RevokeKey, Place::Workspace(&there)), Err(Refusal::Invisible));
+        }
+    }
+
+    #[test]
+    fn an_ended_admin_key_says_why() {
+        let now = Timestamp::from_micros(5);
+        let mut key = admin(Role::Owner, Reach::System);
+        assert_eq!(key.denial(now), None);
+        key.disabled = true;
+        assert_eq!(key.denial(now), Some(DenialReason::Disabled));
+        key.expire_time = Some(now);
+        assert_eq!(key.denial(now), Some(DenialReason::Expired));
+        key.revocation = Some(Revocation { time: now, reason: super::super::key::RevocationReason::Unused, by: String::new() });
+        assert_eq!(key.denial(now), Some(DenialReason::Revoked));
+    }
+}

@@ -1,0 +1,335 @@
+//! The verdict: who may, and if not, why not.
+//!
+//! [`judge`] is the only place that decides. The rest of keyward finds out
+//! what it needs to know and carries the answer.
+
+use super::clock::Timestamp;
+use super::scope::ScopeSet;
+
+/// The environment to ask for when any will do.
+pub const ANY_ENVIRONMENT: &str = "*";
+
+/// What a gateway asks. `R` walks over the scope requirements, without
+/// holding a copy of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a, R> {
+    /// The workspace that the request is for; none: the key's own.
+    pub workspace: Option<&'a str>,
+    /// The environment that the request is for; none: the workspace's
+    /// default; [`ANY_ENVIRONMENT`]: any.
+    pub environment: Option<&'a str>,
+    /// Scope requirements, all of which must hold.
+    pub required_scopes: R,
+}
+
+/// What the presented credential turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Presented<'k> {
+    /// There was none.
+    Nothing,
+    /// The header is not one credential.
+    Malformed,
+    /// No key answers to it.
+    Unknown,
+    /// The token of this key.
+    Key(Standing<'k>),
+}
+
+/// All that the verdict looks at in a key and its workspace.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'k> {
+    /// The workspace that the key is bound to.
+    pub workspace: &'k str,
+    /// Whether that workspace is switched off.
+    pub workspace_disabled: bool,
+    /// The environment that is meant there by default; empty: there are none.
+    pub default_environment: &'k str,
+    /// The environment of the key; empty: none.
+    pub environment: &'k str,
+    /// Whether the key was revoked.
+    pub revoked: bool,
+    /// When the key stops working.
+    pub expire_time: Option<Timestamp>,
+    /// Whether the key is switched off.
+    pub disabled: bool,
+    /// What the key may do.
+    pub scopes: &'k ScopeSet,
+}
+
+/// The answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It may.
+    Allowed,
+    /// It may not, and this is the first ground.
+    Denied(DenialReason),
+}
+
+/// The grounds for denial, in the order in which they are looked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DenialReason {
+    /// There was no credential.
+    Missing,
+    /// The header is not one credential in one of the documented forms.
+    Malformed,
+    /// No such key, for all that the asker may know.
+    Unknown,
+    /// The key was revoked.
+    Revoked,
+    /// The key's expiry has passed.
+    Expired,
+    /// The key or its workspace is switched off.
+    Disabled,
+    /// The key is of another environment.
+    Environment,
+    /// The key lacks a required scope.
+    InsufficientScope,
+}
+
+impl DenialReason {
+    /// All of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Revoked,
+        Self::Expired,
+        Self::Disabled,
+        Self::Environment,
+        Self::InsufficientScope,
+    ];
+
+    /// The reason's name on the wire and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "MISSING",
+            Self::Malformed => "MALFORMED",
+            Self::Unknown => "UNKNOWN",
+            Self::Revoked => "REVOKED",
+            Self::Expired => "EXPIRED",
+            Self::Disabled => "DISABLED",
+            Self::Environment => "ENVIRONMENT",
+            Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+        }
+    }
+
+    /// The HTTP status to answer the end client with: 401 where another
+    /// credential is called for, 403 where this one is good but may not.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
+            Self::Disabled | Self::Environment | Self::InsufficientScope => 403,
+        }
+    }
+
+    /// Whether the gateway may learn which key it was. Never before the key is
+    /// known to be of the workspace that asks.
+    #[must_use]
+    pub const fn tells_identity(self) -> bool {
+        match self {
+            Self::Missing | Self::Malformed | Self::Unknown => false,
+            Self::Revoked | Self::Expired | Self::Disabled | Self::Environment | Self::InsufficientScope => true,
+        }
+    }
+}
+
+/// Judges what was presented against what was asked, at `now`.
+///
+/// The order is part of the contract: what proves less about the caller comes
+/// first, and nothing about a key is told before its workspace is known to be
+/// the one that asks.
+pub fn judge<'a, R>(presented: &Presented<'_>, ask: &Ask<'a, R>, now: Timestamp) -> Verdict
+where
+    R: Iterator<Item = &'a str> + Clone,
+{
+    let key = match presented {
+        Presented::Nothing => return Verdict::Denied(DenialReason::Missing),
+        Presented::Malformed => return Verdict::Denied(DenialReason::Malformed),
+        Presented::Unknown => return Verdict::Denied(DenialReason::Unknown),
+        Presented::Key(standing) => standing,
+    };
+    let grounds = [
+        // A key of another workspace does not exist in this one.
+        (DenialReason::Unknown, ask.workspace.is_some_and(|workspace| workspace != key.workspace)),
+        (DenialReason::Revoked, key.revoked),
+        // The moment of expiry is the first at which the key is dead.
+        (DenialReason::Expired, key.expire_time.is_some_and(|expiry| expiry <= now)),
+        (DenialReason::Disabled, key.disabled || key.workspace_disabled),
+        (DenialReason::Environment, !is_of_environment(key, ask.environment)),
+    ];
+    if let Some((reason, _)) = grounds.into_iter().find(|(_, holds)| *holds) {
+        return Verdict::Denied(reason);
+    }
+    // Last, as it is the only one that costs more than a comparison.
+    if ask.required_scopes.clone().all(|requirement| key.scopes.meets(requirement)) {
+        Verdict::Allowed
+    } else {
+        Verdict::Denied(DenialReason::InsufficientScope)
+    }
+}
+
+fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
+    match asked {
+        Some(ANY_ENVIRONMENT) => true,
+        Some(environment) => environment == key.environment,
+        // So that a test key does not pass where nobody thought of it.
+        None => key.default_environment == key.environment,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::scope::Scope;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn scopes(texts: &[&str]) -> ScopeSet {
+        ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
+    }
+
+    /// One key for each set of defects, so that any two can be had together.
+    struct Case {
+        presented: Option<DenialReason>,
+        standing: Standing<'static>,
+        workspace: Option<&'static str>,
+        environment: Option<&'static str>,
+        required: &'static [&'static str],
+    }
+
+    impl Case {
+        fn sound() -> Self {
+            let standing = Standing {
+                workspace: "kling",
+                workspace_disabled: false,
+                default_environment: "live",
+                environment: "live",
+                revoked: false,
+                expire_time: None,
+                disabled: false,
+                scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
+            };
+            Self { presented: None, standing, workspace: None, environment: None, required: &["read:customers"] }
+        }
+
+        fn spoil(mut self, reason: DenialReason) -> Self {
+            match reason {
+                DenialReason::Missing | DenialReason::Malformed => {
+                    self.presented = self.presented.or(Some(reason));
+                }
+                DenialReason::Unknown => self.workspace = Some("klipy"),
+                DenialReason::Revoked => self.standing.revoked = true,
+                DenialReason::Expired => self.standing.expire_time = Some(NOW),
+                DenialReason::Disabled => self.standing.disabled = true,
+                DenialReason::Environment => self.environment = Some("test"),
+                DenialReason::InsufficientScope => self.required = &["read:customers", "write:customers"],
+            }
+            self
+        }
+
+        fn verdict(&self) -> Verdict {
+            let presented = match self.presented {
+                Some(DenialReason::Missing) => Presented::Nothing,
+                Some(DenialReason::Malformed) => Presented::Malformed,
+                Some(_) => Presented::Unknown,
+                None => Presented::Key(self.standing),
+            };
+            let ask = Ask {
+                workspace: self.workspace,
+                environment: self.environment,
+                required_scopes: self.required.iter().copied(),
+            };
+            judge(&presented, &ask, NOW)
+        }
+    }
+
+    #[test]
+    fn a_sound_key_is_allowed() {
+        assert_eq!(Case::sound().verdict(), Verdict::Allowed);
+    }
+
+    #[test]
+    fn each_ground_denies_by_itself() {
+        for reason in DenialReason::ALL {
+            assert_eq!(Case::sound().spoil(reason).verdict(), Verdict::Denied(reason));
+        }
+    }
+
+    #[test]
+    fn of_any_two_grounds_the_earlier_is_told() {
+        for (position, earlier) in DenialReason::ALL.into_iter().enumerate() {
+            for later in DenialReason::ALL.into_iter().skip(position + 1) {
+                let case = Case::sound().spoil(earlier).spoil(later);
+                assert_eq!(case.verdict(), Verdict::Denied(earlier), "{earlier:?} before {later:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_key_answers_to_is_unknown() {
+        let case = Case { presented: Some(DenialReason::Unknown), ..Case::sound() };
+        assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Unknown));
+    }
+
+    #[test]
+    fn a_disabled_workspace_stops_its_keys() {
+        let mut case = Case::sound();
+        case.standing.workspace_disabled = true;
+        assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Disabled));
+    }
+
+    #[test]
+    fn a_key_is_dead_from_the_moment_of_its_expiry() {
+        let at = |micros| {
+            let mut case = Case::sound();
+            case.standing.expire_time = Some(Timestamp::from_micros(micros));
+            case.verdict()
+        };
+        assert_eq!(at(999), Verdict::Denied(DenialReason::Expired));
+        assert_eq!(at(1_000), Verdict::Denied(DenialReason::Expired));
+        assert_eq!(at(1_001), Verdict::Allowed);
+    }
+
+    #[test]
+    fn environments() {
+        let verdict = |of_key, default, asked| {
+            let mut case = Case { environment: asked, ..Case::sound() };
+            case.standing.environment = of_key;
+            case.standing.default_environment = default;
+            case.verdict() == Verdict::Allowed
+        };
+        // key's, workspace's default, asked for, whether it passes
+        let table = [
+            ("live", "live", None, true),
+            ("test", "live", None, false),
+            ("test", "live", Some("test"), true),
+            ("live", "live", Some("test"), false),
+            ("test", "live", Some("*"), true),
+            ("test", "live", Some("tes"), false),
+            ("test", "live", Some("TEST"), false),
+            ("", "", None, true),
+            ("", "", Some("*"), true),
+            ("", "", Some("live"), false),
+        ];
+        for (of_key, default, asked, passes) in table {
+            assert_eq!(verdict(of_key, default, asked), passes, "{of_key} {default} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_asking_workspace_must_be_the_key_s_to_the_letter() {
+        for (asked, passes) in [(None, true), (Some("kling"), true), (Some("Kling"), false), (Some(""), false)] {
+            let case = Case { workspace: asked, ..Case::sound() };
+            assert_eq!(case.verdict() == Verdict::Allowed, passes, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_key_of_the_asking_workspace_is_told_of() {
+        for reason in DenialReason::ALL {
+            assert_eq!(reason.tells_identity(), reason > DenialReason::Unknown, "{reason:?}");
+        }
+    }
+}

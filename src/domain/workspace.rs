@@ -1,0 +1,228 @@
+//! The workspace: tenant and isolation boundary.
+
+use super::clock::Timestamp;
+use super::id::WorkspaceId;
+use super::token::{EnvironmentName, TokenPrefix};
+use super::violation::{Violations, plain_text};
+
+/// The longest display name, in bytes.
+pub const MAX_DISPLAY_NAME_LEN: usize = 100;
+
+/// The most environments that a workspace can declare.
+pub const MAX_ENVIRONMENTS: usize = 10;
+
+/// The environment that is meant by default, if it is declared.
+const USUAL_DEFAULT: &str = "live";
+
+/// A tenant: it owns keys, the prefix of their tokens, and environments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Workspace {
+    /// The id.
+    pub id: WorkspaceId,
+    /// The name for people.
+    pub display_name: String,
+    /// What its tokens start with.
+    pub token_prefix: TokenPrefix,
+    /// The environments that its keys can be of.
+    pub environments: Vec<EnvironmentName>,
+    /// The environment that is meant where none is given; none, if it has none.
+    pub default_environment: Option<EnvironmentName>,
+    /// The environment whose tokens carry no mark of it.
+    pub unmarked_environment: Option<EnvironmentName>,
+    /// When it was created.
+    pub create_time: Timestamp,
+    /// The id of the admin key that created it.
+    pub created_by: String,
+    /// Whether it is switched off.
+    pub disabled: bool,
+}
+
+impl Workspace {
+    /// The part of a token that marks `environment`, if it is marked.
+    #[must_use]
+    pub fn mark<'a>(&self, environment: Option<&'a EnvironmentName>) -> Option<&'a EnvironmentName> {
+        environment.filter(|environment| self.unmarked_environment.as_ref() != Some(environment))
+    }
+}
+
+/// A workspace as its creator describes it; nothing in it is checked yet.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspaceDraft {
+    /// The id.
+    pub id: String,
+    /// The name for people. Optional.
+    pub display_name: String,
+    /// What its tokens are to start with.
+    pub token_prefix: String,
+    /// The environments that its keys can be of.
+    pub environments: Vec<String>,
+    /// Empty: `live` if it is declared, else the first of the environments.
+    pub default_environment: String,
+    /// Empty: all are marked.
+    pub unmarked_environment: String,
+}
+
+impl WorkspaceDraft {
+    /// Checks the draft and makes a workspace of it.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn build(self, created_by: String, now: Timestamp) -> Result<Workspace, Violations> {
+        let mut violations = Violations::default();
+        let id = self.id.parse::<WorkspaceId>().map_err(|_| {
+            "must be 1 to 63 characters of a-z, 0-9, `_`, `.` and `-`, the first a letter or digit"
+        });
+        let id = violations.check("workspace.id", id);
+        plain_text(&mut violations, "workspace.display_name", &self.display_name, false, MAX_DISPLAY_NAME_LEN);
+        let token_prefix = self.prefix(&mut violations);
+        let environments = self.declared(&mut violations);
+        let default_environment = pick(
+            &mut violations,
+            "workspace.default_environment",
+            &self.default_environment,
+            &environments,
+        )
+        .or_else(|| usual_default(&environments));
+        let unmarked_environment = pick(
+            &mut violations,
+            "workspace.unmarked_environment",
+            &self.unmarked_environment,
+            &environments,
+        );
+
+        // A missing part has left a violation, so nothing is lost here.
+        let (Some(id), Some(token_prefix), true) = (id, token_prefix, violations.is_empty()) else {
+            return Err(violations);
+        };
+        Ok(Workspace {
+            id,
+            display_name: self.display_name,
+            token_prefix,
+            environments,
+            default_environment,
+            unmarked_environment,
+            create_time: now,
+            created_by,
+            disabled: false,
+        })
+    }
+
+    fn prefix(&self, violations: &mut Violations) -> Option<TokenPrefix> {
+        let field = "workspace.token_prefix";
+        let prefix = violations.check(field, TokenPrefix::try_from(self.token_prefix.as_str()))?;
+        if prefix.is_reserved() {
+            violations.add(field, "starts with `keyward`, which is reserved for keyward's own tokens");
+            return None;
+        }
+        Some(prefix)
+    }
+
+    fn declared(&self, violations: &mut Violations) -> Vec<EnvironmentName> {
+        if self.environments.len() > MAX_ENVIRONMENTS {
+            let description =
+                format!("has {} entries; at most {MAX_ENVIRONMENTS} are allowed", self.environments.len());
+            violations.add("workspace.environments", description);
+            return Vec::new();
+        }
+        let mut declared = Vec::new();
+        for (position, text) in self.environments.iter().enumerate() {
+            let field = format!("workspace.environments[{position}]");
+            let Some(name) = violations.check(&field, EnvironmentName::try_from(text.as_str())) else {
+                continue;
+            };
+            if declared.contains(&name) {
+                violations.add(field, "is named twice");
+            } else {
+                declared.push(name);
+            }
+        }
+        declared
+    }
+}
+
+/// The declared environment called `name`; none if `name` is empty.
+fn pick(
+    violations: &mut Violations,
+    field: &str,
+    name: &str,
+    declared: &[EnvironmentName],
+) -> Option<EnvironmentName> {
+    if name.is_empty() {
+        return None;
+    }
+    let found = declared.iter().find(|environment| environment.as_str() == name);
+    if found.is_none() {
+        violations.add(field, "is not one of the workspace's environments");
+    }
+    found.cloned()
+}
+
+fn usual_default(declared: &[EnvironmentName]) -> Option<EnvironmentName> {
+    declared.iter().find(|name| name.as_str() == USUAL_DEFAULT).or(declared.first()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> WorkspaceDraft {
+        WorkspaceDraft { id: "kling".into(), token_prefix: "klg".into(), ..WorkspaceDraft::default() }
+    }
+
+    fn build(draft: WorkspaceDraft) -> Result<Workspace, Vec<String>> {
+        draft
+            .build("adm_x".into(), Timestamp::from_micros(1))
+            .map_err(|violations| violations.iter().map(|v| v.field.clone()).collect())
+    }
+
+    #[test]
+    fn the_default_environment_is_live_or_the_first() {
+        let of = |names: &[&str]| {
+            let environments = names.iter().map(|&name| name.into()).collect();
+            build(WorkspaceDraft { environments, ..draft() }).unwrap().default_environment
+        };
+        assert_eq!(of(&["test", "live"]).unwrap().as_str(), "live");
+        assert_eq!(of(&["sandbox", "prod"]).unwrap().as_str(), "sandbox");
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn only_the_unmarked_environment_has_no_mark() {
+        let workspace = build(WorkspaceDraft {
+            environments: vec!["live".into(), "test".into()],
+            unmarked_environment: "live".into(),
+            ..draft()
+        })
+        .unwrap();
+        let [live, test] = workspace.environments.as_slice() else { panic!("two environments") };
+        assert_eq!(workspace.mark(Some(live)), None);
+        assert_eq!(workspace.mark(Some(test)), Some(test));
+        assert_eq!(workspace.mark(None), None);
+    }
+
+    #[test]
+    fn all_violations_come_at_once() {
+        let fields = build(WorkspaceDraft {
+            id: "Kling".into(),
+            display_name: "x".repeat(MAX_DISPLAY_NAME_LEN + 1),
+            token_prefix: "keyward_x".into(),
+            environments: vec!["live".into(), "live".into(), "LIVE".into()],
+            default_environment: "prod".into(),
+            unmarked_environment: "prod".into(),
+        })
+        .unwrap_err();
+        assert_eq!(
+            fields,
+            [
+                "workspace.id",
+                "workspace.display_name",
+                "workspace.token_prefix",
+                "workspace.environments[1]",
+                "workspace.environments[2]",
+                "workspace.default_environment",
+                "workspace.unmarked_environment",
+            ]
+        );
+    }
+}
