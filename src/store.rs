@@ -1,0 +1,257 @@
+//! The durable truth, stated in domain types: what a store holds and promises.
+//!
+//! A store gives a [`Snapshot`] of all records at one revision, and from there
+//! an ordered stream of [`Commit`]s. A change is a [`Batch`] of writes, each
+//! with its precondition, and the audit entry that goes with it: all of it
+//! happens or none, and a commit that was acknowledged survives the loss of
+//! power.
+//!
+//! Architecture invariant: nothing here knows a transport or the index.
+
+pub mod error;
+pub mod home;
+pub mod local;
+
+mod envelope;
+mod guard;
+mod pb;
+mod record;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::watch;
+
+use crate::domain::admin::AdminKey;
+use crate::domain::audit::AuditEntry;
+use crate::domain::digest::StoreId;
+use crate::domain::id::{AdminKeyId, KeyId, WorkspaceId};
+use crate::domain::key::Key;
+use crate::domain::workspace::Workspace;
+
+pub use error::{Damage, OpenError, StoreError};
+
+/// The number of a commit, and of the state that it left.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Revision(pub u64);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Anything that is loaded into the index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// A workspace.
+    Workspace(Workspace),
+    /// A key.
+    Key(Key),
+    /// An admin key.
+    AdminKey(AdminKey),
+}
+
+impl Record {
+    /// What the record is known by.
+    #[must_use]
+    pub fn id(&self) -> RecordId {
+        match self {
+            Self::Workspace(workspace) => RecordId::Workspace(workspace.id.clone()),
+            Self::Key(key) => RecordId::Key(key.id),
+            Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
+        }
+    }
+}
+
+/// What a record is known by.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum RecordId {
+    /// A workspace's.
+    Workspace(WorkspaceId),
+    /// A key's.
+    Key(KeyId),
+    /// An admin key's.
+    AdminKey(AdminKeyId),
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workspace(id) => write!(f, "workspace {id}"),
+            Self::Key(id) => write!(f, "key {id}"),
+            Self::AdminKey(id) => write!(f, "admin key {id}"),
+        }
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A record and the commit that wrote it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Versioned<T = Record> {
+    /// The record.
+    pub record: T,
+    /// The commit that wrote it.
+    pub revision: Revision,
+}
+
+/// One change, which happens whole or not at all.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// What it writes; each record once.
+    pub writes: Vec<Write>,
+    /// What the audit log says of it.
+    pub audit: AuditEntry,
+}
+
+/// One record to write, and what has to hold for it.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The record.
+    pub record: Record,
+    /// What is there now, or the batch conflicts.
+    pub expect: Expect,
+}
+
+/// What has to be there for a write to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// What this commit wrote.
+    At(Revision),
+}
+
+/// A change that is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Commit {
+    /// Its number: one more than that of the commit before it.
+    pub revision: Revision,
+    /// What it wrote.
+    pub changes: Vec<Change>,
+}
+
+/// One record that a commit wrote.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// What was there before.
+    pub before: Option<Record>,
+    /// What is there now.
+    pub after: Record,
+}
+
+/// All records at one revision: workspaces first, keys last.
+///
+/// Only what came before the end of the iterator can be trusted, and only if
+/// it ended without an error: the state as a whole is verified last.
+pub struct Snapshot {
+    revision: Revision,
+    records: Box<dyn Iterator<Item = Result<Versioned, OpenError>> + Send>,
+}
+
+impl Snapshot {
+    fn new(revision: Revision, records: impl Iterator<Item = Result<Versioned, OpenError>> + Send + 'static) -> Self {
+        Self { revision, records: Box::new(records) }
+    }
+
+    /// The newest commit that the snapshot holds.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+}
+
+impl Iterator for Snapshot {
+    type Item = Result<Versioned, OpenError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.records.next()
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot({})", self.revision)
+    }
+}
+
+/// The commits after a revision, in order and without a gap. It ends when the
+/// store is closed.
+pub type Commits = Receiver<Arc<Commit>>;
+
+/// A future that can be sent between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whether the store takes changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreHealth {
+    /// It does.
+    Sound,
+    /// It failed and will take none until the process is started again.
+    Lost,
+}
+
+/// The durable truth.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// The store's id.
+    fn id(&self) -> StoreId;
+
+    /// All records at one revision. Must run to its end once before the first
+    /// commit. Blocks: not for async code.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be served, and why.
+    fn snapshot(&self) -> Result<Snapshot, OpenError>;
+
+    /// The commits after `after`. Blocks: not for async code.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Compacted`] if they are no longer held;
+    /// [`StoreError::Unavailable`] if the store is closed.
+    fn follow(&self, after: Revision) -> Result<Commits, StoreError>;
+
+    /// Makes a change durable. Followers are sent it before this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::certainly_not_applied`] tells which of them leave the
+    /// outcome open.
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>>;
+
+    /// Reads one record. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] or [`StoreError::Unavailable`].
+    fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError>;
+
+    /// Reads at most `limit` keys in the order of their ids, of one workspace
+    /// or of all, from behind `after` on. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] or [`StoreError::Unavailable`].
+    fn keys(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError>;
+
+    /// Whether the store takes changes, now and as that changes.
+    fn health(&self) -> watch::Receiver<StoreHealth>;
+
+    /// Takes no more changes, finishes those under way and lets go of the
+    /// files. Blocks: not for async code.
+    fn close(&self);
+}

@@ -1,0 +1,193 @@
+//! Where a store lies: its folder, and outside of it the pepper and the guard
+//! file. Makes one, and opens one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::domain::clock::Clock;
+use crate::domain::digest::{PEPPER_LEN, Pepper, StoreId};
+
+use super::guard::GuardFile;
+use super::local::{LOG_FILE, LocalStore, SledEngine, SledStore, Unopened};
+use super::{Batch, Damage, OpenError, Store};
+
+const PEPPER_FILE: &str = "pepper";
+const GUARD_FILE: &str = "guard";
+/// The guard file's name until the first commit is in it.
+const NEW_GUARD_FILE: &str = "guard.new";
+
+/// The folders of one store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Home {
+    store: PathBuf,
+    guard: PathBuf,
+}
+
+impl Home {
+    /// A store in the folder `store`, with pepper and guard file in `guard`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Guard`] if one of the folders is in the other: a copy of
+    /// the store must not carry the pepper along.
+    pub fn new(store: PathBuf, guard: PathBuf) -> Result<Self, OpenError> {
+        let absolute = |path: &Path| std::path::absolute(path).map_err(|error| OpenError::io(path, error));
+        if absolute(&guard)?.starts_with(absolute(&store)?) {
+            let problem =
+                "lies in the store's folder; pepper and guard file must be outside of it and of its backups".to_owned();
+            return Err(OpenError::Guard { path: guard, problem });
+        }
+        Ok(Self { store, guard })
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn store_dir(&self) -> &Path {
+        &self.store
+    }
+
+    /// The folder of pepper and guard file.
+    #[must_use]
+    pub fn guard_dir(&self) -> &Path {
+        &self.guard
+    }
+
+    /// Makes pepper, store and guard file, with one commit in them, which
+    /// `first` makes for the pepper that it is given. The store is closed
+    /// again when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Exists`] if any of it is there already; else what went
+    /// wrong, with nothing left behind.
+    pub async fn init(&self, clock: Arc<dyn Clock>, first: impl FnOnce(&Pepper) -> Batch) -> Result<(), OpenError> {
+        self.refuse_existing()?;
+        let made = self.make(clock, first).await;
+        if made.is_err() {
+            // Best effort: what stays is told of as an unfinished init.
+            let _ = fs::remove_dir_all(&self.store);
+            for file in [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE] {
+                let _ = fs::remove_file(self.guard.join(file));
+            }
+        }
+        made
+    }
+
+    /// Opens the store and its pepper. The guard file is read first: opening
+    /// sled changes its files.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be served, and why.
+    pub fn open(&self, clock: Arc<dyn Clock>) -> Result<(SledStore, Pepper), OpenError> {
+        self.refuse_absent()?;
+        let pepper_path = self.guard.join(PEPPER_FILE);
+        let pepper = read_pepper(&pepper_path)?;
+        let (guard, id) = GuardFile::open(&self.guard.join(GUARD_FILE), &pepper, &pepper_path)?;
+        if !self.store.join(LOG_FILE).exists() {
+            return Err(OpenError::Emptied { guard: guard.newest().revision });
+        }
+        let engine = self.open_engine()?;
+        let store = LocalStore::start(engine, &pepper, id, Some(guard), clock)?;
+        Ok((store, pepper))
+    }
+
+    fn open_engine(&self) -> Result<SledEngine, OpenError> {
+        SledEngine::open(&self.store).map_err(|error| match error {
+            Unopened::Locked => OpenError::Locked(self.store.clone()),
+            Unopened::Failed(error) => Damage::Files(error.to_string()).into(),
+        })
+    }
+
+    fn refuse_existing(&self) -> Result<(), OpenError> {
+        let taken = [self.store.join(LOG_FILE), self.guard.join(PEPPER_FILE), self.guard.join(GUARD_FILE)];
+        match taken.into_iter().find(|path| path.exists()) {
+            Some(path) => Err(OpenError::Exists(path)),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_absent(&self) -> Result<(), OpenError> {
+        let [pepper, guard, new_guard] = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
+        let store = self.store.join(LOG_FILE);
+        if new_guard.exists() && !guard.exists() {
+            return Err(OpenError::Unfinished { store: self.store.clone(), guard: self.guard.clone() });
+        }
+        if !store.exists() && !pepper.exists() && !guard.exists() {
+            return Err(OpenError::Missing(self.store.clone()));
+        }
+        for (path, what) in [(pepper, "the pepper"), (guard, "the guard file")] {
+            if !path.exists() {
+                let problem = format!("{what} is missing; put back the one that was kept for this store");
+                return Err(OpenError::Guard { path, problem });
+            }
+        }
+        Ok(())
+    }
+
+    async fn make(&self, clock: Arc<dyn Clock>, first: impl FnOnce(&Pepper) -> Batch) -> Result<(), OpenError> {
+        for folder in [&self.store, &self.guard] {
+            make_private_dir(folder).map_err(|error| OpenError::io(folder, error))?;
+        }
+        let pepper = Pepper::generate();
+        write_pepper(&self.guard.join(PEPPER_FILE), &pepper)?;
+        let new_guard = self.guard.join(NEW_GUARD_FILE);
+        let id = StoreId::generate();
+        let guard = GuardFile::create(&new_guard, &pepper, id).map_err(|error| OpenError::io(&new_guard, error))?;
+        sync_dir(&self.guard)?;
+
+        let store = LocalStore::start(self.open_engine()?, &pepper, id, Some(guard), clock)?;
+        let batch = first(&pepper);
+        let store = tokio::task::spawn_blocking(move || {
+            store.snapshot()?.try_for_each(|record| record.map(drop))?;
+            Ok::<_, OpenError>(store)
+        })
+        .await
+        .map_err(|error| Damage::Files(error.to_string()))??;
+        store.commit(batch).await.map_err(|error| Damage::Files(error.to_string()))?;
+        store.close();
+        drop(store);
+
+        sync_dir(&self.store)?;
+        let guard = self.guard.join(GUARD_FILE);
+        fs::rename(&new_guard, &guard).map_err(|error| OpenError::io(&guard, error))?;
+        sync_dir(&self.guard)
+    }
+}
+
+fn make_private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn sync_dir(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| OpenError::io(path, error))
+}
+
+fn write_pepper(path: &Path, pepper: &Pepper) -> Result<(), OpenError> {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(pepper.expose())?;
+        file.sync_all()
+    };
+    write().map_err(|error| OpenError::io(path, error))
+}
+
+fn read_pepper(path: &Path) -> Result<Pepper, OpenError> {
+    let refuse = |problem: &str| OpenError::Guard { path: path.to_owned(), problem: problem.to_owned() };
+    let mut file = File::open(path).map_err(|error| OpenError::io(path, error))?;
+    let mode = file.metadata().map_err(|error| OpenError::io(path, error))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(refuse("the pepper can be read by others; run `chmod 600` on it"));
+    }
+    let mut bytes = Zeroizing::new([0; PEPPER_LEN]);
+    let whole = file.read_exact(bytes.as_mut_slice()).is_ok() && file.read(&mut [0]).is_ok_and(|rest| rest == 0);
+    if !whole {
+        return Err(refuse("the pepper is not of 32 bytes; put back the one that was kept for this store"));
+    }
+    Ok(Pepper::from_bytes(bytes))
+}

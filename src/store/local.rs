@@ -1,0 +1,207 @@
+//! The store of one node: a writer thread over an engine, in its final format.
+
+mod engine;
+mod ledger;
+mod load;
+mod memory;
+mod sled;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tracing::error;
+
+use crate::domain::clock::Clock;
+use crate::domain::digest::{Pepper, Sealer, StoreId};
+use crate::domain::id::{KeyId, WorkspaceId};
+use crate::domain::key::Key;
+
+use super::record::{self, readable};
+use super::{
+    Batch, BoxFuture, Commits, Damage, OpenError, Record, RecordId, Revision, Snapshot, Store, StoreError,
+    StoreHealth, Versioned,
+};
+
+pub(super) use self::sled::{LOG_FILE, SledEngine, Unopened};
+use engine::Engine;
+use ledger::{Ledger, open_one};
+use memory::MemoryEngine;
+use writer::{Job, Writer};
+
+/// How many changes can wait for the writer before callers wait to be queued.
+const QUEUE: usize = 1_024;
+
+/// How many chunks of records are read ahead of whoever loads them.
+const READ_AHEAD: usize = 4;
+
+/// A commit that takes longer than this is one that never ends: sled's flush
+/// can wait forever after an error.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The store of one node.
+pub struct LocalStore<E> {
+    id: StoreId,
+    engine: Arc<E>,
+    records: Sealer,
+    jobs: tokio::sync::mpsc::Sender<Job>,
+    health: Arc<watch::Sender<StoreHealth>>,
+    /// Taken by whoever closes the store first.
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The store on disk.
+pub type SledStore = LocalStore<SledEngine>;
+
+/// A store that forgets: for tests of what stands on a store.
+pub type MemoryStore = LocalStore<MemoryEngine>;
+
+impl MemoryStore {
+    /// An empty store.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn in_memory(pepper: &Pepper, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::start(MemoryEngine::default(), pepper, StoreId::generate(), None, clock)
+    }
+}
+
+impl<E: Engine> LocalStore<E> {
+    pub(super) fn start(
+        engine: E,
+        pepper: &Pepper,
+        id: StoreId,
+        guard: Option<super::guard::GuardFile>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let engine = Arc::new(engine);
+        let health = Arc::new(watch::Sender::new(StoreHealth::Sound));
+        let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
+        let ledger = Ledger::new(pepper, id);
+        let records = ledger.records.clone();
+        let writer = Writer::new(Arc::clone(&engine), ledger, guard, clock, Arc::clone(&health));
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| OpenError::io("store writer thread", error))?;
+        Ok(Self { id, engine, records, jobs, health, writer: Mutex::new(Some(thread)) })
+    }
+
+    async fn commit_one(&self, batch: Batch) -> Result<Revision, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let committed = async {
+            self.jobs.send(Job::Commit(batch, reply)).await.map_err(|_| StoreError::Unavailable)?;
+            // A writer that goes without an answer has been closed or has
+            // panicked, perhaps half way.
+            answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
+        };
+        match tokio::time::timeout(COMMIT_DEADLINE, committed).await {
+            Ok(result) => result,
+            Err(_) => {
+                error!(seconds = COMMIT_DEADLINE.as_secs(), "store lost: a commit did not end");
+                self.health.send_replace(StoreHealth::Lost);
+                Err(StoreError::OutcomeUnknown)
+            }
+        }
+    }
+
+    fn read(&self, place: &[u8]) -> Result<Option<Versioned>, StoreError> {
+        let Some(value) = self.engine.get(place).map_err(unreadable)? else { return Ok(None) };
+        let opened = open_one(&self.records, place, &value)?;
+        let record = record::decode(place, opened.payload)
+            .map_err(|error| Damage::Unreadable(readable(place), error.0))?;
+        Ok(Some(Versioned { record, revision: opened.revision }))
+    }
+}
+
+impl<E: Engine> Store for LocalStore<E> {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, OpenError> {
+        let closed = || OpenError::Damaged(Damage::Files("the store was closed".to_owned()));
+        let (revision, start) = mpsc::channel();
+        let (out, chunks) = mpsc::sync_channel(READ_AHEAD);
+        self.jobs.blocking_send(Job::Snapshot(revision, out)).map_err(|_| closed())?;
+        let revision = start.recv().map_err(|_| closed())??;
+        let records = chunks.into_iter().flat_map(|chunk| match chunk {
+            Ok(records) => records.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        });
+        Ok(Snapshot::new(revision, records))
+    }
+
+    fn follow(&self, after: Revision) -> Result<Commits, StoreError> {
+        let (reply, answer) = mpsc::channel();
+        self.jobs.blocking_send(Job::Follow(after, reply)).map_err(|_| StoreError::Unavailable)?;
+        answer.recv().map_err(|_| StoreError::Unavailable)?
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        Box::pin(self.commit_one(batch))
+    }
+
+    fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        self.read(&record::place(id))
+    }
+
+    fn keys(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        let prefix = workspace.map_or(record::KEYS.to_vec(), record::postings_of);
+        let behind = after.map(|id| [prefix.as_slice(), id.to_string().as_bytes()].concat()).unwrap_or_default();
+        let mut keys = Vec::new();
+        for entry in self.engine.scan(&prefix, &behind).take(limit) {
+            let (place, _) = entry.map_err(unreadable)?;
+            let lost = || Damage::Unreadable(readable(&place), "it names no key".to_owned());
+            let id = record::key_at(&place).ok_or_else(lost)?;
+            match self.get(&RecordId::Key(id))?.map(|found| found.record) {
+                Some(Record::Key(key)) if workspace.is_none_or(|workspace| key.workspace == *workspace) => {
+                    keys.push(key);
+                }
+                Some(_) | None => return Err(lost().into()),
+            }
+        }
+        Ok(keys)
+    }
+
+    fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.health.subscribe()
+    }
+
+    fn close(&self) {
+        let thread = self.writer.lock().map_or(None, |mut writer| writer.take());
+        let Some(thread) = thread else { return };
+        // A writer that hangs in the engine would keep the process from its
+        // end: what it was asked for last has no answer yet, so nothing that
+        // was acknowledged is lost by not waiting.
+        let told = self.jobs.try_send(Job::Close).is_ok();
+        if told && *self.health.borrow() == StoreHealth::Sound && thread.join().is_err() {
+            error!("the store's writer had panicked");
+        }
+    }
+}
+
+impl<E> Drop for LocalStore<E> {
+    fn drop(&mut self) {
+        drop(self.jobs.try_send(Job::Close));
+    }
+}
+
+impl<E> fmt::Debug for LocalStore<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalStore({})", self.id)
+    }
+}
+
+fn unreadable(error: engine::EngineError) -> StoreError {
+    StoreError::Damaged(Damage::Files(error.0))
+}

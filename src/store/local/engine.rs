@@ -1,0 +1,32 @@
+//! The bytes below a one-node store: ordered places, one atomic batch, a sync.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// What the engine says when it fails. It is not tried again: engines' errors
+/// stick, and what a failed one says next is not to be trusted.
+#[derive(Clone, Debug, Error)]
+#[error("{0}")]
+pub struct EngineError(pub String);
+
+/// A place and the bytes there.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// An iterator over entries in the order of their places.
+pub type Entries<'a> = Box<dyn Iterator<Item = Result<Entry, EngineError>> + 'a>;
+
+/// An ordered map from places to bytes.
+pub trait Engine: Send + Sync + fmt::Debug + 'static {
+    /// The bytes at `place`.
+    fn get(&self, place: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// The entries whose place starts with `prefix` and comes behind `after`.
+    fn scan<'a>(&'a self, prefix: &'a [u8], after: &[u8]) -> Entries<'a>;
+
+    /// Writes all of `entries`, or, after a crash, none.
+    fn apply(&self, entries: &[Entry]) -> Result<(), EngineError>;
+
+    /// Returns when all that was applied survives the loss of power.
+    fn sync(&self) -> Result<(), EngineError>;
+}

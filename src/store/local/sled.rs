@@ -1,0 +1,124 @@
+//! sled 0.34 as an engine, with what it takes to be able to rely on it.
+//!
+//! - Its `flush` ends in `sync_file_range`, which leaves data in the disk's
+//!   cache (spacejam/sled#1351, #1452): the log file is synced here as well.
+//! - A batch on one tree is atomic over a crash; of several batches before a
+//!   sync, a later one may survive an earlier one: there is one tree, and the
+//!   writer applies one batch before each sync.
+//! - It panics on most kinds of damage to its files: every call is guarded.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::engine::{Engine, EngineError, Entries, Entry};
+
+/// The file that sled keeps its log in, in its folder.
+pub(in crate::store) const LOG_FILE: &str = "db";
+
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Never none: the background flush also collects garbage.
+const FLUSH_EVERY_MS: u64 = 5_000;
+
+/// An open sled database.
+pub struct SledEngine {
+    db: sled::Db,
+    log: File,
+}
+
+/// Why a database was not opened.
+#[derive(Debug)]
+pub(in crate::store) enum Unopened {
+    /// Another process has it.
+    Locked,
+    /// Its files cannot be read.
+    Failed(EngineError),
+}
+
+impl SledEngine {
+    /// Opens the database in `folder`, or makes one there. Opening rewrites a
+    /// torn tail of the log.
+    pub(in crate::store) fn open(folder: &Path) -> Result<Self, Unopened> {
+        let config = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let db = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(sled::Error::Io(error))) if is_lock_refusal(&error) => return Err(Unopened::Locked),
+            Ok(Err(error)) => return Err(Unopened::Failed(EngineError(error.to_string()))),
+            Err(_) => return Err(Unopened::Failed(panicked())),
+        };
+        let log = File::open(folder.join(LOG_FILE))
+            .map_err(|error| Unopened::Failed(EngineError(error.to_string())))?;
+        Ok(Self { db, log })
+    }
+}
+
+impl std::fmt::Debug for SledEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SledEngine")
+    }
+}
+
+impl Engine for SledEngine {
+    fn get(&self, place: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        guarded(|| Ok(self.db.get(place)?.map(|value| value.to_vec())))
+    }
+
+    fn scan<'a>(&'a self, prefix: &'a [u8], after: &[u8]) -> Entries<'a> {
+        let mut entries = if after < prefix {
+            self.db.range(prefix..)
+        } else {
+            let bounds = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+            self.db.range::<&[u8], _>(bounds)
+        };
+        let mut ended = false;
+        let next = move || {
+            if ended {
+                return None;
+            }
+            let entry = guarded(|| entries.next().transpose());
+            ended = !matches!(entry, Ok(Some(_)));
+            match entry {
+                Ok(Some((place, value))) if place.starts_with(prefix) => Some(Ok((place.to_vec(), value.to_vec()))),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            }
+        };
+        Box::new(std::iter::from_fn(next))
+    }
+
+    fn apply(&self, entries: &[Entry]) -> Result<(), EngineError> {
+        let mut batch = sled::Batch::default();
+        for (place, value) in entries {
+            batch.insert(place.as_slice(), value.as_slice());
+        }
+        guarded(|| self.db.apply_batch(batch))
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        guarded(|| self.db.flush().map(drop))?;
+        self.log.sync_data().map_err(|error| EngineError(error.to_string()))
+    }
+}
+
+fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(EngineError(error.to_string())),
+        Err(_) => Err(panicked()),
+    }
+}
+
+fn panicked() -> EngineError {
+    EngineError("sled gave up on what it found in them".to_owned())
+}
+
+/// sled tells of a lock that is taken as an error of its own making, which
+/// keeps only the kind of the one that it had.
+fn is_lock_refusal(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+}

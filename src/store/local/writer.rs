@@ -1,0 +1,210 @@
+//! The one thread that writes: it takes what is queued, applies it as one
+//! batch, syncs store and guard file once, and answers all of it.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Sender, SyncSender};
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::mpsc::Receiver as Queue;
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info};
+
+use crate::domain::clock::Clock;
+use crate::store::guard::{GuardFile, Slot};
+use crate::store::{Batch, Commit, Commits, OpenError, Revision, StoreError, StoreHealth};
+
+use super::engine::Engine;
+use super::ledger::{Halt, Ledger, Plan};
+use super::load::{self, Chunk, Stopped};
+
+/// How many commits are held for followers that start in the past.
+const BACKLOG: usize = 1_024;
+
+/// What the writer is asked to do.
+pub(in crate::store) enum Job {
+    /// Make a change durable.
+    Commit(Batch, oneshot::Sender<Result<Revision, StoreError>>),
+    /// Read everything, at one revision.
+    Snapshot(Sender<Result<Revision, OpenError>>, SyncSender<Chunk>),
+    /// Send the commits after a revision.
+    Follow(Revision, Sender<Result<Commits, StoreError>>),
+    /// Stop.
+    Close,
+}
+
+/// The state of the writer's thread.
+pub(in crate::store) struct Writer<E> {
+    pub(in crate::store) engine: Arc<E>,
+    pub(in crate::store) ledger: Ledger,
+    pub(in crate::store) guard: Option<GuardFile>,
+    pub(in crate::store) clock: Arc<dyn Clock>,
+    pub(in crate::store) health: Arc<watch::Sender<StoreHealth>>,
+    /// Whether a load has come to its end: nothing is written on top of what
+    /// was not verified.
+    loaded: bool,
+    followers: Vec<Sender<Arc<Commit>>>,
+    backlog: VecDeque<Arc<Commit>>,
+}
+
+type Pending = (Batch, oneshot::Sender<Result<Revision, StoreError>>);
+
+impl<E: Engine> Writer<E> {
+    pub(in crate::store) fn new(
+        engine: Arc<E>,
+        ledger: Ledger,
+        guard: Option<GuardFile>,
+        clock: Arc<dyn Clock>,
+        health: Arc<watch::Sender<StoreHealth>>,
+    ) -> Self {
+        let (followers, backlog) = (Vec::new(), VecDeque::new());
+        Self { engine, ledger, guard, clock, health, loaded: false, followers, backlog }
+    }
+
+    /// Works until it is told to stop or nobody is left who could ask.
+    pub(in crate::store) fn run(mut self, mut queue: Queue<Job>) {
+        let mut next = queue.blocking_recv();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Commit(batch, reply) => next = self.commit_group((batch, reply), &mut queue),
+                Job::Snapshot(revision, out) => self.snapshot(&revision, &out),
+                Job::Follow(after, reply) => drop(reply.send(self.follow(after))),
+                Job::Close => break,
+            }
+            next = next.or_else(|| queue.blocking_recv());
+        }
+        info!(revision = self.ledger.state.revision.0, "store closed");
+    }
+
+    /// Commits `first` and what else is queued, up to a full group. Returns
+    /// the job that ended the group, if one did.
+    fn commit_group(&mut self, first: Pending, queue: &mut Queue<Job>) -> Option<Job> {
+        if !self.loaded || *self.health.borrow() == StoreHealth::Lost {
+            answer(first.1, Err(StoreError::Unavailable));
+            return None;
+        }
+        let mut accepted = Vec::new();
+        let mut left_over = None;
+        let mut broken = None;
+        let mut group = self.ledger.group(&*self.engine, self.clock.now());
+        let mut pending = Some(first);
+        while let Some((batch, reply)) = pending.take() {
+            match group.add(&batch) {
+                Ok(revision) => accepted.push((revision, reply)),
+                Err(Halt::Refused(error)) => answer(reply, Err(error)),
+                Err(Halt::Broken(problem)) => {
+                    answer(reply, Err(StoreError::Unavailable));
+                    broken = Some(problem);
+                    break;
+                }
+            }
+            if group.is_full() {
+                break;
+            }
+            match queue.try_recv() {
+                Ok(Job::Commit(batch, reply)) => pending = Some((batch, reply)),
+                Ok(other) => left_over = Some(other),
+                Err(_) => {}
+            }
+        }
+
+        let plan = group.close();
+        if let Some(problem) = broken {
+            // Nothing of the group was applied.
+            self.lose(&problem);
+            accepted.into_iter().for_each(|(_, reply)| answer(reply, Err(StoreError::Unavailable)));
+        } else if let Some(plan) = plan {
+            self.finish(plan, accepted);
+        }
+        left_over
+    }
+
+    /// Makes a group durable, tells the followers, answers the askers: in this
+    /// order.
+    fn finish(&mut self, plan: Plan, accepted: Vec<(Revision, oneshot::Sender<Result<Revision, StoreError>>)>) {
+        if let Err(problem) = self.make_durable(&plan) {
+            self.lose(&problem);
+            accepted.into_iter().for_each(|(_, reply)| answer(reply, Err(StoreError::OutcomeUnknown)));
+            return;
+        }
+        self.ledger.state = plan.state;
+        for commit in plan.commits {
+            self.followers.retain(|follower| follower.send(Arc::clone(&commit)).is_ok());
+            self.backlog.push_back(commit);
+        }
+        let surplus = self.backlog.len().saturating_sub(BACKLOG);
+        self.backlog.drain(..surplus);
+        accepted.into_iter().for_each(|(revision, reply)| answer(reply, Ok(revision)));
+    }
+
+    fn make_durable(&mut self, plan: &Plan) -> Result<(), String> {
+        self.engine.apply(&plan.entries).map_err(|error| error.to_string())?;
+        self.engine.sync().map_err(|error| error.to_string())?;
+        self.record_in_guard(Slot { revision: plan.state.revision, digest: plan.state.digest })
+    }
+
+    fn record_in_guard(&mut self, slot: Slot) -> Result<(), String> {
+        match &mut self.guard {
+            Some(guard) => guard.record(slot).map_err(|error| format!("the guard file: {error}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes no changes from now on.
+    fn lose(&self, problem: &str) {
+        error!(problem, "store lost: changes are refused until keyward is started again");
+        self.health.send_replace(StoreHealth::Lost);
+    }
+
+    fn snapshot(&mut self, revision: &Sender<Result<Revision, OpenError>>, out: &SyncSender<Chunk>) {
+        let guard = self.guard.as_ref().filter(|_| !self.loaded).map(GuardFile::newest);
+        let state = match load::state(&*self.engine, &self.ledger, guard, self.clock.now()) {
+            Ok(state) => state,
+            Err(error) => return drop(revision.send(Err(error))),
+        };
+        if revision.send(Ok(state.revision)).is_err() {
+            return;
+        }
+        let loaded = load::records(&*self.engine, &self.ledger, &state, out)
+            .and_then(|()| self.settle(state).map_err(Stopped::Refused));
+        match loaded {
+            Ok(()) => {
+                self.ledger.state = state;
+                self.loaded = true;
+            }
+            // Whoever asked learns why; there is nobody to tell of a hang-up.
+            Err(Stopped::Refused(error)) => drop(out.send(Err(error))),
+            Err(Stopped::NobodyListens) => {}
+        }
+    }
+
+    /// Lets the guard file catch up with a group whose answers were cut off.
+    fn settle(&mut self, state: super::ledger::State) -> Result<(), OpenError> {
+        let slot = Slot { revision: state.revision, digest: state.digest };
+        if self.guard.as_ref().is_none_or(|guard| guard.newest() == slot) {
+            return Ok(());
+        }
+        let failed = |problem| OpenError::Guard { path: "guard file".into(), problem };
+        self.engine.sync().map_err(OpenError::from)?;
+        self.record_in_guard(slot).map_err(failed)
+    }
+
+    fn follow(&mut self, after: Revision) -> Result<Commits, StoreError> {
+        let newest = self.ledger.state.revision;
+        let oldest_held = self.backlog.front().map_or(newest, |commit| Revision(commit.revision.0 - 1));
+        if after < oldest_held {
+            return Err(StoreError::Compacted(after));
+        }
+        let (sender, commits) = mpsc::channel();
+        for commit in self.backlog.iter().filter(|commit| commit.revision > after) {
+            // The receiver is still in hand, so this cannot fail.
+            drop(sender.send(Arc::clone(commit)));
+        }
+        self.followers.push(sender);
+        Ok(commits)
+    }
+}
+
+/// An asker that has given up is not told.
+fn answer(reply: oneshot::Sender<Result<Revision, StoreError>>, result: Result<Revision, StoreError>) {
+    drop(reply.send(result));
+}

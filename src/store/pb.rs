@@ -1,0 +1,4 @@
+//! The generated types of `keyward.store.v1`, named under `store` alone.
+#![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code")]
+
+tonic::include_proto!("keyward.store.v1");
