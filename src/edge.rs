@@ -1,0 +1,2 @@
+//! edge
+pub mod pb;

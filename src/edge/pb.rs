@@ -1,0 +1,38 @@
+//! The generated types of `keyward.v1`, named under `edge` (and by the command
+//! line, which is a client) alone.
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code"
+)]
+
+tonic::include_proto!("keyward.v1");
+
+/// What reflection on the check listener knows: KeyCheck and its messages.
+pub const CHECK_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/check_descriptors.bin"));
+
+/// What reflection on the admin listener knows: KeyAdmin, its messages and the
+/// reasons of its errors.
+pub const ADMIN_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
+
+// A token never appears in `Debug` output, not even of a wire type.
+
+impl std::fmt::Debug for CheckRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CheckRequest")
+            .field("workspace", &self.workspace)
+            .field("environment", &self.environment)
+            .field("required_scopes", &self.required_scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for CreateKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateKeyResponse").field("key", &self.key).finish_non_exhaustive()
+    }
+}

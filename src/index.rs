@@ -1,0 +1,110 @@
+//! The complete view of keys in memory, which checks read without a lock.
+//!
+//! It is no cache: a key that is not in it does not exist. It is fed by the
+//! store's stream of commits alone (see [`follower`]), and each record is
+//! replaced whole, so that a reader sees the one before or the one after.
+
+pub mod follower;
+
+mod interner;
+mod packed;
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::domain::admin::AdminKey;
+use crate::domain::digest::TokenDigest;
+use crate::domain::workspace::Workspace;
+use crate::store::Revision;
+
+pub use packed::{IndexedKey, Metadata};
+
+/// All records of one store, by what they are asked for by.
+#[derive(Debug)]
+pub struct Index {
+    keys: papaya::HashMap<TokenDigest, IndexedKey, BuildHasherDefault<DigestHasher>>,
+    admins: papaya::HashMap<TokenDigest, Arc<AdminKey>, BuildHasherDefault<DigestHasher>>,
+    workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
+    applied: watch::Sender<Revision>,
+}
+
+impl Index {
+    fn empty() -> Self {
+        Self {
+            keys: papaya::HashMap::default(),
+            admins: papaya::HashMap::default(),
+            workspaces: papaya::HashMap::default(),
+            applied: watch::Sender::new(Revision(0)),
+        }
+    }
+
+    /// Hands the key that `digest` stands for to `read`, or none. Lock-free;
+    /// the key cannot change or go away while `read` runs.
+    pub fn find<T>(&self, digest: &TokenDigest, read: impl FnOnce(Option<&IndexedKey>) -> T) -> T {
+        read(self.keys.pin().get(digest))
+    }
+
+    /// The admin key that `digest` stands for.
+    #[must_use]
+    pub fn admin(&self, digest: &TokenDigest) -> Option<Arc<AdminKey>> {
+        self.admins.pin().get(digest).cloned()
+    }
+
+    /// The workspace of this id.
+    #[must_use]
+    pub fn workspace(&self, id: &str) -> Option<Arc<Workspace>> {
+        self.workspaces.pin().get(id).map(|workspace| workspace.current.load_full())
+    }
+
+    /// How many tokens stand for a key.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no token stands for a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Returns when the index holds `revision`: every check that starts from
+    /// then on judges by it. Never, if the follower has died.
+    pub async fn reached(&self, revision: Revision) {
+        // The sender lives in the index itself: it cannot be gone.
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= revision).await;
+    }
+}
+
+/// A workspace as the keys bound to it see it: a change to it is seen through
+/// all of them at once.
+#[derive(Debug)]
+struct IndexedWorkspace {
+    id: Box<str>,
+    current: ArcSwap<Workspace>,
+}
+
+/// Takes a digest's own hash for what it is.
+#[derive(Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        // Only digests are hashed, and those write one number; anything else
+        // is folded in so that this stays a hasher.
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,140 @@
+//! Feeds the index: a snapshot first, then the store's commits, in order.
+
+use std::sync::Arc;
+use std::thread;
+
+use arc_swap::ArcSwap;
+use tracing::error;
+
+use crate::domain::key::Key;
+use crate::domain::workspace::Workspace;
+use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Snapshot, Store, StoreError};
+
+use super::packed::{IndexedKey, Shared};
+use super::{Index, IndexedWorkspace};
+
+/// Loads the whole store into an index and starts the thread that follows it.
+/// The thread ends when the store is closed.
+///
+/// # Errors
+///
+/// The store cannot be served, and why.
+pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
+    let mut follower = Follower { index: Arc::new(Index::empty()), shared: Shared::new() };
+    let index = Arc::clone(&follower.index);
+    let snapshot = store.snapshot()?;
+    let revision = snapshot.revision();
+    follower.load(snapshot)?;
+    let commits = store.follow(revision)?;
+    index.applied.send_replace(revision);
+    thread::Builder::new()
+        .name("index-follower".to_owned())
+        .spawn(move || follower.follow(&commits))
+        .map_err(|error| OpenError::Io { path: "index follower thread".into(), error })?;
+    Ok(index)
+}
+
+/// The only one that writes to the index.
+struct Follower {
+    index: Arc<Index>,
+    shared: Shared,
+}
+
+impl Follower {
+    fn load(&mut self, snapshot: Snapshot) -> Result<(), OpenError> {
+        for versioned in snapshot {
+            let change = Change { before: None, after: versioned?.record };
+            self.apply(&change).map_err(|orphan| {
+                Damage::Unreadable(format!("k/{}", orphan.key), format!("its workspace {} is missing", orphan.workspace))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn follow(mut self, commits: &Commits) {
+        for commit in commits {
+            self.apply_commit(&commit);
+        }
+    }
+
+    fn apply_commit(&mut self, commit: &Commit) {
+        for change in &commit.changes {
+            if let Err(Orphan { key, workspace }) = self.apply(change) {
+                // The key does not exist for checks, which is the safe side.
+                error!(%key, %workspace, "key not indexed: its workspace is missing");
+            }
+        }
+        self.index.applied.send_replace(commit.revision);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), Orphan> {
+        match &change.after {
+            Record::Workspace(workspace) => self.put_workspace(workspace),
+            Record::Key(key) => {
+                let before = match &change.before {
+                    Some(Record::Key(before)) => Some(before),
+                    Some(Record::Workspace(_) | Record::AdminKey(_)) | None => None,
+                };
+                self.put_key(key, before)?;
+            }
+            Record::AdminKey(admin) => {
+                let admin = Arc::new(admin.clone());
+                let admins = self.index.admins.pin();
+                if let Some(Record::AdminKey(before)) = &change.before {
+                    for secret in before.secrets.iter().filter(|secret| !admin.secrets.contains(secret)) {
+                        admins.remove(&secret.digest);
+                    }
+                }
+                for secret in &admin.secrets {
+                    admins.insert(secret.digest, Arc::clone(&admin));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_workspace(&self, workspace: &Workspace) {
+        let workspaces = self.index.workspaces.pin();
+        let current = Arc::new(workspace.clone());
+        match workspaces.get(workspace.id.as_str()) {
+            Some(indexed) => indexed.current.store(current),
+            None => {
+                let id: Box<str> = workspace.id.as_str().into();
+                let indexed = IndexedWorkspace { id: id.clone(), current: ArcSwap::new(current) };
+                workspaces.insert(id, Arc::new(indexed));
+            }
+        }
+    }
+
+    fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
+        let workspace = self.index.workspaces.pin().get(key.workspace.as_str()).cloned();
+        let Some(workspace) = workspace else {
+            return Err(Orphan { key: key.id.to_string(), workspace: key.workspace.to_string() });
+        };
+        let keys = self.index.keys.pin();
+        for secret in &key.secrets {
+            let packed = IndexedKey::new(key, secret, Arc::clone(&workspace), &mut self.shared);
+            keys.insert(secret.digest, packed);
+        }
+        // A token that no longer stands for the key stops last: at no moment
+        // does a key that keeps a token go without it.
+        for secret in before.iter().flat_map(|before| &before.secrets) {
+            if !key.secrets.iter().any(|kept| kept.digest == secret.digest) {
+                keys.remove(&secret.digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key whose workspace is not in the index.
+struct Orphan {
+    key: String,
+    workspace: String,
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Damage::Files(error.to_string()).into()
+    }
+}

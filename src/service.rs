@@ -1,0 +1,11 @@
+//! The services behind the edges: [`checker::Checker`] reads, for gateways;
+//! [`registry::Registry`] changes, for operators.
+//!
+//! Architecture invariant: nothing here knows a transport or a store's
+//! backend.
+
+pub mod admission;
+pub mod checker;
+pub mod error;
+pub mod page;
+pub mod registry;

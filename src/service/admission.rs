@@ -1,0 +1,109 @@
+//! Who is behind an admin call, and what that admin key may do.
+
+use std::sync::Arc;
+
+use crate::domain::admin::{AdminKey, Deed, Place, Reach, Refusal};
+use crate::domain::clock::Clock;
+use crate::domain::credential::{self, CredentialError, Scratch};
+use crate::domain::digest::TokenHasher;
+use crate::domain::id::WorkspaceId;
+use crate::domain::scope::ScopeSet;
+use crate::domain::token::{self, Shape};
+use crate::domain::verdict::DenialReason;
+use crate::index::Index;
+
+use super::error::{Kind, RegistryError};
+
+/// An admin key that has proved itself.
+#[derive(Clone, Debug)]
+pub struct Actor(Arc<AdminKey>);
+
+impl Actor {
+    /// The id of the admin key, as records name it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.0.id.to_string()
+    }
+
+    /// The workspace that the admin key is confined to; none: the system's.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceId> {
+        match &self.0.reach {
+            Reach::System => None,
+            Reach::Workspace(id) => Some(id),
+        }
+    }
+
+    /// Lets a deed of the whole system pass.
+    pub(super) fn may(&self, deed: Deed) -> Result<(), RegistryError> {
+        self.0.may(deed, Place::System).map_err(|refusal| self.refusal(refusal, Kind::Workspace, ""))
+    }
+
+    /// Lets a deed in `workspace` pass. A caller who may not know of it is
+    /// told that there is no `kind` of this `id`.
+    pub(super) fn may_in(
+        &self,
+        deed: Deed,
+        workspace: &WorkspaceId,
+        kind: Kind,
+        id: &str,
+    ) -> Result<(), RegistryError> {
+        let place = Place::Workspace(workspace);
+        self.0.may(deed, place).map_err(|refusal| self.refusal(refusal, kind, id))
+    }
+
+    /// Lets scopes pass that this admin key may hand out.
+    pub(super) fn may_grant(&self, scopes: &ScopeSet) -> Result<(), RegistryError> {
+        let ceiling = &self.0.grant_ceiling;
+        let beyond: Vec<_> =
+            scopes.iter().filter(|scope| !ceiling.covers(scope)).map(ToString::to_string).collect();
+        if beyond.is_empty() { Ok(()) } else { Err(RegistryError::GrantCeiling(beyond)) }
+    }
+
+    fn refusal(&self, refusal: Refusal, kind: Kind, id: &str) -> RegistryError {
+        match refusal {
+            Refusal::Invisible => RegistryError::NotFound { kind, id: id.to_owned() },
+            Refusal::NotOfTheSystem => RegistryError::NotOfTheSystem,
+            Refusal::Role { required } => RegistryError::RoleInsufficient { role: self.0.role, required },
+        }
+    }
+}
+
+/// Tells admin keys from everything else.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    index: Arc<Index>,
+    hasher: TokenHasher,
+    clock: Arc<dyn Clock>,
+}
+
+impl Admission {
+    /// Admits the admin keys of `index`.
+    #[must_use]
+    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
+        Self { index, hasher, clock }
+    }
+
+    /// Finds the admin key behind a raw `authorization` value.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unauthenticated`], with the reason.
+    pub fn authenticate(&self, authorization: &[u8]) -> Result<Actor, RegistryError> {
+        let mut scratch = Scratch::new();
+        let token = credential::parse(authorization, &mut scratch).map_err(|error| match error {
+            CredentialError::Missing => RegistryError::Unauthenticated(DenialReason::Missing),
+            CredentialError::Malformed => RegistryError::Unauthenticated(DenialReason::Malformed),
+        })?;
+        let found = match token::shape(token) {
+            Shape::Native => self.index.admin(&self.hasher.digest(token)),
+            Shape::BadChecksum | Shape::Foreign => None,
+        };
+        // A key that is not an admin key is told no more than a stranger.
+        let admin = found.ok_or(RegistryError::Unauthenticated(DenialReason::Unknown))?;
+        match admin.denial(self.clock.now()) {
+            Some(reason) => Err(RegistryError::Unauthenticated(reason)),
+            None => Ok(Actor(admin)),
+        }
+    }
+}
