@@ -1,2 +1,17 @@
-//! edge
+//! What the world sees: the wire types, the gRPC services and the listeners.
+//!
+//! Handlers decode, call a service, encode and map the error; nothing is
+//! decided here.
+
+pub mod admin;
+pub mod check;
+pub mod listener;
 pub mod pb;
+pub mod server;
+
+mod answer;
+mod bytes_codec;
+mod connection;
+mod convert;
+mod question;
+mod status;

@@ -5,6 +5,7 @@
 //! backend.
 
 pub mod admission;
+pub mod bootstrap;
 pub mod checker;
 pub mod error;
 pub mod page;

@@ -13,6 +13,12 @@ use super::clock::Timestamp;
 #[error("not a well-formed id")]
 pub struct InvalidId;
 
+/// How long a generated id is, in bytes.
+pub const ID_LEN: usize = 4 + ulid::ULID_LEN;
+
+/// Room for the text of a generated id.
+pub type IdBuffer = [u8; ID_LEN];
+
 macro_rules! generated_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
@@ -25,14 +31,22 @@ macro_rules! generated_id {
             pub fn generate(now: Timestamp) -> Self {
                 Self(Ulid::from_parts(now.as_micros() / 1_000, rand::random()))
             }
+
+            /// Writes the id to `buffer`, without allocating.
+            #[must_use]
+            pub fn write<'b>(&self, buffer: &'b mut IdBuffer) -> &'b str {
+                let (prefix, encoded) = buffer.split_at_mut(ID_LEN - ulid::ULID_LEN);
+                prefix.copy_from_slice(concat!($prefix, "_").as_bytes());
+                let mut text = [0; ulid::ULID_LEN];
+                self.0.array_to_str(&mut text).make_ascii_lowercase();
+                encoded.copy_from_slice(&text);
+                std::str::from_utf8(buffer).unwrap_or_default()
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut buffer = [0; ulid::ULID_LEN];
-                let text = self.0.array_to_str(&mut buffer);
-                text.make_ascii_lowercase();
-                write!(f, concat!($prefix, "_{}"), text)
+                f.write_str(self.write(&mut [0; ID_LEN]))
             }
         }
 

@@ -58,11 +58,12 @@ pub enum RegistryError {
     #[error("the admin key may not grant: {}", .0.join(" "))]
     GrantCeiling(Vec<String>),
     /// There is no such resource, for all that the caller may know.
-    #[error("there is no such {kind}: {id}")]
+    #[error("there is no such {kind}{}", shown(.id))]
     NotFound {
         /// The kind of resource.
         kind: Kind,
-        /// The id that was asked for.
+        /// The id that was asked for; empty, if it is no id at all: what else
+        /// the caller sent, perhaps a token, is not sent back.
         id: String,
     },
     /// The id is taken.
@@ -90,6 +91,10 @@ pub enum RegistryError {
     /// Something is wrong that the caller can do nothing about.
     #[error("something is wrong on the server: see its log")]
     Internal,
+}
+
+fn shown(id: &str) -> String {
+    if id.is_empty() { String::new() } else { format!(": {id}") }
 }
 
 impl RegistryError {

@@ -284,8 +284,10 @@ impl Registry {
             violations.add(field, "is required");
             return Err(violations.into());
         }
+        let Ok(parsed) = id.parse() else {
+            return Err(RegistryError::NotFound { kind: Kind::Workspace, id: String::new() });
+        };
         let absent = || RegistryError::NotFound { kind: Kind::Workspace, id: id.to_owned() };
-        let parsed = id.parse().map_err(|_| absent())?;
         actor.may_in(deed, &parsed, Kind::Workspace, id)?;
         self.index.workspace(id).ok_or_else(absent)
     }
@@ -297,8 +299,10 @@ impl Registry {
         deed: Deed,
         id: &str,
     ) -> Result<(Versioned<Key>, Arc<Workspace>), RegistryError> {
+        let Ok(parsed) = id.parse::<KeyId>() else {
+            return Err(RegistryError::NotFound { kind: Kind::Key, id: String::new() });
+        };
         let absent = || RegistryError::NotFound { kind: Kind::Key, id: id.to_owned() };
-        let parsed: KeyId = id.parse().map_err(|_| absent())?;
         let store = Arc::clone(&self.store);
         let found = blocking(move || store.get(&RecordId::Key(parsed)))
             .await?

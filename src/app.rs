@@ -1,0 +1,201 @@
+//! The composition root: the only place that puts the parts together.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info};
+
+use crate::config::ServeConfig;
+use crate::domain::clock::{Clock, SystemClock};
+use crate::edge::listener::{Address, Bound};
+use crate::edge::server::{self, Drain, ServeError};
+use crate::edge::{admin, check};
+use crate::index::follower;
+use crate::service::admission::Admission;
+use crate::service::checker::Checker;
+use crate::service::registry::Registry;
+use crate::store::{OpenError, Store, StoreHealth};
+
+/// The threads that serve operators: they wait more than they work.
+const CONTROL_THREADS: usize = 2;
+
+/// A server that is loaded and bound, and does not listen yet.
+#[derive(Debug)]
+pub struct App {
+    config: ServeConfig,
+    check: Bound,
+    admin: Bound,
+    store: Arc<dyn Store>,
+    checker: Checker,
+    registry: Arc<Registry>,
+    admission: Admission,
+}
+
+/// Where a server can be reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    /// Where gateways ask.
+    pub check: Address,
+    /// Where operators call.
+    pub admin: Address,
+}
+
+/// A server was not started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// An address is not to be had.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// The address.
+        address: Address,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A listener would send tokens in clear over a network.
+    #[error(
+        "{0} can be reached from other machines, and tokens would cross the network in clear: listen on a loopback \
+         address or a unix socket, or say with --encrypted-elsewhere that something else encrypts the traffic"
+    )]
+    Unencrypted(Address),
+    /// The store cannot be served.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
+/// A server stopped other than by being told to.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The store was lost, and the grace is over.
+    #[error("the store was lost; start keyward again once its disk is well")]
+    StoreLost,
+    /// A listener is not served any more.
+    #[error("a listener failed: {0}")]
+    Serve(#[from] ServeError),
+    /// The descriptors for reflection cannot be read.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A thread of the server has panicked.
+    #[error("a thread of the server has died; its panic is in the log")]
+    ThreadDied,
+}
+
+impl App {
+    /// Binds the listeners, opens the store and loads all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing is left open then.
+    pub fn build(config: ServeConfig) -> Result<Self, StartError> {
+        let check = bind(&config, &config.check_listen)?;
+        let admin = bind(&config, &config.admin_listen)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let (store, pepper) = config.home.open(Arc::clone(&clock))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let index = follower::start(&*store)?;
+        info!(tokens = index.len(), store = %store.id(), "store loaded");
+
+        let hasher = pepper.token_hasher();
+        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
+        let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
+        let registry = Arc::new(Registry::new(Arc::clone(&store), index, pepper, clock));
+        Ok(Self { config, check, admin, store, checker, registry, admission })
+    }
+
+    /// Where the server will listen.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        Addresses { check: self.check.address().clone(), admin: self.admin.address().clone() }
+    }
+
+    /// Serves until `shutdown` ends, then lets calls under way come to their
+    /// end for as long as the configuration gives them. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`], if it stopped for another reason.
+    pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(ServeError::from)?;
+        let store = Arc::clone(&self.store);
+        let result = runtime.block_on(self.serve(shutdown));
+        store.close();
+        // Without waiting for a read of the store that hangs.
+        runtime.shutdown_background();
+        info!("stopped");
+        result
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let addresses = self.addresses();
+        let (stop, stopping) = watch::channel(false);
+        let drain = Drain { stop: stopping, grace: self.config.drain_timeout };
+        let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
+        let reflection = self.config.reflection;
+
+        let check_routes = server::check_routes(self.checker, check_health.clone(), reflection)?;
+        let admin_routes = server::admin_routes(self.registry, self.admission, admin_health.clone(), reflection)?;
+        announce(&check_health, check::SERVICE, ServingStatus::Serving).await;
+        announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
+        let threads = self.config.check_threads.get();
+        let mut servers = JoinSet::new();
+        for ended in server::serve_on_threads(self.check, &check_routes, threads, &drain)? {
+            servers.spawn(async { ended.await.map_err(|_| RunError::ThreadDied)?.map_err(RunError::from) });
+        }
+        servers.spawn(async { server::serve_here(self.admin, admin_routes, drain).await.map_err(RunError::from) });
+        info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
+
+        let mut result = tokio::select! {
+            () = shutdown => Ok(()),
+            () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
+            // None of them ends before it is told to.
+            ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
+        };
+
+        info!("stopping");
+        announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
+        announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
+        stop.send_replace(true);
+        while let Some(ended) = servers.join_next().await {
+            result = result.and(flatten(Some(ended)));
+        }
+        result
+    }
+}
+
+fn bind(config: &ServeConfig, address: &Address) -> Result<Bound, StartError> {
+    if !address.is_local() && !config.encrypted_elsewhere {
+        return Err(StartError::Unencrypted(address.clone()));
+    }
+    Bound::bind(address).map_err(|error| StartError::Bind { address: address.clone(), error })
+}
+
+/// Tells a service's health, and with it that of the listener as a whole.
+async fn announce(health: &HealthReporter, service: &str, status: ServingStatus) {
+    health.set_service_status(service, status).await;
+    health.set_service_status("", status).await;
+}
+
+/// Returns when the store has been lost for `grace`. Until then checks go on
+/// from memory, and only changes are refused.
+async fn lost(mut health: watch::Receiver<StoreHealth>, admin: &HealthReporter, grace: Duration) {
+    if health.wait_for(|health| *health == StoreHealth::Lost).await.is_ok() {
+        error!(seconds = grace.as_secs(), "checks go on from memory; keyward exits after the grace");
+        announce(admin, admin::SERVICE, ServingStatus::NotServing).await;
+    }
+    tokio::time::sleep(grace).await;
+}
+
+fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {
+    ended.unwrap_or(Ok(Ok(()))).unwrap_or(Err(RunError::ThreadDied))
+}

@@ -1,0 +1,146 @@
+//! The command line: the tree of commands, and what their exit codes mean.
+//!
+//! `init` and `serve` are the server; all other commands are gRPC clients of a
+//! running one and know nothing of its store.
+
+mod admin;
+mod admin_token;
+mod argument;
+mod check;
+mod connect;
+mod expiry;
+mod failure;
+mod init;
+mod issue;
+mod key_view;
+mod keys;
+mod output;
+mod revoke;
+mod serve;
+mod server_exit;
+mod status;
+mod table;
+mod text;
+mod verdict_view;
+mod workspaces;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::{Exit, Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes of workspaces, keys and check:
+  0  done; for check: allowed
+  1  the call failed
+  2  the command line, or the admin token that it names, cannot be used
+  3  denied (check alone)
+  4  not known: the server was not reached, gave no answer in time, or could
+     not decide; a change may have been made";
+
+/// Issues API keys and answers, for any gateway: who is behind this header,
+/// and may they?
+#[derive(Parser, Debug)]
+#[command(name = "keyward", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make the store, the pepper and the first admin key
+    #[command(after_help = server_exit::EXIT_CODES)]
+    Init(init::InitArgs),
+    /// Run the server
+    #[command(after_help = server_exit::EXIT_CODES)]
+    Serve(serve::ServeArgs),
+    /// Create and read workspaces
+    #[command(visible_alias = "workspace")]
+    Workspaces(workspaces::WorkspacesArgs),
+    /// Issue, read, list and revoke keys
+    #[command(visible_alias = "key")]
+    Keys(keys::KeysArgs),
+    /// Ask for the verdict on a header, and why
+    #[command(after_help = EXIT_CODES)]
+    Check(check::CheckArgs),
+}
+
+impl Cli {
+    /// Runs the command that was given and says how it ended.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Init(args) => init::run(&args),
+            Command::Serve(args) => serve::run(&args),
+            Command::Workspaces(args) => ask(workspaces::run(args)),
+            Command::Keys(args) => ask(keys::run(args)),
+            Command::Check(args) => ask(check::run(args)),
+        }
+    }
+}
+
+/// Runs a client's calls. One thread is enough for one call at a time.
+fn ask(calls: impl Future<Output = Result<Exit, Failure>>) -> ExitCode {
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))
+        .and_then(|runtime| runtime.block_on(calls));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::tell(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_exit_codes_are_in_the_help() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("3  denied"), "{help}");
+    }
+
+    #[test]
+    fn client_flags_go_before_and_after_the_verb() {
+        for line in [
+            "keyward keys --output json list --admin-server unix:/run/keyward.sock",
+            "keyward workspaces get klipy --output json --timeout 1s",
+            "keyward check --check-server 127.0.0.1:1 Bearer abc --scope a:b",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_restriction_is_refused_rather_than_dropped() {
+        for flag in ["--workspace=", "--environment=", "--scope=", "--scope= "] {
+            assert!(
+                Cli::try_parse_from(["keyward", "check", "abc", flag]).is_err(),
+                "{flag}"
+            );
+        }
+        assert!(Cli::try_parse_from(["keyward", "keys", "list", "--workspace="]).is_err());
+    }
+
+    #[test]
+    fn the_token_to_check_is_not_in_debug_output() {
+        let parsed =
+            Cli::try_parse_from(["keyward", "check", "Bearer", "klg_live_secret"]).unwrap();
+        assert!(!format!("{parsed:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,202 @@
+//! `keyward check`: the verdict on a header, and why.
+
+use std::fmt;
+use std::io::Read;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use serde_json::json;
+
+use super::argument::{self, Scopes};
+use super::connect::{self, Server};
+use super::failure::{Exit, Failure};
+use super::output::Output;
+use super::status::Asked;
+use super::verdict_view;
+use crate::edge::pb::check_response::Outcome;
+use crate::edge::pb::key_check_client::KeyCheckClient;
+use crate::edge::pb::{CheckRequest, Denied};
+
+const SERVER_FLAG: &str = "--check-server";
+
+/// The most that is read from stdin, in bytes: no header is near it.
+const MAX_INPUT_LEN: u64 = 64 * 1024;
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The value of the header that carries the credential, such as
+    /// `Bearer klg_live_…`; `-` reads it from stdin, so that the token is in no
+    /// shell history and no list of processes
+    #[arg(value_name = "HEADER", required = true, num_args = 1..)]
+    words: Vec<Word>,
+    /// The workspace that the request is for [default: the key's own]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    workspace: Option<String>,
+    /// The environment that the request is for; `*` is any [default: the
+    /// workspace's default]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    environment: Option<String>,
+    /// What the key must be allowed, such as `people:read`, or alternatives
+    /// such as `companies:read|companies:write`. Can be given several times, or
+    /// hold several separated by spaces; all must hold
+    #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
+    scopes: Vec<Scopes>,
+    /// The check listener: `http://host:port` or `unix:PATH`
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEYWARD_CHECK_SERVER",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    check_server: Server,
+    /// The form of what is written to stdout
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// How long to wait for the server
+    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
+    timeout: Duration,
+}
+
+/// A word of the header. Several are taken, so that forgotten quotes do not
+/// end in a message that shows the token.
+#[derive(Clone)]
+struct Word(String);
+
+impl From<String> for Word {
+    fn from(word: String) -> Self {
+        Self(word)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Word(..)")
+    }
+}
+
+/// Asks for the verdict and shows it.
+pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
+    let request = CheckRequest {
+        credential: credential(&args.words)?,
+        workspace: args.workspace.unwrap_or_default(),
+        environment: args.environment.unwrap_or_default(),
+        required_scopes: Scopes::all(args.scopes),
+    };
+    let channel = args.check_server.connect(args.timeout, SERVER_FLAG).await?;
+    let mut client = KeyCheckClient::new(channel);
+    let asked = Asked {
+        server: &args.check_server,
+        server_flag: SERVER_FLAG,
+        flags: &[],
+        changes: false,
+    };
+    let reply = connect::call(request, args.timeout, async |request| {
+        client.check(request).await
+    })
+    .await
+    // Whatever the error is: without a verdict, nothing is known.
+    .map_err(|status| {
+        asked
+            .failure(&status)
+            .note("That is no verdict.")
+            .with_exit(Exit::NotKnown)
+    })?;
+
+    match reply.outcome.unwrap_or_else(unfamiliar) {
+        Outcome::Allowed(allowed) => {
+            args.output.print(
+                || verdict_view::allowed_lines(&allowed),
+                || json!({ "allowed": verdict_view::allowed_json(&allowed) }),
+            )?;
+            Ok(Exit::Done)
+        }
+        Outcome::Denied(denied) => {
+            args.output.print(
+                || verdict_view::denied_lines(&denied),
+                || json!({ "denied": verdict_view::denied_json(&denied) }),
+            )?;
+            Ok(Exit::Denied)
+        }
+    }
+}
+
+/// The header's value: the words, or what stdin holds.
+fn credential(words: &[Word]) -> Result<String, Failure> {
+    let typed = words
+        .iter()
+        .map(|word| word.0.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if typed == "-" {
+        read(std::io::stdin().lock())
+    } else {
+        Ok(typed)
+    }
+}
+
+/// Reads the value exactly, but for the newline at the end of a line.
+fn read(input: impl Read) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    input
+        .take(MAX_INPUT_LEN + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::usage(format!("cannot read the header from stdin: {error}")))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_INPUT_LEN {
+        return Err(Failure::usage(
+            "what stdin holds is too long to be a header: it would be MALFORMED",
+        ));
+    }
+    let mut header = String::from_utf8(bytes).map_err(|_| {
+        Failure::usage("what stdin holds is not text: as a header it would be MALFORMED")
+    })?;
+    if header.ends_with('\n') {
+        header.pop();
+        if header.ends_with('\r') {
+            header.pop();
+        }
+    }
+    Ok(header)
+}
+
+/// An answer that is neither of the two known here is a denial.
+fn unfamiliar() -> Outcome {
+    Outcome::Denied(Denied {
+        http_status: 403,
+        ..Denied::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<Word> {
+        words.iter().map(|word| Word((*word).to_owned())).collect()
+    }
+
+    #[test]
+    fn forgotten_quotes_do_no_harm() {
+        assert_eq!(
+            credential(&words(&["Bearer", "abc"])).unwrap(),
+            "Bearer abc"
+        );
+        assert_eq!(credential(&words(&["Bearer abc"])).unwrap(), "Bearer abc");
+        assert_eq!(credential(&words(&[""])).unwrap(), "");
+    }
+
+    #[test]
+    fn stdin_is_taken_as_it_is_but_for_its_last_newline() {
+        assert_eq!(read(&b"Bearer abc\n"[..]).unwrap(), "Bearer abc");
+        assert_eq!(read(&b"Bearer abc\r\n"[..]).unwrap(), "Bearer abc");
+        assert_eq!(read(&b" Bearer  abc \n\n"[..]).unwrap(), " Bearer  abc \n");
+        assert_eq!(read(&b""[..]).unwrap(), "");
+        assert_eq!(read(&b"\xff\n"[..]).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(read(std::io::repeat(b'a')).unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn an_unfamiliar_answer_is_a_denial() {
+        assert!(matches!(unfamiliar(), Outcome::Denied(denied) if denied.http_status == 403));
+    }
+}

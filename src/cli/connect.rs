@@ -1,0 +1,193 @@
+//! The way to a server: its address, the connection, and patience.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status, TimeoutExpired};
+
+use super::failure::Failure;
+
+/// Where a listener is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Server {
+    /// `http://host:port`.
+    Http(String),
+    /// The path of a socket.
+    Unix(String),
+}
+
+impl Server {
+    /// Connects, or says what stands in the way. `flag` is the one that names
+    /// the server.
+    pub(crate) async fn connect(&self, timeout: Duration, flag: &str) -> Result<Channel, Failure> {
+        let refused = |why: String| {
+            Failure::not_known(format!("cannot reach a keyward server at {self}: {why}")).note(
+                format!(
+                    "Is it running? Start it with `keyward serve`, or name the server with {flag}."
+                ),
+            )
+        };
+        let endpoint = Endpoint::from_shared(self.to_string())
+            .map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
+        match tokio::time::timeout(timeout, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(refused(root(&error))),
+            Err(_) => Err(refused(format!(
+                "no answer within {}",
+                humantime::format_duration(timeout)
+            ))),
+        }
+    }
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    /// Reads `http://host:port`, `host:port` or `unix:PATH`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text
+            .strip_prefix("unix://")
+            .or_else(|| text.strip_prefix("unix:"))
+        {
+            return match path {
+                "" => Err("a path is to follow `unix:`".to_owned()),
+                path => Ok(Self::Unix(path.to_owned())),
+            };
+        }
+        let host = match text.split_once("://") {
+            None => text,
+            Some(("http", host)) => host,
+            Some(("https", _)) => {
+                return Err("TLS is not spoken here: name an `http://` proxy on this machine that speaks it".to_owned());
+            }
+            Some((scheme, _)) => return Err(format!("`{scheme}` is no scheme that is known here")),
+        };
+        let host = host.strip_suffix('/').unwrap_or(host);
+        let authority: http::uri::Authority = host
+            .parse()
+            .map_err(|_| "expected `http://host:port` or `unix:PATH`".to_owned())?;
+        match authority.port_u16() {
+            Some(_) => Ok(Self::Http(format!("http://{authority}"))),
+            None => Err("a port is missing, as in `http://127.0.0.1:50051`".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(origin) => f.write_str(origin),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// Makes one call with a deadline that the server is told of too.
+pub(crate) async fn call<M, R>(
+    message: M,
+    timeout: Duration,
+    send: impl AsyncFnOnce(Request<M>) -> Result<Response<R>, Status>,
+) -> Result<R, Status> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    match tokio::time::timeout(timeout, send(request)).await {
+        Ok(reply) => reply.map(Response::into_inner),
+        // As tonic says it, whose own timer may be the first.
+        Err(_) => Err(Status::from_error(Box::new(TimeoutExpired(())))),
+    }
+}
+
+/// What lies at the root of an error: the upper layers only say that there is
+/// one.
+pub(crate) fn root(error: &dyn Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::Exit;
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn addresses() {
+        let read = |text: &str| text.parse::<Server>().map(|server| server.to_string());
+        assert_eq!(read("127.0.0.1:50051").unwrap(), "http://127.0.0.1:50051");
+        assert_eq!(
+            read("http://keyward.internal:50051/").unwrap(),
+            "http://keyward.internal:50051"
+        );
+        assert_eq!(read("[::1]:50051").unwrap(), "http://[::1]:50051");
+        assert_eq!(
+            read("unix:/run/keyward/admin.sock").unwrap(),
+            "unix:/run/keyward/admin.sock"
+        );
+        assert_eq!(
+            read("unix:///run/admin.sock").unwrap(),
+            "unix:/run/admin.sock"
+        );
+        for bad in [
+            "",
+            "localhost",
+            "https://a:1",
+            "ftp://a:1",
+            "http://a:1/path",
+            "unix:",
+            "a b:1",
+            "a:99999",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        for server in [
+            Server::Http(format!("http://{free}")),
+            Server::Unix("/nonexistent/keyward.sock".to_owned()),
+        ] {
+            let failure = server.connect(SHORT, "--admin-server").await.unwrap_err();
+            assert_eq!(failure.exit(), Exit::NotKnown);
+            let text = failure.to_string();
+            assert!(
+                text.contains("`keyward serve`") && text.contains("--admin-server"),
+                "{text}"
+            );
+            assert!(
+                text.contains("refused") || text.contains("No such file"),
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_has_a_deadline_here_and_there() {
+        let answered = call((), SHORT, async |request: Request<()>| {
+            assert!(request.metadata().contains_key("grpc-timeout"));
+            Ok(Response::new(7))
+        });
+        assert_eq!(answered.await.unwrap(), 7);
+
+        let silent = call((), Duration::from_millis(5), async |_: Request<()>| {
+            std::future::pending::<Result<Response<()>, Status>>().await
+        });
+        let status = silent.await.unwrap_err();
+        assert!(
+            status
+                .source()
+                .is_some_and(|source| source.is::<TimeoutExpired>())
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! `keyward init`: makes the store, the pepper, the guard file and the first
+//! admin key.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::token::Token;
+use crate::service::bootstrap;
+use crate::store::home::Home;
+
+use super::output;
+use super::server_exit::{ServerFailure, end};
+
+/// Where the store is to be made, and where the first admin token goes.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    folders: FolderArgs,
+    /// The file to write the admin token to, readable by its owner alone
+    /// [default: it is shown once]
+    #[arg(long, value_name = "PATH")]
+    admin_token_file: Option<PathBuf>,
+}
+
+/// Where a store lies.
+#[derive(Args, Debug)]
+pub(crate) struct FolderArgs {
+    /// The data folder; the store is in `store` in it
+    #[arg(long, value_name = "PATH", env = "KEYWARD_DATA_DIR", default_value = "./keyward-data")]
+    data_dir: PathBuf,
+    /// The folder of the pepper and the guard file, which backups of the store
+    /// must not hold [default: `guard` in the data folder]
+    #[arg(long, value_name = "PATH", env = "KEYWARD_GUARD_DIR")]
+    guard_dir: Option<PathBuf>,
+}
+
+impl FolderArgs {
+    /// The folders as they are meant.
+    pub(crate) fn home(&self) -> Result<Home, ServerFailure> {
+        home_in(&self.data_dir, self.guard_dir.clone())
+    }
+}
+
+/// The home in `data`, with the guard's folder in it unless it is elsewhere.
+pub(crate) fn home_in(data: &Path, guard: Option<PathBuf>) -> Result<Home, ServerFailure> {
+    let guard = guard.unwrap_or_else(|| data.join("guard"));
+    Ok(Home::new(data.join("store"), guard)?)
+}
+
+/// Makes the store and shows the token of its first admin key.
+pub(crate) fn run(args: &InitArgs) -> ExitCode {
+    end(init(args))
+}
+
+fn init(args: &InitArgs) -> Result<(), ServerFailure> {
+    let home = args.folders.home()?;
+    let token = make(&home, args.admin_token_file.as_deref())?;
+    let shown = match &args.admin_token_file {
+        Some(path) => format!("Admin token:  in {} (readable by you alone)\n", path.display()),
+        None => format!(
+            "Admin token:  {}\n              This is shown once, and cannot be had again.\n",
+            token.expose()
+        ),
+    };
+    let made = format!(
+        "Store:        {}\nPepper:       {}, which the store is worthless without: back it up, apart from the store\n{shown}",
+        home.store_dir().display(),
+        home.guard_dir().display(),
+    );
+    output::deliver(&made).map_err(|error| {
+        ServerFailure::File(format!("the store is made, but its admin token could not be shown: {error}"))
+    })
+}
+
+/// Makes a store. The token is written to `file`, if there is one, before
+/// anything else is made: a store whose token got lost would be of no use.
+pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFailure> {
+    let token = bootstrap::mint_admin_token().map_err(|error| ServerFailure::Settings(error.to_string()))?;
+    if let Some(path) = file {
+        write_private(path, token.expose())
+            .map_err(|error| ServerFailure::File(format!("{}: {error}", path.display())))?;
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let now = clock.now();
+    let made = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| ServerFailure::File(error.to_string()))?
+        .block_on(home.init(clock, |pepper| bootstrap::first_owner(&token, pepper, now)));
+    if let (Err(_), Some(path)) = (&made, file) {
+        // It is the token of nothing.
+        let _ = fs::remove_file(path);
+    }
+    made?;
+    Ok(token)
+}
+
+fn write_private(path: &Path, token: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()
+}

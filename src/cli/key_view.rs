@@ -1,0 +1,203 @@
+//! How a key is shown: as lines, as a row of a list, and as JSON.
+
+use std::collections::BTreeMap;
+
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+
+use super::table::{Properties, listing};
+use super::text;
+use crate::edge::pb::Key;
+
+/// The narrowest terminal, in columns, in which a list shows all that it can.
+const ROOMY: u16 = 140;
+
+/// All of a key, a line for each property that it has.
+pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
+    let mut lines = Properties::default();
+    lines.add("Key", &key.id);
+    lines.add("State", text::key_state(key.state));
+    lines.add("Name", &key.name);
+    lines.add("Description", &key.description);
+    lines.add("Workspace", &key.workspace);
+    lines.add("Environment", &key.environment);
+    lines.add("Principal", &key.principal);
+    lines.add("Scopes", scopes(&key.scopes));
+    lines.add("Metadata", metadata(&key.metadata));
+    lines.add("Hint", &key.hint);
+    lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
+    lines.add("Expires", text::expiry(key.expire_time.as_ref()));
+    if key.revoke_time.is_some() {
+        lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
+        lines.add("Reason", text::revocation_reason(key.revocation_reason));
+    }
+    lines.lines(width)
+}
+
+/// Many keys, a line each. A narrow terminal gets what tells keys apart; the
+/// rest is shown by `keyward keys get`.
+pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
+    let roomy = width.is_none_or(|width| width >= ROOMY);
+    let mut header = vec!["KEY", "STATE", "NAME", "PRINCIPAL"];
+    if roomy {
+        header.extend(["WORKSPACE", "HINT", "SCOPES", "EXPIRES"]);
+    }
+    let row = |key: &Key| {
+        let mut row = vec![
+            key.id.clone(),
+            text::key_state(key.state),
+            key.name.clone(),
+            key.principal.clone(),
+        ];
+        if roomy {
+            let expires = text::expiry(key.expire_time.as_ref());
+            row.extend([
+                key.workspace.clone(),
+                key.hint.clone(),
+                scopes(&key.scopes),
+                expires,
+            ]);
+        }
+        row
+    };
+    let rows: Vec<_> = keys.iter().map(row).collect();
+    let whole: &[usize] = if roomy { &[0, 1, 5, 7] } else { &[0, 1] };
+    listing(&header, &rows, whole, width)
+}
+
+/// A key with the names of the API. All fields are always there; a time that
+/// is not set, and the reason of a revocation that was not, are null.
+pub(crate) fn json(key: &Key) -> Value {
+    json!({
+        "id": key.id,
+        "workspace": key.workspace,
+        "environment": key.environment,
+        "principal": key.principal,
+        "name": key.name,
+        "description": key.description,
+        "scopes": key.scopes,
+        "metadata": key.metadata,
+        "state": text::key_state(key.state),
+        "hint": key.hint,
+        "create_time": key.create_time.as_ref().map(text::moment),
+        "created_by": key.created_by,
+        "expire_time": key.expire_time.as_ref().map(text::moment),
+        "revoke_time": key.revoke_time.as_ref().map(text::moment),
+        "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
+        "revoked_by": key.revoked_by,
+    })
+}
+
+/// Scopes, separated by spaces as they can be typed.
+pub(crate) fn scopes(scopes: &[String]) -> String {
+    if scopes.is_empty() {
+        "none".to_owned()
+    } else {
+        scopes.join(" ")
+    }
+}
+
+/// Metadata, as it can be typed.
+pub(crate) fn metadata(metadata: &BTreeMap<String, String>) -> String {
+    metadata
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A time, and who it was.
+pub(crate) fn by(time: Option<&Timestamp>, who: &str) -> String {
+    let time = time.map(text::second).unwrap_or_default();
+    if who.is_empty() {
+        time
+    } else {
+        format!("{time} by {who}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::pb::{KeyState, RevocationReason};
+
+    fn sample() -> Key {
+        Key {
+            id: "key_01k3c5hw7n8d0r2vxk4w9g6m1t".to_owned(),
+            workspace: "klipy".to_owned(),
+            environment: "live".to_owned(),
+            principal: "user:ada".to_owned(),
+            name: "CRM sync".to_owned(),
+            scopes: vec!["companies:write".to_owned(), "people:read".to_owned()],
+            metadata: BTreeMap::from([("team".to_owned(), "crm".to_owned())]),
+            state: KeyState::Active.into(),
+            hint: "klipy_api_live_…x7Qa".to_owned(),
+            create_time: Some(Timestamp {
+                seconds: 1_780_000_000,
+                nanos: 250_000_000,
+            }),
+            created_by: "adm_1".to_owned(),
+            ..Key::default()
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_key_is_stable() {
+        let key = sample();
+        assert_eq!(
+            json(&key),
+            json!({
+                "id": "key_01k3c5hw7n8d0r2vxk4w9g6m1t",
+                "workspace": "klipy",
+                "environment": "live",
+                "principal": "user:ada",
+                "name": "CRM sync",
+                "description": "",
+                "scopes": ["companies:write", "people:read"],
+                "metadata": { "team": "crm" },
+                "state": "ACTIVE",
+                "hint": "klipy_api_live_…x7Qa",
+                "create_time": "2026-05-28T20:26:40.250Z",
+                "created_by": "adm_1",
+                "expire_time": null,
+                "revoke_time": null,
+                "revocation_reason": null,
+                "revoked_by": "",
+            })
+        );
+    }
+
+    #[test]
+    fn a_revoked_key_says_when_why_and_by_whom() {
+        let mut key = sample();
+        key.state = KeyState::Revoked.into();
+        key.revoke_time = Some(Timestamp {
+            seconds: 1_780_000_060,
+            nanos: 0,
+        });
+        key.revocation_reason = RevocationReason::Leaked.into();
+        key.revoked_by = "adm_2".to_owned();
+        assert_eq!(json(&key)["revocation_reason"], "LEAKED");
+        let text = lines(&key, None);
+        assert!(
+            text.contains("Revoked      2026-05-28T20:27:40Z by adm_2\nReason       LEAKED\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_list_fits_any_terminal_and_keeps_ids_whole() {
+        let mut key = sample();
+        key.name = "The one that the people of accounting asked for last year".to_owned();
+        for width in [80, 100, 140, 200] {
+            let text = list(&[key.clone()], Some(width));
+            assert!(
+                text.lines()
+                    .all(|line| line.chars().count() <= usize::from(width)),
+                "{width}:\n{text}"
+            );
+            assert!(text.contains(&key.id), "{width}:\n{text}");
+        }
+        assert!(list(&[key], None).contains("klipy_api_live_…x7Qa"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Where output goes: tables or JSON to stdout, words for people to stderr.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::text::steers;
+
+/// The form of what is written to stdout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs: the fields of the API's reply, by their names there
+    Json,
+}
+
+impl Output {
+    /// Writes one of the two forms to stdout.
+    pub(crate) fn print(
+        self,
+        table: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Table => print(&table()),
+            Self::Json => print(&json_text(&json())),
+        }
+    }
+}
+
+/// Writes to stdout. A reader who has seen enough and closed the pipe is no
+/// failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match deliver(text) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::failed(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// Writes to stdout what must not be lost: any error is the caller's to tell.
+pub(crate) fn deliver(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes a line to stderr. If that is closed, there is nobody left to tell.
+pub(crate) fn tell(line: &impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// The value as indented JSON, with a newline at its end.
+pub(crate) fn json_text(value: &Value) -> String {
+    let mut out = String::new();
+    // Such characters can stand in strings alone, where JSON can escape them;
+    // the newlines of the layout stay.
+    for c in format!("{value:#}\n").chars() {
+        if c != '\n' && steers(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn json_carries_every_character_and_no_instruction() {
+        let value = json!({ "name": "a\u{1b}[2J\u{9b}\u{202e}\n\u{7f}ü" });
+        let text = json_text(&value);
+        assert!(
+            !text.trim_end().chars().any(|c| c != '\n' && steers(c)),
+            "{text:?}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        assert!(text.ends_with("}\n"));
+    }
+}

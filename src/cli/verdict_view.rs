@@ -1,0 +1,163 @@
+//! How a verdict is shown: as lines for people, and as JSON.
+
+use serde_json::{Value, json};
+
+use super::table::{self, Properties};
+use super::{key_view, text};
+use crate::edge::pb::{Allowed, DenialReason, Denied};
+
+/// Who it is, a line for each thing known.
+pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
+    let mut lines = Properties::default();
+    lines.add("Principal", &allowed.principal);
+    lines.add("Workspace", &allowed.workspace);
+    lines.add("Environment", &allowed.environment);
+    lines.add("Scopes", key_view::scopes(&allowed.scopes));
+    lines.add("Metadata", key_view::metadata(&allowed.metadata));
+    lines.add("Key", &allowed.key_id);
+    lines.add("Name", &allowed.name);
+    lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
+    format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
+}
+
+/// The reason, what it means, and which key it is.
+pub(crate) fn denied_lines(denied: &Denied) -> String {
+    let mut lines = Properties::default();
+    lines.add("Missing", denied.missing_scopes.join(" "));
+    lines.add("Key", &denied.key_id);
+    lines.add("Hint", &denied.key_hint);
+    let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
+    let lines = lines.lines(table::terminal_width());
+    let lines = if lines.trim().is_empty() {
+        lines.trim().to_owned()
+    } else {
+        format!("\n{lines}")
+    };
+    format!(
+        "DENIED: {reason} (HTTP {status})\n{}\n{lines}",
+        why(denied.reason)
+    )
+}
+
+/// The reason in plain words.
+fn why(reason: i32) -> &'static str {
+    let Ok(reason) = DenialReason::try_from(reason) else {
+        return "The server gives a reason that this keyward does not know: one of the two is older.";
+    };
+    match reason {
+        DenialReason::Unspecified => {
+            "The server's answer is none that this keyward knows, which counts as a denial."
+        }
+        DenialReason::Missing => "The header is empty.",
+        DenialReason::Malformed => {
+            "The header is not one credential in a form that is accepted, such as `Bearer <token>`."
+        }
+        DenialReason::Unknown => {
+            "No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of \
+             another workspace."
+        }
+        DenialReason::Revoked => {
+            "The key was revoked, which is final. `keyward keys create` issues another."
+        }
+        DenialReason::Expired => {
+            "The key's expiry has passed. `keyward keys create` issues another."
+        }
+        DenialReason::Disabled => "The key or its workspace is switched off, which can be undone.",
+        DenialReason::Environment => {
+            "The key is of another environment than was asked for. Without --environment, the workspace's \
+             default is meant."
+        }
+        DenialReason::InsufficientScope => "The key works, but lacks what was required.",
+    }
+}
+
+/// Who it is, with the names of the API.
+pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
+    json!({
+        "key_id": allowed.key_id,
+        "name": allowed.name,
+        "principal": allowed.principal,
+        "workspace": allowed.workspace,
+        "environment": allowed.environment,
+        "scopes": allowed.scopes,
+        "metadata": allowed.metadata,
+        "expire_time": allowed.expire_time.as_ref().map(text::moment),
+    })
+}
+
+/// The denial, with the names of the API.
+pub(crate) fn denied_json(denied: &Denied) -> Value {
+    json!({
+        "reason": text::denial_reason(denied.reason),
+        "http_status": denied.http_status,
+        "missing_scopes": denied.missing_scopes,
+        "key_id": denied.key_id,
+        "key_hint": denied.key_hint,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_explained() {
+        let mut told: Vec<_> = (0..=8).map(why).collect();
+        assert!(!told.contains(&why(999)));
+        told.dedup();
+        assert_eq!(told.len(), 9);
+    }
+
+    #[test]
+    fn a_denial_shows_what_was_missing() {
+        let denied = Denied {
+            reason: DenialReason::InsufficientScope.into(),
+            http_status: 403,
+            missing_scopes: vec!["companies:write".to_owned()],
+            key_id: "key_1".to_owned(),
+            key_hint: "klg_live_…x7Qa".to_owned(),
+        };
+        assert_eq!(
+            denied_lines(&denied),
+            "DENIED: INSUFFICIENT_SCOPE (HTTP 403)\nThe key works, but lacks what was required.\n\n\
+             Missing  companies:write\nKey      key_1\nHint     klg_live_…x7Qa\n"
+        );
+        assert_eq!(
+            denied_json(&denied),
+            json!({
+                "reason": "INSUFFICIENT_SCOPE",
+                "http_status": 403,
+                "missing_scopes": ["companies:write"],
+                "key_id": "key_1",
+                "key_hint": "klg_live_…x7Qa",
+            })
+        );
+        let bare = Denied {
+            reason: DenialReason::Missing.into(),
+            http_status: 401,
+            ..Denied::default()
+        };
+        assert_eq!(
+            denied_lines(&bare),
+            "DENIED: MISSING (HTTP 401)\nThe header is empty.\n"
+        );
+    }
+
+    #[test]
+    fn who_is_allowed_is_shown() {
+        let allowed = Allowed {
+            key_id: "key_1".to_owned(),
+            principal: "user:ada".to_owned(),
+            workspace: "klipy".to_owned(),
+            scopes: vec!["*".to_owned()],
+            ..Allowed::default()
+        };
+        let text = allowed_lines(&allowed);
+        assert_eq!(
+            text,
+            "ALLOWED\n\nPrincipal  user:ada\nWorkspace  klipy\nScopes     *\nKey        key_1\nExpires    never\n"
+        );
+        assert_eq!(allowed_json(&allowed)["expire_time"], Value::Null);
+        assert_eq!(allowed_json(&allowed)["environment"], "");
+    }
+}

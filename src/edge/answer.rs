@@ -1,0 +1,189 @@
+//! Writes a `CheckResponse` straight from the index.
+//!
+//! The fields are described once and walked over twice: to measure nested
+//! messages, and to write them. A test holds the result against the generated
+//! reader.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::ID_LEN;
+use crate::domain::verdict::{DenialReason, Verdict};
+use crate::index::IndexedKey;
+use crate::service::checker::Outcome;
+
+use super::pb;
+use super::question::RequiredScopes;
+
+/// Writes the answer to a check whose requirements were `required_scopes`.
+pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
+    match (outcome.verdict, outcome.key) {
+        (Verdict::Allowed, Some(key)) => response(ALLOWED, &Allowed(key)),
+        // It cannot be that nobody is allowed; if it were, it would not pass.
+        (Verdict::Allowed, None) => response(DENIED, &Denied::new(DenialReason::Unknown, None, required_scopes)),
+        (Verdict::Denied(reason), key) => response(DENIED, &Denied::new(reason, key, required_scopes)),
+    }
+}
+
+// The fields of CheckResponse.
+const ALLOWED: u32 = 1;
+const DENIED: u32 = 2;
+
+fn response(tag: u32, outcome: &impl Message) -> Bytes {
+    let mut length = Length(0);
+    length.nested(tag, outcome);
+    let mut buffer = BytesMut::with_capacity(length.0);
+    buffer.nested(tag, outcome);
+    buffer.freeze()
+}
+
+/// The wire value of a reason.
+const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
+    match reason {
+        DenialReason::Missing => pb::DenialReason::Missing,
+        DenialReason::Malformed => pb::DenialReason::Malformed,
+        DenialReason::Unknown => pb::DenialReason::Unknown,
+        DenialReason::Revoked => pb::DenialReason::Revoked,
+        DenialReason::Expired => pb::DenialReason::Expired,
+        DenialReason::Disabled => pb::DenialReason::Disabled,
+        DenialReason::Environment => pb::DenialReason::Environment,
+        DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
+    }
+}
+
+/// A message that can tell its fields.
+trait Message {
+    fn tell(&self, fields: &mut impl Fields);
+}
+
+/// What fields are told to.
+trait Fields: Sized {
+    /// A varint; 0 is left out, as proto3 has it.
+    fn number(&mut self, tag: u32, value: u64);
+    /// Bytes behind their length, empty or not.
+    fn entry(&mut self, tag: u32, value: &[u8]);
+    /// A message in a message.
+    fn nested(&mut self, tag: u32, message: &impl Message);
+
+    /// A text; an empty one is left out, as proto3 has it.
+    fn text(&mut self, tag: u32, value: &str) {
+        if !value.is_empty() {
+            self.entry(tag, value.as_bytes());
+        }
+    }
+}
+
+/// Measures.
+struct Length(usize);
+
+impl Fields for Length {
+    fn number(&mut self, tag: u32, value: u64) {
+        if value != 0 {
+            self.0 += key_len(tag) + encoded_len_varint(value);
+        }
+    }
+
+    fn entry(&mut self, tag: u32, value: &[u8]) {
+        self.0 += key_len(tag) + encoded_len_varint(value.len() as u64) + value.len();
+    }
+
+    fn nested(&mut self, tag: u32, message: &impl Message) {
+        let mut inner = Self(0);
+        message.tell(&mut inner);
+        self.0 += key_len(tag) + encoded_len_varint(inner.0 as u64) + inner.0;
+    }
+}
+
+/// Writes.
+impl Fields for BytesMut {
+    fn number(&mut self, tag: u32, value: u64) {
+        if value != 0 {
+            encode_key(tag, WireType::Varint, self);
+            encode_varint(value, self);
+        }
+    }
+
+    fn entry(&mut self, tag: u32, value: &[u8]) {
+        encode_key(tag, WireType::LengthDelimited, self);
+        encode_varint(value.len() as u64, self);
+        self.put_slice(value);
+    }
+
+    fn nested(&mut self, tag: u32, message: &impl Message) {
+        let mut length = Length(0);
+        message.tell(&mut length);
+        encode_key(tag, WireType::LengthDelimited, self);
+        encode_varint(length.0 as u64, self);
+        message.tell(self);
+    }
+}
+
+struct Allowed<'k>(&'k IndexedKey);
+
+impl Message for Allowed<'_> {
+    fn tell(&self, fields: &mut impl Fields) {
+        let key = self.0;
+        fields.text(1, key.id().write(&mut [0; ID_LEN]));
+        fields.text(2, key.name());
+        fields.text(3, key.principal());
+        fields.text(4, key.workspace());
+        fields.text(5, key.environment());
+        for scope in key.scopes() {
+            fields.entry(6, scope.as_str().as_bytes());
+        }
+        for (name, value) in key.metadata() {
+            fields.nested(7, &MapEntry { name, value });
+        }
+        if let Some(expiry) = key.expire_time() {
+            fields.nested(8, &expiry);
+        }
+    }
+}
+
+struct MapEntry<'k> {
+    name: &'k str,
+    value: &'k str,
+}
+
+impl Message for MapEntry<'_> {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, self.name);
+        fields.text(2, self.value);
+    }
+}
+
+/// A `google.protobuf.Timestamp`.
+impl Message for Timestamp {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.number(1, self.as_micros() / 1_000_000);
+        fields.number(2, self.as_micros() % 1_000_000 * 1_000);
+    }
+}
+
+struct Denied<'k> {
+    reason: DenialReason,
+    key: Option<(&'k IndexedKey, String)>,
+    required_scopes: RequiredScopes<'k>,
+}
+
+impl<'k> Denied<'k> {
+    fn new(reason: DenialReason, key: Option<&'k IndexedKey>, required_scopes: RequiredScopes<'k>) -> Self {
+        Self { reason, key: key.map(|key| (key, key.hint())), required_scopes }
+    }
+}
+
+impl Message for Denied<'_> {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.number(1, wire_reason(self.reason) as u64);
+        fields.number(2, u64::from(self.reason.http_status()));
+        let Some((key, hint)) = &self.key else { return };
+        if self.reason == DenialReason::InsufficientScope {
+            for requirement in self.required_scopes.filter(|requirement| !key.scopes().meets(requirement)) {
+                fields.entry(3, requirement.as_bytes());
+            }
+        }
+        fields.text(4, key.id().write(&mut [0; ID_LEN]));
+        fields.text(5, hint);
+    }
+}

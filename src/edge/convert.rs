@@ -1,0 +1,162 @@
+//! Between wire types and the domain's.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::key::{KeyDraft, KeyState, RevocationReason};
+use crate::domain::token::EnvironmentName;
+use crate::domain::violation::Violations;
+use crate::domain::workspace::{Workspace, WorkspaceDraft};
+use crate::service::registry::KeyView;
+
+use super::pb;
+
+/// What the creator of a workspace asks for. Output-only fields are ignored.
+pub(super) fn workspace_draft(workspace: pb::Workspace) -> WorkspaceDraft {
+    WorkspaceDraft {
+        id: workspace.id,
+        display_name: workspace.display_name,
+        token_prefix: workspace.token_prefix,
+        environments: workspace.environments,
+        default_environment: workspace.default_environment,
+        unmarked_environment: workspace.unmarked_environment,
+    }
+}
+
+/// A workspace as it is shown.
+pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
+    let name = |environment: Option<EnvironmentName>| {
+        environment.map(|name| name.as_str().to_owned()).unwrap_or_default()
+    };
+    pb::Workspace {
+        id: workspace.id.to_string(),
+        display_name: workspace.display_name,
+        token_prefix: workspace.token_prefix.as_str().to_owned(),
+        environments: workspace.environments.iter().map(|name| name.as_str().to_owned()).collect(),
+        default_environment: name(workspace.default_environment),
+        unmarked_environment: name(workspace.unmarked_environment),
+        create_time: Some(wire_time(workspace.create_time)),
+        created_by: workspace.created_by,
+    }
+}
+
+/// What the issuer of a key asks for.
+pub(super) fn key_draft(request: pb::CreateKeyRequest) -> Result<KeyDraft, Violations> {
+    let mut violations = Violations::default();
+    let expire_time = request.expire_time.and_then(|time| violations.check("expire_time", read_time(time)));
+    violations.none()?;
+    Ok(KeyDraft {
+        workspace: request.workspace,
+        environment: request.environment,
+        principal: request.principal,
+        name: request.name,
+        description: request.description,
+        scopes: request.scopes,
+        metadata: request.metadata,
+        expire_time,
+    })
+}
+
+/// A key as it is shown.
+pub(super) fn key(view: KeyView) -> pb::Key {
+    let key = view.key;
+    let revocation = key.revocation.as_ref();
+    let reason = revocation.map_or(pb::RevocationReason::Unspecified, |end| wire_revocation_reason(end.reason));
+    pb::Key {
+        id: key.id.to_string(),
+        workspace: key.workspace.to_string(),
+        environment: key.environment.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        principal: key.principal,
+        name: key.name,
+        description: key.description,
+        scopes: key.scopes.iter().map(ToString::to_string).collect(),
+        metadata: key.metadata,
+        state: wire_state(view.state).into(),
+        hint: view.hint,
+        create_time: Some(wire_time(key.create_time)),
+        created_by: key.created_by,
+        expire_time: key.expire_time.map(wire_time),
+        revoke_time: revocation.map(|end| wire_time(end.time)),
+        revocation_reason: reason.into(),
+        revoked_by: revocation.map(|end| end.by.clone()).unwrap_or_default(),
+    }
+}
+
+/// The reason that a wire value names. One that this keyward does not know is
+/// refused: it would be lost.
+pub(super) fn revocation_reason(value: i32) -> Result<RevocationReason, Violations> {
+    match pb::RevocationReason::try_from(value) {
+        Ok(pb::RevocationReason::Unspecified) => Ok(RevocationReason::Unspecified),
+        Ok(pb::RevocationReason::Unused) => Ok(RevocationReason::Unused),
+        Ok(pb::RevocationReason::Superseded) => Ok(RevocationReason::Superseded),
+        Ok(pb::RevocationReason::PrivilegeWithdrawn) => Ok(RevocationReason::PrivilegeWithdrawn),
+        Ok(pb::RevocationReason::Leaked) => Ok(RevocationReason::Leaked),
+        Ok(pb::RevocationReason::Abused) => Ok(RevocationReason::Abused),
+        Err(_) => {
+            let mut violations = Violations::default();
+            violations.add("reason", format!("{value} is not a RevocationReason that this server knows"));
+            Err(violations)
+        }
+    }
+}
+
+const fn wire_revocation_reason(reason: RevocationReason) -> pb::RevocationReason {
+    match reason {
+        RevocationReason::Unspecified => pb::RevocationReason::Unspecified,
+        RevocationReason::Unused => pb::RevocationReason::Unused,
+        RevocationReason::Superseded => pb::RevocationReason::Superseded,
+        RevocationReason::PrivilegeWithdrawn => pb::RevocationReason::PrivilegeWithdrawn,
+        RevocationReason::Leaked => pb::RevocationReason::Leaked,
+        RevocationReason::Abused => pb::RevocationReason::Abused,
+    }
+}
+
+const fn wire_state(state: KeyState) -> pb::KeyState {
+    match state {
+        KeyState::Active => pb::KeyState::Active,
+        KeyState::Expired => pb::KeyState::Expired,
+        KeyState::Disabled => pb::KeyState::Disabled,
+        KeyState::Revoked => pb::KeyState::Revoked,
+    }
+}
+
+fn wire_time(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.as_micros();
+    prost_types::Timestamp {
+        seconds: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(micros % 1_000_000 * 1_000).unwrap_or_default(),
+    }
+}
+
+/// Keeps the microseconds; the rest is cut off, so that a key never lives
+/// longer than was asked for.
+fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, &'static str> {
+    let wrong = "is not a time between 1970 and the end of the year 9999";
+    let seconds = u64::try_from(time.seconds).map_err(|_| wrong)?;
+    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000).ok_or(wrong)?;
+    let micros = seconds.checked_mul(1_000_000).ok_or(wrong)? + nanos / 1_000;
+    Some(Timestamp::from_micros(micros)).filter(|time| *time <= Timestamp::MAX).ok_or(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_cut_to_the_microsecond_and_bounded() {
+        let read = |seconds, nanos| read_time(prost_types::Timestamp { seconds, nanos }).map(Timestamp::as_micros);
+        assert_eq!(read(1, 999_999_999), Ok(1_999_999));
+        assert_eq!(read(253_402_300_799, 999_999_999), Ok(Timestamp::MAX.as_micros()));
+        for (seconds, nanos) in [(253_402_300_800, 0), (-1, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0)] {
+            assert!(read(seconds, nanos).is_err(), "{seconds} {nanos}");
+        }
+    }
+
+    #[test]
+    fn unknown_reasons_are_refused_and_known_ones_survive() {
+        for value in 0..=5 {
+            let reason = revocation_reason(value).unwrap();
+            assert_eq!(i32::from(wire_revocation_reason(reason)), value);
+        }
+        assert!(revocation_reason(6).is_err());
+        assert!(revocation_reason(-1).is_err());
+    }
+}

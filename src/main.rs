@@ -1,0 +1,14 @@
+//! The `keyward` program: a server and its command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use keyward::cli::Cli;
+
+/// Checks allocate little, yet on every thread at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

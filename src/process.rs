@@ -1,0 +1,33 @@
+//! What the process asks of the system: that its memory, in which tokens pass,
+//! is not written to disk, and to be told when to stop.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Leaves no core dump, and keeps other processes of the same user from
+/// reading this one's memory.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn keep_memory_private() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Returns when the process is told to stop, by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The signals cannot be listened to.
+pub async fn told_to_stop() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

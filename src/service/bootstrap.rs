@@ -1,0 +1,60 @@
+//! The first admin key, without which nobody could make another.
+
+use crate::domain::admin::{ADMIN_TOKEN_PREFIX, AdminKey, Reach, Role};
+use crate::domain::audit::{AuditAction, AuditEntry, OFFLINE};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::Pepper;
+use crate::domain::id::AdminKeyId;
+use crate::domain::key::Secret;
+use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::token::{LabelError, Token, TokenPrefix};
+use crate::store::{Batch, Expect, Record, Write};
+
+/// The name of the first admin key.
+const NAME: &str = "first owner";
+
+/// Mints the token of an admin key.
+///
+/// # Errors
+///
+/// None in fact: the prefix is a constant, and a test mints one.
+pub fn mint_admin_token() -> Result<Token, LabelError> {
+    TokenPrefix::try_from(ADMIN_TOKEN_PREFIX).map(|prefix| Token::mint(&prefix, None))
+}
+
+/// The change that makes `token` that of an OWNER of the system, who may hand
+/// out any scope.
+#[must_use]
+pub fn first_owner(token: &Token, pepper: &Pepper, now: Timestamp) -> Batch {
+    let id = AdminKeyId::generate(now);
+    let secret = Secret {
+        digest: pepper.token_hasher().digest(token.expose().as_bytes()),
+        tail: token.tail(),
+        create_time: now,
+        pepper_id: pepper.id(),
+    };
+    let owner = AdminKey {
+        id,
+        name: NAME.to_owned(),
+        role: Role::Owner,
+        reach: Reach::System,
+        grant_ceiling: Scope::try_from("*").into_iter().collect::<ScopeSet>(),
+        secrets: vec![secret],
+        create_time: now,
+        created_by: String::new(),
+        expire_time: None,
+        disabled: false,
+        revocation: None,
+    };
+    Batch {
+        writes: vec![Write { record: Record::AdminKey(owner), expect: Expect::Absent }],
+        audit: AuditEntry {
+            workspace: None,
+            time: now,
+            actor: OFFLINE.to_owned(),
+            action: AuditAction::Init,
+            resource: id.to_string(),
+            detail: [("role".to_owned(), Role::Owner.to_string())].into(),
+        },
+    }
+}
