@@ -17,7 +17,7 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::edge::listener::{Address, Bound};
 use crate::edge::server::{self, Drain, ServeError};
 use crate::edge::{admin, check};
-use crate::index::follower;
+use crate::index::{Index, follower};
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
 use crate::service::registry::Registry;
@@ -33,6 +33,7 @@ pub struct App {
     check: Bound,
     admin: Bound,
     store: Arc<dyn Store>,
+    index: Arc<Index>,
     checker: Checker,
     registry: Arc<Registry>,
     admission: Admission,
@@ -104,14 +105,31 @@ impl App {
         let hasher = pepper.token_hasher();
         let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
-        let registry = Arc::new(Registry::new(Arc::clone(&store), index, pepper, clock));
-        Ok(Self { config, check, admin, store, checker, registry, admission })
+        let registry = Arc::new(Registry::new(
+            Arc::clone(&store),
+            Arc::clone(&index),
+            pepper,
+            clock,
+        ));
+        Ok(Self {
+            config,
+            check,
+            admin,
+            store,
+            index,
+            checker,
+            registry,
+            admission,
+        })
     }
 
     /// Where the server will listen.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
-        Addresses { check: self.check.address().clone(), admin: self.admin.address().clone() }
+        Addresses {
+            check: self.check.address().clone(),
+            admin: self.admin.address().clone(),
+        }
     }
 
     /// Serves until `shutdown` ends, then lets calls under way come to their
@@ -139,25 +157,43 @@ impl App {
     async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let addresses = self.addresses();
         let (stop, stopping) = watch::channel(false);
-        let drain = Drain { stop: stopping, grace: self.config.drain_timeout };
+        let drain = Drain {
+            stop: stopping,
+            grace: self.config.drain_timeout,
+        };
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
 
         let check_routes = server::check_routes(self.checker, check_health.clone(), reflection)?;
-        let admin_routes = server::admin_routes(self.registry, self.admission, admin_health.clone(), reflection)?;
+        let admin_routes = server::admin_routes(
+            self.registry,
+            self.admission,
+            admin_health.clone(),
+            reflection,
+        )?;
         announce(&check_health, check::SERVICE, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
         let mut servers = JoinSet::new();
         for ended in server::serve_on_threads(self.check, &check_routes, threads, &drain)? {
-            servers.spawn(async { ended.await.map_err(|_| RunError::ThreadDied)?.map_err(RunError::from) });
+            servers.spawn(async {
+                ended
+                    .await
+                    .map_err(|_| RunError::ThreadDied)?
+                    .map_err(RunError::from)
+            });
         }
-        servers.spawn(async { server::serve_here(self.admin, admin_routes, drain).await.map_err(RunError::from) });
+        servers.spawn(async {
+            server::serve_here(self.admin, admin_routes, drain)
+                .await
+                .map_err(RunError::from)
+        });
         info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
 
         let mut result = tokio::select! {
             () = shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
+            () = self.index.ended() => Err(RunError::ThreadDied),
             // None of them ends before it is told to.
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
@@ -177,7 +213,10 @@ fn bind(config: &ServeConfig, address: &Address) -> Result<Bound, StartError> {
     if !address.is_local() && !config.encrypted_elsewhere {
         return Err(StartError::Unencrypted(address.clone()));
     }
-    Bound::bind(address).map_err(|error| StartError::Bind { address: address.clone(), error })
+    Bound::bind(address).map_err(|error| StartError::Bind {
+        address: address.clone(),
+        error,
+    })
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.
@@ -189,13 +228,22 @@ async fn announce(health: &HealthReporter, service: &str, status: ServingStatus)
 /// Returns when the store has been lost for `grace`. Until then checks go on
 /// from memory, and only changes are refused.
 async fn lost(mut health: watch::Receiver<StoreHealth>, admin: &HealthReporter, grace: Duration) {
-    if health.wait_for(|health| *health == StoreHealth::Lost).await.is_ok() {
-        error!(seconds = grace.as_secs(), "checks go on from memory; keyward exits after the grace");
+    if health
+        .wait_for(|health| *health == StoreHealth::Lost)
+        .await
+        .is_ok()
+    {
+        error!(
+            seconds = grace.as_secs(),
+            "checks go on from memory; keyward exits after the grace"
+        );
         announce(admin, admin::SERVICE, ServingStatus::NotServing).await;
     }
     tokio::time::sleep(grace).await;
 }
 
 fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {
-    ended.unwrap_or(Ok(Ok(()))).unwrap_or(Err(RunError::ThreadDied))
+    ended
+        .unwrap_or(Ok(Ok(())))
+        .unwrap_or(Err(RunError::ThreadDied))
 }

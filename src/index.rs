@@ -28,16 +28,16 @@ pub struct Index {
     keys: papaya::HashMap<TokenDigest, IndexedKey, BuildHasherDefault<DigestHasher>>,
     admins: papaya::HashMap<TokenDigest, Arc<AdminKey>, BuildHasherDefault<DigestHasher>>,
     workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
-    applied: watch::Sender<Revision>,
+    applied: watch::Receiver<Revision>,
 }
 
 impl Index {
-    fn empty() -> Self {
+    fn empty(applied: watch::Receiver<Revision>) -> Self {
         Self {
             keys: papaya::HashMap::default(),
             admins: papaya::HashMap::default(),
             workspaces: papaya::HashMap::default(),
-            applied: watch::Sender::new(Revision(0)),
+            applied,
         }
     }
 
@@ -56,7 +56,10 @@ impl Index {
     /// The workspace of this id.
     #[must_use]
     pub fn workspace(&self, id: &str) -> Option<Arc<Workspace>> {
-        self.workspaces.pin().get(id).map(|workspace| workspace.current.load_full())
+        self.workspaces
+            .pin()
+            .get(id)
+            .map(|workspace| workspace.current.load_full())
     }
 
     /// How many tokens stand for a key.
@@ -72,12 +75,29 @@ impl Index {
     }
 
     /// Returns when the index holds `revision`: every check that starts from
-    /// then on judges by it. Never, if the follower has died.
-    pub async fn reached(&self, revision: Revision) {
-        // The sender lives in the index itself: it cannot be gone.
-        let _ = self.applied.subscribe().wait_for(|applied| *applied >= revision).await;
+    /// then on judges by it.
+    ///
+    /// # Errors
+    ///
+    /// [`FollowerEnded`], if it never will.
+    pub async fn reached(&self, revision: Revision) -> Result<(), FollowerEnded> {
+        let mut applied = self.applied.clone();
+        let reached = applied.wait_for(|applied| *applied >= revision).await;
+        reached.map(drop).map_err(|_| FollowerEnded)
+    }
+
+    /// Returns when the index is fed no more, which is when the store was
+    /// closed, or something is very wrong.
+    pub async fn ended(&self) {
+        let mut applied = self.applied.clone();
+        while applied.changed().await.is_ok() {}
     }
 }
+
+/// The index is not fed any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the index is not fed any more")]
+pub struct FollowerEnded;
 
 /// A workspace as the keys bound to it see it: a change to it is seen through
 /// all of them at once.

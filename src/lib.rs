@@ -1,6 +1,6 @@
 //! keyward
-pub mod cli;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod edge;

@@ -158,8 +158,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    fn new(revision: Revision, records: impl Iterator<Item = Result<Versioned, OpenError>> + Send + 'static) -> Self {
-        Self { revision, records: Box::new(records) }
+    fn new(
+        revision: Revision,
+        records: impl Iterator<Item = Result<Versioned, OpenError>> + Send + 'static,
+    ) -> Self {
+        Self {
+            revision,
+            records: Box::new(records),
+        }
     }
 
     /// The newest commit that the snapshot holds.

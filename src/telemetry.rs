@@ -24,7 +24,9 @@ pub enum Form {
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The filter is not one.
-    #[error("`{0}` is not a log filter: give a level, or something like `info,keyward::store=debug`")]
+    #[error(
+        "`{0}` is not a log filter: give a level, or something like `info,keyward::store=debug`"
+    )]
     Filter(String),
     /// Something logs already.
     #[error("logging was started twice")]
@@ -38,7 +40,9 @@ pub enum TelemetryError {
 /// The filter is not one, or something logs already.
 pub fn start(form: Form, filter: &str) -> Result<(), TelemetryError> {
     let filter = own(filter).ok_or_else(|| TelemetryError::Filter(filter.to_owned()))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match form {
         Form::Text => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Form::Json => log.json().flatten_event(true).try_init(),
@@ -50,7 +54,10 @@ pub fn start(form: Form, filter: &str) -> Result<(), TelemetryError> {
 
 /// The filter for keyward's own events; those of others are held to warnings.
 fn own(filter: &str) -> Option<EnvFilter> {
-    let directives = filter.split(',').map(str::trim).filter(|directive| !directive.is_empty());
+    let directives = filter
+        .split(',')
+        .map(str::trim)
+        .filter(|directive| !directive.is_empty());
     let mut level = LevelFilter::INFO;
     let mut own = Vec::new();
     for directive in directives {
@@ -61,18 +68,27 @@ fn own(filter: &str) -> Option<EnvFilter> {
         }
     }
     let base = format!("{},keyward={level}", level.min(LevelFilter::WARN));
-    EnvFilter::builder().parse([&[base.as_str()], own.as_slice()].concat().join(",")).ok()
+    EnvFilter::builder()
+        .parse([&[base.as_str()], own.as_slice()].concat().join(","))
+        .ok()
 }
 
 /// A panic is logged by its place. What it says is, too, unless it was put
 /// together at run time, of who knows what. Those of sled come back as errors
 /// from where they were caught.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     if place.contains("/sled-") {
         return;
     }
-    let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(withheld)");
+    let message = panic
+        .payload()
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(withheld)");
     error!(place, message, "panic");
 }
 
@@ -87,7 +103,10 @@ mod tests {
         assert_eq!(written("").unwrap(), "keyward=info,warn");
         assert_eq!(written("error").unwrap(), "keyward=error,error");
         assert_eq!(written("off").unwrap(), "keyward=off,off");
-        assert_eq!(written("info, keyward::store=debug").unwrap(), "keyward::store=debug,keyward=info,warn");
+        assert_eq!(
+            written("info, keyward::store=debug").unwrap(),
+            "keyward::store=debug,keyward=info,warn"
+        );
         assert_eq!(written("h2=trace"), None);
         assert_eq!(written("loud"), None);
     }

@@ -33,7 +33,12 @@ pub(crate) struct InitArgs {
 #[derive(Args, Debug)]
 pub(crate) struct FolderArgs {
     /// The data folder; the store is in `store` in it
-    #[arg(long, value_name = "PATH", env = "KEYWARD_DATA_DIR", default_value = "./keyward-data")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "KEYWARD_DATA_DIR",
+        default_value = "./keyward-data"
+    )]
     data_dir: PathBuf,
     /// The folder of the pepper and the guard file, which backups of the store
     /// must not hold [default: `guard` in the data folder]
@@ -63,7 +68,10 @@ fn init(args: &InitArgs) -> Result<(), ServerFailure> {
     let home = args.folders.home()?;
     let token = make(&home, args.admin_token_file.as_deref())?;
     let shown = match &args.admin_token_file {
-        Some(path) => format!("Admin token:  in {} (readable by you alone)\n", path.display()),
+        Some(path) => format!(
+            "Admin token:  in {} (readable by you alone)\n",
+            path.display()
+        ),
         None => format!(
             "Admin token:  {}\n              This is shown once, and cannot be had again.\n",
             token.expose()
@@ -75,14 +83,17 @@ fn init(args: &InitArgs) -> Result<(), ServerFailure> {
         home.guard_dir().display(),
     );
     output::deliver(&made).map_err(|error| {
-        ServerFailure::File(format!("the store is made, but its admin token could not be shown: {error}"))
+        ServerFailure::File(format!(
+            "the store is made, but its admin token could not be shown: {error}"
+        ))
     })
 }
 
 /// Makes a store. The token is written to `file`, if there is one, before
 /// anything else is made: a store whose token got lost would be of no use.
 pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFailure> {
-    let token = bootstrap::mint_admin_token().map_err(|error| ServerFailure::Settings(error.to_string()))?;
+    let token = bootstrap::mint_admin_token()
+        .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     if let Some(path) = file {
         write_private(path, token.expose())
             .map_err(|error| ServerFailure::File(format!("{}: {error}", path.display())))?;
@@ -103,7 +114,11 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
 }
 
 fn write_private(path: &Path, token: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{token}")?;
     file.sync_all()
 }

@@ -29,10 +29,20 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     folders: FolderArgs,
     /// Where checks are answered: `HOST:PORT` or `unix:PATH`
-    #[arg(long, value_name = "ADDRESS", env = "KEYWARD_CHECK_LISTEN", default_value = "127.0.0.1:50051")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEYWARD_CHECK_LISTEN",
+        default_value = "127.0.0.1:50051"
+    )]
     check_listen: Address,
     /// Where admin calls are answered: `HOST:PORT` or `unix:PATH`
-    #[arg(long, value_name = "ADDRESS", env = "KEYWARD_ADMIN_LISTEN", default_value = "127.0.0.1:50052")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "KEYWARD_ADMIN_LISTEN",
+        default_value = "127.0.0.1:50052"
+    )]
     admin_listen: Address,
     /// How many threads answer checks [default: one per core]
     #[arg(long, value_name = "N", env = "KEYWARD_CHECK_THREADS")]
@@ -54,7 +64,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FORM", env = "KEYWARD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     /// What is logged: a level, or a filter such as `info,keyward::store=debug`
-    #[arg(long, value_name = "FILTER", env = "KEYWARD_LOG", default_value = "info")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "KEYWARD_LOG",
+        default_value = "info"
+    )]
     log: String,
     /// For a first try: everything in a temporary folder, gone when the server
     /// stops; `--data-dir` and `--guard-dir` are left alone
@@ -81,7 +96,8 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
         LogFormat::Text => Form::Text,
         LogFormat::Json => Form::Json,
     };
-    telemetry::start(form, &args.log).map_err(|error| ServerFailure::Settings(error.to_string()))?;
+    telemetry::start(form, &args.log)
+        .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     if let Err(error) = process::keep_memory_private() {
         warn!(%error, "core dumps could not be switched off");
     }

@@ -71,7 +71,11 @@ impl AdminKey {
             (Reach::Workspace(_), Place::System) => return Err(Refusal::NotOfTheSystem),
         }
         let required = deed.role();
-        if self.role >= required { Ok(()) } else { Err(Refusal::Role { required }) }
+        if self.role >= required {
+            Ok(())
+        } else {
+            Err(Refusal::Role { required })
+        }
     }
 }
 
@@ -180,18 +184,34 @@ mod tests {
         let table = [
             (Role::Reader, vec![Read]),
             (Role::Issuer, vec![Read, IssueKey, RevokeKey]),
-            (Role::Owner, vec![Read, IssueKey, RevokeKey, CreateWorkspace]),
+            (
+                Role::Owner,
+                vec![Read, IssueKey, RevokeKey, CreateWorkspace],
+            ),
         ];
         let here: WorkspaceId = "here".parse().unwrap();
         for (role, allowed) in table {
             for deed in [CreateWorkspace, Read, IssueKey, RevokeKey] {
-                let expected =
-                    if allowed.contains(&deed) { Ok(()) } else { Err(Refusal::Role { required: deed.role() }) };
+                let expected = if allowed.contains(&deed) {
+                    Ok(())
+                } else {
+                    Err(Refusal::Role {
+                        required: deed.role(),
+                    })
+                };
                 let system = admin(role, Reach::System);
                 assert_eq!(system.may(deed, Place::System), expected, "{role} {deed:?}");
-                assert_eq!(system.may(deed, Place::Workspace(&here)), expected, "{role} {deed:?}");
+                assert_eq!(
+                    system.may(deed, Place::Workspace(&here)),
+                    expected,
+                    "{role} {deed:?}"
+                );
                 let local = admin(role, Reach::Workspace(here.clone()));
-                assert_eq!(local.may(deed, Place::Workspace(&here)), expected, "{role} {deed:?}");
+                assert_eq!(
+                    local.may(deed, Place::Workspace(&here)),
+                    expected,
+                    "{role} {deed:?}"
+                );
                 assert_eq!(local.may(deed, Place::System), Err(Refusal::NotOfTheSystem));
             }
         }
@@ -203,8 +223,14 @@ mod tests {
         let there: WorkspaceId = "there".parse().unwrap();
         for role in [Role::Reader, Role::Issuer, Role::Owner] {
             let local = admin(role, Reach::Workspace(here.clone()));
-            assert_eq!(local.may(Deed::Read, Place::Workspace(&there)), Err(Refusal::Invisible));
-            assert_eq!(local.may(Deed::RevokeKey, Place::Workspace(&there)), Err(Refusal::Invisible));
+            assert_eq!(
+                local.may(Deed::Read, Place::Workspace(&there)),
+                Err(Refusal::Invisible)
+            );
+            assert_eq!(
+                local.may(Deed::RevokeKey, Place::Workspace(&there)),
+                Err(Refusal::Invisible)
+            );
         }
     }
 
@@ -217,7 +243,11 @@ mod tests {
         assert_eq!(key.denial(now), Some(DenialReason::Disabled));
         key.expire_time = Some(now);
         assert_eq!(key.denial(now), Some(DenialReason::Expired));
-        key.revocation = Some(Revocation { time: now, reason: super::super::key::RevocationReason::Unused, by: String::new() });
+        key.revocation = Some(Revocation {
+            time: now,
+            reason: super::super::key::RevocationReason::Unused,
+            by: String::new(),
+        });
         assert_eq!(key.denial(now), Some(DenialReason::Revoked));
     }
 }

@@ -53,7 +53,9 @@ pub struct SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let elapsed = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         // The value carries no other memory with it: relaxed is enough. The
         // load first keeps the cache line shared between the check threads.
@@ -102,7 +104,13 @@ mod tests {
 
     #[test]
     fn times_are_written_in_utc() {
-        assert_eq!(Timestamp::from_micros(1_798_761_600_000_000).to_string(), "2027-01-01T00:00:00Z");
-        assert_eq!(Timestamp::from_micros(250_000).to_string(), "1970-01-01T00:00:00.25Z");
+        assert_eq!(
+            Timestamp::from_micros(1_798_761_600_000_000).to_string(),
+            "2027-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            Timestamp::from_micros(250_000).to_string(),
+            "1970-01-01T00:00:00.25Z"
+        );
     }
 }

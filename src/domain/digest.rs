@@ -54,25 +54,37 @@ impl Pepper {
     /// The sealer of the records of one store.
     #[must_use]
     pub fn record_sealer(&self, store: StoreId) -> Sealer {
-        Sealer { key: self.subkey("keyward v1 record"), store }
+        Sealer {
+            key: self.subkey("keyward v1 record"),
+            store,
+        }
     }
 
     /// The sealer of the guard file of one store.
     #[must_use]
     pub fn guard_sealer(&self, store: StoreId) -> Sealer {
-        Sealer { key: self.subkey("keyward v1 guard"), store }
+        Sealer {
+            key: self.subkey("keyward v1 guard"),
+            store,
+        }
     }
 
     /// The sealer of the links of one store's audit chains.
     #[must_use]
     pub fn audit_sealer(&self, store: StoreId) -> Sealer {
-        Sealer { key: self.subkey("keyward v1 audit"), store }
+        Sealer {
+            key: self.subkey("keyward v1 audit"),
+            store,
+        }
     }
 
     /// The sealer of page tokens.
     #[must_use]
     pub fn page_sealer(&self, store: StoreId) -> Sealer {
-        Sealer { key: self.subkey("keyward v1 page token"), store }
+        Sealer {
+            key: self.subkey("keyward v1 page token"),
+            store,
+        }
     }
 
     fn subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
@@ -185,7 +197,10 @@ impl Sealer {
         }
         let mut output = [0; Mac::LEN + StateDigest::LEN];
         hasher.finalize_xof().fill(&mut output);
-        let mut seal = Seal { mac: Mac([0; Mac::LEN]), state: [0; StateDigest::LEN] };
+        let mut seal = Seal {
+            mac: Mac([0; Mac::LEN]),
+            state: [0; StateDigest::LEN],
+        };
         seal.mac.0.copy_from_slice(&output[..Mac::LEN]);
         seal.state.copy_from_slice(&output[Mac::LEN..]);
         seal
@@ -285,7 +300,10 @@ impl SubAssign<&Seal> for StateDigest {
 
 impl fmt::Debug for StateDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().rev().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0
+            .iter()
+            .rev()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -303,9 +321,16 @@ mod tests {
     #[test]
     fn each_use_has_a_key_of_its_own() {
         let pepper = pepper(7);
-        let sealers =
-            [pepper.record_sealer(STORE), pepper.guard_sealer(STORE), pepper.audit_sealer(STORE), pepper.page_sealer(STORE)];
-        let mut macs: Vec<_> = sealers.iter().map(|sealer| sealer.seal(b"k", &[b"v"]).mac.0).collect();
+        let sealers = [
+            pepper.record_sealer(STORE),
+            pepper.guard_sealer(STORE),
+            pepper.audit_sealer(STORE),
+            pepper.page_sealer(STORE),
+        ];
+        let mut macs: Vec<_> = sealers
+            .iter()
+            .map(|sealer| sealer.seal(b"k", &[b"v"]).mac.0)
+            .collect();
         macs.sort_unstable();
         macs.dedup();
         assert_eq!(macs.len(), sealers.len());
@@ -314,24 +339,67 @@ mod tests {
 
     #[test]
     fn a_seal_depends_on_pepper_store_place_and_bytes() {
-        let base = pepper(7).record_sealer(STORE).seal(b"place", &[b"bytes"]).mac;
-        assert_eq!(pepper(7).record_sealer(STORE).seal(b"place", &[b"by", b"tes"]).mac, base);
-        assert_ne!(pepper(8).record_sealer(STORE).seal(b"place", &[b"bytes"]).mac, base);
-        assert_ne!(pepper(7).record_sealer(StoreId([2; 16])).seal(b"place", &[b"bytes"]).mac, base);
-        assert_ne!(pepper(7).record_sealer(STORE).seal(b"plac", &[b"ebytes"]).mac, base);
-        assert_ne!(pepper(7).record_sealer(STORE).seal(b"place", &[b"bytez"]).mac, base);
+        let base = pepper(7)
+            .record_sealer(STORE)
+            .seal(b"place", &[b"bytes"])
+            .mac;
+        assert_eq!(
+            pepper(7)
+                .record_sealer(STORE)
+                .seal(b"place", &[b"by", b"tes"])
+                .mac,
+            base
+        );
+        assert_ne!(
+            pepper(8)
+                .record_sealer(STORE)
+                .seal(b"place", &[b"bytes"])
+                .mac,
+            base
+        );
+        assert_ne!(
+            pepper(7)
+                .record_sealer(StoreId([2; 16]))
+                .seal(b"place", &[b"bytes"])
+                .mac,
+            base
+        );
+        assert_ne!(
+            pepper(7)
+                .record_sealer(STORE)
+                .seal(b"plac", &[b"ebytes"])
+                .mac,
+            base
+        );
+        assert_ne!(
+            pepper(7)
+                .record_sealer(STORE)
+                .seal(b"place", &[b"bytez"])
+                .mac,
+            base
+        );
     }
 
     #[test]
     fn nothing_of_a_secret_is_printed() {
         let pepper = pepper(0xab);
         let digest = pepper.token_hasher().digest(b"token");
-        let printed = format!("{pepper:?} {:?} {digest:?} {:?}", pepper.token_hasher(), pepper.record_sealer(STORE));
-        assert_eq!(printed, "Pepper(..) TokenHasher(..) TokenDigest(..) Sealer(..)");
+        let printed = format!(
+            "{pepper:?} {:?} {digest:?} {:?}",
+            pepper.token_hasher(),
+            pepper.record_sealer(STORE)
+        );
+        assert_eq!(
+            printed,
+            "Pepper(..) TokenHasher(..) TokenDigest(..) Sealer(..)"
+        );
     }
 
     fn seal(state: [u8; 32]) -> Seal {
-        Seal { mac: Mac([0; 16]), state }
+        Seal {
+            mac: Mac([0; 16]),
+            state,
+        }
     }
 
     proptest! {

@@ -103,10 +103,16 @@ impl FromStr for WorkspaceId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let mut bytes = text.bytes();
-        let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let first = bytes
+            .next()
+            .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let rest =
             bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b));
-        if first && rest && text.len() <= Self::MAX_LEN { Ok(Self(text.into())) } else { Err(InvalidId) }
+        if first && rest && text.len() <= Self::MAX_LEN {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId)
+        }
     }
 }
 
@@ -135,7 +141,13 @@ mod tests {
         assert_eq!(text.to_uppercase().parse::<KeyId>(), Err(InvalidId));
         assert_eq!(text[4..].parse::<KeyId>(), Err(InvalidId));
         assert_eq!(text.parse::<AdminKeyId>(), Err(InvalidId));
-        for hostile in ["", "key_", "key_\0", "key_zzzzzzzzzzzzzzzzzzzzzzzzzz", "key_é"] {
+        for hostile in [
+            "",
+            "key_",
+            "key_\0",
+            "key_zzzzzzzzzzzzzzzzzzzzzzzzzz",
+            "key_é",
+        ] {
             assert_eq!(hostile.parse::<KeyId>(), Err(InvalidId), "{hostile:?}");
         }
     }
@@ -153,7 +165,18 @@ mod tests {
         for good in ["a", "klipy", "7", "a_b.c-d", &"x".repeat(63)] {
             assert!(good.parse::<WorkspaceId>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "_a", "Klipy", "a b", "a/b", "ä", "a\0", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "_a",
+            "Klipy",
+            "a b",
+            "a/b",
+            "ä",
+            "a\0",
+            &"x".repeat(64),
+        ] {
             assert!(bad.parse::<WorkspaceId>().is_err(), "{bad:?}");
         }
     }

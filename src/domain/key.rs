@@ -186,29 +186,56 @@ impl KeyDraft {
     pub fn check(&self, workspace: &Workspace, now: Timestamp) -> Result<KeySpec, Violations> {
         let mut violations = Violations::default();
         let environment = self.check_environment(&mut violations, workspace);
-        plain_text(&mut violations, "principal", &self.principal, true, MAX_PRINCIPAL_LEN);
+        plain_text(
+            &mut violations,
+            "principal",
+            &self.principal,
+            true,
+            MAX_PRINCIPAL_LEN,
+        );
         plain_text(&mut violations, "name", &self.name, true, MAX_NAME_LEN);
-        plain_text(&mut violations, "description", &self.description, false, MAX_DESCRIPTION_LEN);
+        plain_text(
+            &mut violations,
+            "description",
+            &self.description,
+            false,
+            MAX_DESCRIPTION_LEN,
+        );
         let scopes = self.check_scopes(&mut violations);
         self.check_metadata(&mut violations);
         if self.expire_time.is_some_and(|expiry| expiry <= now) {
-            violations.add("expire_time", format!("is not in the future; it is now {now}"));
+            violations.add(
+                "expire_time",
+                format!("is not in the future; it is now {now}"),
+            );
         }
-        violations.none().map(|()| KeySpec { environment, scopes })
+        violations.none().map(|()| KeySpec {
+            environment,
+            scopes,
+        })
     }
 
-    fn check_environment(&self, violations: &mut Violations, workspace: &Workspace) -> Option<EnvironmentName> {
+    fn check_environment(
+        &self,
+        violations: &mut Violations,
+        workspace: &Workspace,
+    ) -> Option<EnvironmentName> {
         if self.environment.is_empty() {
             return workspace.default_environment.clone();
         }
         let declared = &workspace.environments;
-        let found = declared.iter().find(|name| name.as_str() == self.environment);
+        let found = declared
+            .iter()
+            .find(|name| name.as_str() == self.environment);
         if found.is_none() {
             let names: Vec<_> = declared.iter().map(EnvironmentName::as_str).collect();
             let description = if names.is_empty() {
                 "must be empty: the workspace has no environments".to_owned()
             } else {
-                format!("is not one of the workspace's environments: {}", names.join(", "))
+                format!(
+                    "is not one of the workspace's environments: {}",
+                    names.join(", ")
+                )
             };
             violations.add("environment", description);
         }
@@ -217,13 +244,19 @@ impl KeyDraft {
 
     fn check_scopes(&self, violations: &mut Violations) -> ScopeSet {
         if self.scopes.len() > MAX_SCOPES {
-            let description = format!("has {} entries; at most {MAX_SCOPES} are allowed", self.scopes.len());
+            let description = format!(
+                "has {} entries; at most {MAX_SCOPES} are allowed",
+                self.scopes.len()
+            );
             violations.add("scopes", description);
             return ScopeSet::default();
         }
         let length: usize = self.scopes.iter().map(String::len).sum();
         if length > MAX_SCOPES_LEN {
-            violations.add("scopes", format!("are {length} bytes together; at most {MAX_SCOPES_LEN} are allowed"));
+            violations.add(
+                "scopes",
+                format!("are {length} bytes together; at most {MAX_SCOPES_LEN} are allowed"),
+            );
         }
         let mut scopes = Vec::with_capacity(self.scopes.len());
         for (position, text) in self.scopes.iter().enumerate() {
@@ -235,17 +268,23 @@ impl KeyDraft {
 
     fn check_metadata(&self, violations: &mut Violations) {
         if self.metadata.len() > MAX_METADATA {
-            let description = format!("has {} entries; at most {MAX_METADATA} are allowed", self.metadata.len());
+            let description = format!(
+                "has {} entries; at most {MAX_METADATA} are allowed",
+                self.metadata.len()
+            );
             violations.add("metadata", description);
             return;
         }
         for (position, (name, value)) in self.metadata.iter().enumerate() {
             // The name is not echoed: it is the caller's text, of any length.
             let field = format!("metadata[{position}]");
-            let characters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+            let characters = name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
             if name.is_empty() || name.len() > MAX_METADATA_NAME_LEN || !characters {
-                let description =
-                    format!("its name must be 1 to {MAX_METADATA_NAME_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`");
+                let description = format!(
+                    "its name must be 1 to {MAX_METADATA_NAME_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"
+                );
                 violations.add(&field, description);
             }
             plain_text(violations, &field, value, false, MAX_METADATA_VALUE_LEN);
@@ -262,12 +301,22 @@ mod tests {
 
     fn workspace(environments: &[&str]) -> Workspace {
         let environments = environments.iter().map(|&name| name.into()).collect();
-        let draft = WorkspaceDraft { id: "w".into(), token_prefix: "abc".into(), environments, ..Default::default() };
+        let draft = WorkspaceDraft {
+            id: "w".into(),
+            token_prefix: "abc".into(),
+            environments,
+            ..Default::default()
+        };
         draft.build("adm".into(), NOW).unwrap()
     }
 
     fn draft() -> KeyDraft {
-        KeyDraft { workspace: "w".into(), principal: "user:ada".into(), name: "n".into(), ..KeyDraft::default() }
+        KeyDraft {
+            workspace: "w".into(),
+            principal: "user:ada".into(),
+            name: "n".into(),
+            ..KeyDraft::default()
+        }
     }
 
     fn fields(draft: &KeyDraft, workspace: &Workspace) -> Vec<String> {
@@ -282,16 +331,29 @@ mod tests {
         type Fill = fn(&mut KeyDraft, usize);
         let limits: [(&str, usize, Fill); 8] = [
             ("name", MAX_NAME_LEN, |d, n| d.name = "x".repeat(n)),
-            ("description", MAX_DESCRIPTION_LEN, |d, n| d.description = "x".repeat(n)),
-            ("principal", MAX_PRINCIPAL_LEN, |d, n| d.principal = "x".repeat(n)),
-            ("scopes", MAX_SCOPES, |d, n| d.scopes = (0..n).map(|i| format!("s{i}")).collect()),
+            ("description", MAX_DESCRIPTION_LEN, |d, n| {
+                d.description = "x".repeat(n)
+            }),
+            ("principal", MAX_PRINCIPAL_LEN, |d, n| {
+                d.principal = "x".repeat(n)
+            }),
+            ("scopes", MAX_SCOPES, |d, n| {
+                d.scopes = (0..n).map(|i| format!("s{i}")).collect()
+            }),
             ("scopes", MAX_SCOPES_LEN, |d, n| {
                 d.scopes = vec!["x".repeat(64); n / 64];
-                d.scopes.extend(Some("y".repeat(n % 64)).filter(|rest| !rest.is_empty()));
+                d.scopes
+                    .extend(Some("y".repeat(n % 64)).filter(|rest| !rest.is_empty()));
             }),
-            ("metadata", MAX_METADATA, |d, n| d.metadata = (0..n).map(|i| (i.to_string(), String::new())).collect()),
-            ("metadata[0]", MAX_METADATA_NAME_LEN, |d, n| d.metadata = [("x".repeat(n), "v".into())].into()),
-            ("metadata[0]", MAX_METADATA_VALUE_LEN, |d, n| d.metadata = [("x".into(), "v".repeat(n))].into()),
+            ("metadata", MAX_METADATA, |d, n| {
+                d.metadata = (0..n).map(|i| (i.to_string(), String::new())).collect()
+            }),
+            ("metadata[0]", MAX_METADATA_NAME_LEN, |d, n| {
+                d.metadata = [("x".repeat(n), "v".into())].into()
+            }),
+            ("metadata[0]", MAX_METADATA_VALUE_LEN, |d, n| {
+                d.metadata = [("x".into(), "v".repeat(n))].into()
+            }),
         ];
         let workspace = workspace(&[]);
         for (field, limit, fill) in limits {
@@ -299,15 +361,24 @@ mod tests {
             fill(&mut draft, limit);
             assert_eq!(fields(&draft, &workspace), [""; 0], "{field} at {limit}");
             fill(&mut draft, limit + 1);
-            assert_eq!(fields(&draft, &workspace), [field], "{field} beyond {limit}");
+            assert_eq!(
+                fields(&draft, &workspace),
+                [field],
+                "{field} beyond {limit}"
+            );
         }
     }
 
     #[test]
     fn the_environment_is_one_of_the_workspace_s_or_its_default() {
         let of = |workspace: &Workspace, environment: &str| {
-            let draft = KeyDraft { environment: environment.into(), ..draft() };
-            draft.check(workspace, NOW).map(|spec| spec.environment.map(|name| name.as_str().to_owned()))
+            let draft = KeyDraft {
+                environment: environment.into(),
+                ..draft()
+            };
+            draft
+                .check(workspace, NOW)
+                .map(|spec| spec.environment.map(|name| name.as_str().to_owned()))
         };
         let two = workspace(&["test", "live"]);
         assert_eq!(of(&two, "").unwrap().as_deref(), Some("live"));
@@ -331,7 +402,15 @@ mod tests {
         };
         assert_eq!(
             fields(&draft, &workspace(&["live"])),
-            ["environment", "principal", "name", "scopes[1]", "metadata[0]", "metadata[0]", "expire_time"]
+            [
+                "environment",
+                "principal",
+                "name",
+                "scopes[1]",
+                "metadata[0]",
+                "metadata[0]",
+                "expire_time"
+            ]
         );
     }
 
@@ -361,7 +440,11 @@ mod tests {
         assert_eq!(key.state(NOW), KeyState::Expired);
         key.expire_time = Some(Timestamp::from_micros(NOW.as_micros() + 1));
         assert_eq!(key.state(NOW), KeyState::Disabled);
-        key.revocation = Some(Revocation { time: NOW, reason: RevocationReason::Leaked, by: String::new() });
+        key.revocation = Some(Revocation {
+            time: NOW,
+            reason: RevocationReason::Leaked,
+            by: String::new(),
+        });
         assert_eq!(key.state(NOW), KeyState::Revoked);
     }
 }

@@ -130,7 +130,11 @@ impl DenialReason {
     pub const fn tells_identity(self) -> bool {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown => false,
-            Self::Revoked | Self::Expired | Self::Disabled | Self::Environment | Self::InsufficientScope => true,
+            Self::Revoked
+            | Self::Expired
+            | Self::Disabled
+            | Self::Environment
+            | Self::InsufficientScope => true,
         }
     }
 }
@@ -152,18 +156,35 @@ where
     };
     let grounds = [
         // A key of another workspace does not exist in this one.
-        (DenialReason::Unknown, ask.workspace.is_some_and(|workspace| workspace != key.workspace)),
+        (
+            DenialReason::Unknown,
+            ask.workspace
+                .is_some_and(|workspace| workspace != key.workspace),
+        ),
         (DenialReason::Revoked, key.revoked),
         // The moment of expiry is the first at which the key is dead.
-        (DenialReason::Expired, key.expire_time.is_some_and(|expiry| expiry <= now)),
-        (DenialReason::Disabled, key.disabled || key.workspace_disabled),
-        (DenialReason::Environment, !is_of_environment(key, ask.environment)),
+        (
+            DenialReason::Expired,
+            key.expire_time.is_some_and(|expiry| expiry <= now),
+        ),
+        (
+            DenialReason::Disabled,
+            key.disabled || key.workspace_disabled,
+        ),
+        (
+            DenialReason::Environment,
+            !is_of_environment(key, ask.environment),
+        ),
     ];
     if let Some((reason, _)) = grounds.into_iter().find(|(_, holds)| *holds) {
         return Verdict::Denied(reason);
     }
     // Last, as it is the only one that costs more than a comparison.
-    if ask.required_scopes.clone().all(|requirement| key.scopes.meets(requirement)) {
+    if ask
+        .required_scopes
+        .clone()
+        .all(|requirement| key.scopes.meets(requirement))
+    {
         Verdict::Allowed
     } else {
         Verdict::Denied(DenialReason::InsufficientScope)
@@ -211,7 +232,13 @@ mod tests {
                 disabled: false,
                 scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
             };
-            Self { presented: None, standing, workspace: None, environment: None, required: &["read:customers"] }
+            Self {
+                presented: None,
+                standing,
+                workspace: None,
+                environment: None,
+                required: &["read:customers"],
+            }
         }
 
         fn spoil(mut self, reason: DenialReason) -> Self {
@@ -224,7 +251,9 @@ mod tests {
                 DenialReason::Expired => self.standing.expire_time = Some(NOW),
                 DenialReason::Disabled => self.standing.disabled = true,
                 DenialReason::Environment => self.environment = Some("test"),
-                DenialReason::InsufficientScope => self.required = &["read:customers", "write:customers"],
+                DenialReason::InsufficientScope => {
+                    self.required = &["read:customers", "write:customers"]
+                }
             }
             self
         }
@@ -253,7 +282,10 @@ mod tests {
     #[test]
     fn each_ground_denies_by_itself() {
         for reason in DenialReason::ALL {
-            assert_eq!(Case::sound().spoil(reason).verdict(), Verdict::Denied(reason));
+            assert_eq!(
+                Case::sound().spoil(reason).verdict(),
+                Verdict::Denied(reason)
+            );
         }
     }
 
@@ -262,14 +294,21 @@ mod tests {
         for (position, earlier) in DenialReason::ALL.into_iter().enumerate() {
             for later in DenialReason::ALL.into_iter().skip(position + 1) {
                 let case = Case::sound().spoil(earlier).spoil(later);
-                assert_eq!(case.verdict(), Verdict::Denied(earlier), "{earlier:?} before {later:?}");
+                assert_eq!(
+                    case.verdict(),
+                    Verdict::Denied(earlier),
+                    "{earlier:?} before {later:?}"
+                );
             }
         }
     }
 
     #[test]
     fn a_token_that_no_key_answers_to_is_unknown() {
-        let case = Case { presented: Some(DenialReason::Unknown), ..Case::sound() };
+        let case = Case {
+            presented: Some(DenialReason::Unknown),
+            ..Case::sound()
+        };
         assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Unknown));
     }
 
@@ -295,7 +334,10 @@ mod tests {
     #[test]
     fn environments() {
         let verdict = |of_key, default, asked| {
-            let mut case = Case { environment: asked, ..Case::sound() };
+            let mut case = Case {
+                environment: asked,
+                ..Case::sound()
+            };
             case.standing.environment = of_key;
             case.standing.default_environment = default;
             case.verdict() == Verdict::Allowed
@@ -314,14 +356,26 @@ mod tests {
             ("", "", Some("live"), false),
         ];
         for (of_key, default, asked, passes) in table {
-            assert_eq!(verdict(of_key, default, asked), passes, "{of_key} {default} {asked:?}");
+            assert_eq!(
+                verdict(of_key, default, asked),
+                passes,
+                "{of_key} {default} {asked:?}"
+            );
         }
     }
 
     #[test]
     fn the_asking_workspace_must_be_the_key_s_to_the_letter() {
-        for (asked, passes) in [(None, true), (Some("kling"), true), (Some("Kling"), false), (Some(""), false)] {
-            let case = Case { workspace: asked, ..Case::sound() };
+        for (asked, passes) in [
+            (None, true),
+            (Some("kling"), true),
+            (Some("Kling"), false),
+            (Some(""), false),
+        ] {
+            let case = Case {
+                workspace: asked,
+                ..Case::sound()
+            };
             assert_eq!(case.verdict() == Verdict::Allowed, passes, "{asked:?}");
         }
     }
@@ -329,7 +383,11 @@ mod tests {
     #[test]
     fn only_a_key_of_the_asking_workspace_is_told_of() {
         for reason in DenialReason::ALL {
-            assert_eq!(reason.tells_identity(), reason > DenialReason::Unknown, "{reason:?}");
+            assert_eq!(
+                reason.tells_identity(),
+                reason > DenialReason::Unknown,
+                "{reason:?}"
+            );
         }
     }
 }

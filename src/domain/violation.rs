@@ -18,11 +18,18 @@ pub struct Violations(Vec<Violation>);
 impl Violations {
     /// Notes that `field` is not acceptable.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(Violation { field: field.into(), description: description.into() });
+        self.0.push(Violation {
+            field: field.into(),
+            description: description.into(),
+        });
     }
 
     /// Notes the error of `result` against `field`, or hands out its value.
-    pub fn check<T, E: fmt::Display>(&mut self, field: impl Into<String>, result: Result<T, E>) -> Option<T> {
+    pub fn check<T, E: fmt::Display>(
+        &mut self,
+        field: impl Into<String>,
+        result: Result<T, E>,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -57,7 +64,11 @@ impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, violation) in self.0.iter().enumerate() {
             let separator = if position == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {}", violation.field, violation.description)?;
+            write!(
+                f,
+                "{separator}{}: {}",
+                violation.field, violation.description
+            )?;
         }
         Ok(())
     }
@@ -65,12 +76,21 @@ impl fmt::Display for Violations {
 
 /// Checks a text for people: at most `max` bytes, at least one if `required`,
 /// and no control characters, which could forge a line of a log or a table.
-pub(super) fn plain_text(violations: &mut Violations, field: &str, text: &str, required: bool, max: usize) {
+pub(super) fn plain_text(
+    violations: &mut Violations,
+    field: &str,
+    text: &str,
+    required: bool,
+    max: usize,
+) {
     if required && text.trim().is_empty() {
         violations.add(field, "is required");
     }
     if text.len() > max {
-        violations.add(field, format!("is {} bytes long; at most {max} are allowed", text.len()));
+        violations.add(
+            field,
+            format!("is {} bytes long; at most {max} are allowed", text.len()),
+        );
     }
     if text.chars().any(char::is_control) {
         violations.add(field, "has a control character; use printable text");

@@ -40,7 +40,10 @@ pub struct Workspace {
 impl Workspace {
     /// The part of a token that marks `environment`, if it is marked.
     #[must_use]
-    pub fn mark<'a>(&self, environment: Option<&'a EnvironmentName>) -> Option<&'a EnvironmentName> {
+    pub fn mark<'a>(
+        &self,
+        environment: Option<&'a EnvironmentName>,
+    ) -> Option<&'a EnvironmentName> {
         environment.filter(|environment| self.unmarked_environment.as_ref() != Some(environment))
     }
 }
@@ -74,7 +77,13 @@ impl WorkspaceDraft {
             "must be 1 to 63 characters of a-z, 0-9, `_`, `.` and `-`, the first a letter or digit"
         });
         let id = violations.check("workspace.id", id);
-        plain_text(&mut violations, "workspace.display_name", &self.display_name, false, MAX_DISPLAY_NAME_LEN);
+        plain_text(
+            &mut violations,
+            "workspace.display_name",
+            &self.display_name,
+            false,
+            MAX_DISPLAY_NAME_LEN,
+        );
         let token_prefix = self.prefix(&mut violations);
         let environments = self.declared(&mut violations);
         let default_environment = pick(
@@ -112,7 +121,10 @@ impl WorkspaceDraft {
         let field = "workspace.token_prefix";
         let prefix = violations.check(field, TokenPrefix::try_from(self.token_prefix.as_str()))?;
         if prefix.is_reserved() {
-            violations.add(field, "starts with `keyward`, which is reserved for keyward's own tokens");
+            violations.add(
+                field,
+                "starts with `keyward`, which is reserved for keyward's own tokens",
+            );
             return None;
         }
         Some(prefix)
@@ -120,15 +132,18 @@ impl WorkspaceDraft {
 
     fn declared(&self, violations: &mut Violations) -> Vec<EnvironmentName> {
         if self.environments.len() > MAX_ENVIRONMENTS {
-            let description =
-                format!("has {} entries; at most {MAX_ENVIRONMENTS} are allowed", self.environments.len());
+            let description = format!(
+                "has {} entries; at most {MAX_ENVIRONMENTS} are allowed",
+                self.environments.len()
+            );
             violations.add("workspace.environments", description);
             return Vec::new();
         }
         let mut declared = Vec::new();
         for (position, text) in self.environments.iter().enumerate() {
             let field = format!("workspace.environments[{position}]");
-            let Some(name) = violations.check(&field, EnvironmentName::try_from(text.as_str())) else {
+            let Some(name) = violations.check(&field, EnvironmentName::try_from(text.as_str()))
+            else {
                 continue;
             };
             if declared.contains(&name) {
@@ -151,7 +166,9 @@ fn pick(
     if name.is_empty() {
         return None;
     }
-    let found = declared.iter().find(|environment| environment.as_str() == name);
+    let found = declared
+        .iter()
+        .find(|environment| environment.as_str() == name);
     if found.is_none() {
         violations.add(field, "is not one of the workspace's environments");
     }
@@ -159,7 +176,11 @@ fn pick(
 }
 
 fn usual_default(declared: &[EnvironmentName]) -> Option<EnvironmentName> {
-    declared.iter().find(|name| name.as_str() == USUAL_DEFAULT).or(declared.first()).cloned()
+    declared
+        .iter()
+        .find(|name| name.as_str() == USUAL_DEFAULT)
+        .or_else(|| declared.first())
+        .cloned()
 }
 
 #[cfg(test)]
@@ -167,7 +188,11 @@ mod tests {
     use super::*;
 
     fn draft() -> WorkspaceDraft {
-        WorkspaceDraft { id: "kling".into(), token_prefix: "klg".into(), ..WorkspaceDraft::default() }
+        WorkspaceDraft {
+            id: "kling".into(),
+            token_prefix: "klg".into(),
+            ..WorkspaceDraft::default()
+        }
     }
 
     fn build(draft: WorkspaceDraft) -> Result<Workspace, Vec<String>> {
@@ -180,7 +205,12 @@ mod tests {
     fn the_default_environment_is_live_or_the_first() {
         let of = |names: &[&str]| {
             let environments = names.iter().map(|&name| name.into()).collect();
-            build(WorkspaceDraft { environments, ..draft() }).unwrap().default_environment
+            build(WorkspaceDraft {
+                environments,
+                ..draft()
+            })
+            .unwrap()
+            .default_environment
         };
         assert_eq!(of(&["test", "live"]).unwrap().as_str(), "live");
         assert_eq!(of(&["sandbox", "prod"]).unwrap().as_str(), "sandbox");
@@ -195,7 +225,9 @@ mod tests {
             ..draft()
         })
         .unwrap();
-        let [live, test] = workspace.environments.as_slice() else { panic!("two environments") };
+        let [live, test] = workspace.environments.as_slice() else {
+            panic!("two environments")
+        };
         assert_eq!(workspace.mark(Some(live)), None);
         assert_eq!(workspace.mark(Some(test)), Some(test));
         assert_eq!(workspace.mark(None), None);

@@ -10,9 +10,9 @@ use crate::service::registry::{ListKeys, Registry};
 
 use super::pb::key_admin_server::{KeyAdmin, KeyAdminServer};
 use super::pb::{
-    CreateKeyRequest, CreateKeyResponse, CreateWorkspaceRequest, CreateWorkspaceResponse, GetKeyRequest,
-    GetKeyResponse, GetWorkspaceRequest, GetWorkspaceResponse, ListKeysRequest, ListKeysResponse, RevokeKeyRequest,
-    RevokeKeyResponse,
+    CreateKeyRequest, CreateKeyResponse, CreateWorkspaceRequest, CreateWorkspaceResponse,
+    GetKeyRequest, GetKeyResponse, GetWorkspaceRequest, GetWorkspaceResponse, ListKeysRequest,
+    ListKeysResponse, RevokeKeyRequest, RevokeKeyResponse,
 };
 use super::{convert, status};
 
@@ -34,7 +34,11 @@ impl KeyAdminService {
     /// The server of `registry`, for those whom `admission` admits.
     #[must_use]
     pub fn server(registry: Arc<Registry>, admission: Admission) -> KeyAdminServer<Self> {
-        KeyAdminServer::new(Self { registry, admission }).max_decoding_message_size(MAX_MESSAGE_LEN)
+        KeyAdminServer::new(Self {
+            registry,
+            admission,
+        })
+        .max_decoding_message_size(MAX_MESSAGE_LEN)
     }
 
     fn actor(&self, metadata: &MetadataMap) -> Result<Actor, Status> {
@@ -45,7 +49,9 @@ impl KeyAdminService {
             // Two values are what one with a comma is: not one credential.
             (Some(_), Some(_)) => b",",
         };
-        self.admission.authenticate(value).map_err(|error| status::of(&error))
+        self.admission
+            .authenticate(value)
+            .map_err(|error| status::of(&error))
     }
 }
 
@@ -57,8 +63,14 @@ impl KeyAdmin for KeyAdminService {
     ) -> Result<Response<CreateWorkspaceResponse>, Status> {
         let actor = self.actor(request.metadata())?;
         let draft = convert::workspace_draft(request.into_inner().workspace.unwrap_or_default());
-        let created = self.registry.create_workspace(&actor, draft).await.map_err(|error| status::of(&error))?;
-        Ok(Response::new(CreateWorkspaceResponse { workspace: Some(convert::workspace(created)) }))
+        let created = self
+            .registry
+            .create_workspace(&actor, draft)
+            .await
+            .map_err(|error| status::of(&error))?;
+        Ok(Response::new(CreateWorkspaceResponse {
+            workspace: Some(convert::workspace(created)),
+        }))
     }
 
     async fn get_workspace(
@@ -67,40 +79,92 @@ impl KeyAdmin for KeyAdminService {
     ) -> Result<Response<GetWorkspaceResponse>, Status> {
         let actor = self.actor(request.metadata())?;
         let id = request.into_inner().workspace;
-        let found = self.registry.get_workspace(&actor, &id).map_err(|error| status::of(&error))?;
-        Ok(Response::new(GetWorkspaceResponse { workspace: Some(convert::workspace(found)) }))
+        let found = self
+            .registry
+            .get_workspace(&actor, &id)
+            .map_err(|error| status::of(&error))?;
+        Ok(Response::new(GetWorkspaceResponse {
+            workspace: Some(convert::workspace(found)),
+        }))
     }
 
-    async fn create_key(&self, request: Request<CreateKeyRequest>) -> Result<Response<CreateKeyResponse>, Status> {
+    async fn create_key(
+        &self,
+        request: Request<CreateKeyRequest>,
+    ) -> Result<Response<CreateKeyResponse>, Status> {
         let actor = self.actor(request.metadata())?;
-        let draft = convert::key_draft(request.into_inner()).map_err(|error| status::of(&error.into()))?;
-        let issued = self.registry.create_key(&actor, draft).await.map_err(|error| status::of(&error))?;
+        let draft =
+            convert::key_draft(request.into_inner()).map_err(|error| status::of(&error.into()))?;
+        let issued = self
+            .registry
+            .create_key(&actor, draft)
+            .await
+            .map_err(|error| status::of(&error))?;
         let token = issued.token.expose().to_owned();
-        Ok(Response::new(CreateKeyResponse { key: Some(convert::key(issued.view)), token }))
+        Ok(Response::new(CreateKeyResponse {
+            key: Some(convert::key(issued.view)),
+            token,
+        }))
     }
 
-    async fn get_key(&self, request: Request<GetKeyRequest>) -> Result<Response<GetKeyResponse>, Status> {
+    async fn get_key(
+        &self,
+        request: Request<GetKeyRequest>,
+    ) -> Result<Response<GetKeyResponse>, Status> {
         let actor = self.actor(request.metadata())?;
         let id = request.into_inner().key_id;
-        let found = self.registry.get_key(&actor, &id).await.map_err(|error| status::of(&error))?;
-        Ok(Response::new(GetKeyResponse { key: Some(convert::key(found)) }))
+        let found = self
+            .registry
+            .get_key(&actor, &id)
+            .await
+            .map_err(|error| status::of(&error))?;
+        Ok(Response::new(GetKeyResponse {
+            key: Some(convert::key(found)),
+        }))
     }
 
-    async fn list_keys(&self, request: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
+    async fn list_keys(
+        &self,
+        request: Request<ListKeysRequest>,
+    ) -> Result<Response<ListKeysResponse>, Status> {
         let actor = self.actor(request.metadata())?;
-        let ListKeysRequest { workspace, page_size, page_token } = request.into_inner();
-        let question = ListKeys { workspace, page_size, page_token };
-        let page = self.registry.list_keys(&actor, question).await.map_err(|error| status::of(&error))?;
+        let ListKeysRequest {
+            workspace,
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let question = ListKeys {
+            workspace,
+            page_size,
+            page_token,
+        };
+        let page = self
+            .registry
+            .list_keys(&actor, question)
+            .await
+            .map_err(|error| status::of(&error))?;
         let keys = page.keys.into_iter().map(convert::key).collect();
-        Ok(Response::new(ListKeysResponse { keys, next_page_token: page.next_page_token }))
+        Ok(Response::new(ListKeysResponse {
+            keys,
+            next_page_token: page.next_page_token,
+        }))
     }
 
-    async fn revoke_key(&self, request: Request<RevokeKeyRequest>) -> Result<Response<RevokeKeyResponse>, Status> {
+    async fn revoke_key(
+        &self,
+        request: Request<RevokeKeyRequest>,
+    ) -> Result<Response<RevokeKeyResponse>, Status> {
         let actor = self.actor(request.metadata())?;
         let RevokeKeyRequest { key_id, reason } = request.into_inner();
-        let reason = convert::revocation_reason(reason).map_err(|error| status::of(&error.into()))?;
-        let revoked =
-            self.registry.revoke_key(&actor, &key_id, reason).await.map_err(|error| status::of(&error))?;
-        Ok(Response::new(RevokeKeyResponse { key: Some(convert::key(revoked)) }))
+        let reason =
+            convert::revocation_reason(reason).map_err(|error| status::of(&error.into()))?;
+        let revoked = self
+            .registry
+            .revoke_key(&actor, &key_id, reason)
+            .await
+            .map_err(|error| status::of(&error))?;
+        Ok(Response::new(RevokeKeyResponse {
+            key: Some(convert::key(revoked)),
+        }))
     }
 }

@@ -21,8 +21,13 @@ pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -
     match (outcome.verdict, outcome.key) {
         (Verdict::Allowed, Some(key)) => response(ALLOWED, &Allowed(key)),
         // It cannot be that nobody is allowed; if it were, it would not pass.
-        (Verdict::Allowed, None) => response(DENIED, &Denied::new(DenialReason::Unknown, None, required_scopes)),
-        (Verdict::Denied(reason), key) => response(DENIED, &Denied::new(reason, key, required_scopes)),
+        (Verdict::Allowed, None) => response(
+            DENIED,
+            &Denied::new(DenialReason::Unknown, None, required_scopes),
+        ),
+        (Verdict::Denied(reason), key) => {
+            response(DENIED, &Denied::new(reason, key, required_scopes))
+        }
     }
 }
 
@@ -168,8 +173,16 @@ struct Denied<'k> {
 }
 
 impl<'k> Denied<'k> {
-    fn new(reason: DenialReason, key: Option<&'k IndexedKey>, required_scopes: RequiredScopes<'k>) -> Self {
-        Self { reason, key: key.map(|key| (key, key.hint())), required_scopes }
+    fn new(
+        reason: DenialReason,
+        key: Option<&'k IndexedKey>,
+        required_scopes: RequiredScopes<'k>,
+    ) -> Self {
+        Self {
+            reason,
+            key: key.map(|key| (key, key.hint())),
+            required_scopes,
+        }
     }
 }
 
@@ -179,7 +192,10 @@ impl Message for Denied<'_> {
         fields.number(2, u64::from(self.reason.http_status()));
         let Some((key, hint)) = &self.key else { return };
         if self.reason == DenialReason::InsufficientScope {
-            for requirement in self.required_scopes.filter(|requirement| !key.scopes().meets(requirement)) {
+            for requirement in self
+                .required_scopes
+                .filter(|requirement| !key.scopes().meets(requirement))
+            {
                 fields.entry(3, requirement.as_bytes());
             }
         }

@@ -86,7 +86,9 @@ impl UnaryService<Bytes> for Check {
             return ready(Err(status::broken_message()));
         };
         let Question { credential, ask } = question;
-        let answer = self.0.check(credential, &ask, |outcome| answer::write(outcome, ask.required_scopes));
+        let answer = self.0.check(credential, &ask, |outcome| {
+            answer::write(outcome, ask.required_scopes)
+        });
         ready(Ok(Response::new(answer)))
     }
 }

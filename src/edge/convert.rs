@@ -24,13 +24,19 @@ pub(super) fn workspace_draft(workspace: pb::Workspace) -> WorkspaceDraft {
 /// A workspace as it is shown.
 pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
     let name = |environment: Option<EnvironmentName>| {
-        environment.map(|name| name.as_str().to_owned()).unwrap_or_default()
+        environment
+            .map(|name| name.as_str().to_owned())
+            .unwrap_or_default()
     };
     pb::Workspace {
         id: workspace.id.to_string(),
         display_name: workspace.display_name,
         token_prefix: workspace.token_prefix.as_str().to_owned(),
-        environments: workspace.environments.iter().map(|name| name.as_str().to_owned()).collect(),
+        environments: workspace
+            .environments
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
         default_environment: name(workspace.default_environment),
         unmarked_environment: name(workspace.unmarked_environment),
         create_time: Some(wire_time(workspace.create_time)),
@@ -41,7 +47,9 @@ pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
 /// What the issuer of a key asks for.
 pub(super) fn key_draft(request: pb::CreateKeyRequest) -> Result<KeyDraft, Violations> {
     let mut violations = Violations::default();
-    let expire_time = request.expire_time.and_then(|time| violations.check("expire_time", read_time(time)));
+    let expire_time = request
+        .expire_time
+        .and_then(|time| violations.check("expire_time", read_time(time)));
     violations.none()?;
     Ok(KeyDraft {
         workspace: request.workspace,
@@ -59,11 +67,16 @@ pub(super) fn key_draft(request: pb::CreateKeyRequest) -> Result<KeyDraft, Viola
 pub(super) fn key(view: KeyView) -> pb::Key {
     let key = view.key;
     let revocation = key.revocation.as_ref();
-    let reason = revocation.map_or(pb::RevocationReason::Unspecified, |end| wire_revocation_reason(end.reason));
+    let reason = revocation.map_or(pb::RevocationReason::Unspecified, |end| {
+        wire_revocation_reason(end.reason)
+    });
     pb::Key {
         id: key.id.to_string(),
         workspace: key.workspace.to_string(),
-        environment: key.environment.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        environment: key
+            .environment
+            .map(|name| name.as_str().to_owned())
+            .unwrap_or_default(),
         principal: key.principal,
         name: key.name,
         description: key.description,
@@ -92,7 +105,10 @@ pub(super) fn revocation_reason(value: i32) -> Result<RevocationReason, Violatio
         Ok(pb::RevocationReason::Abused) => Ok(RevocationReason::Abused),
         Err(_) => {
             let mut violations = Violations::default();
-            violations.add("reason", format!("{value} is not a RevocationReason that this server knows"));
+            violations.add(
+                "reason",
+                format!("{value} is not a RevocationReason that this server knows"),
+            );
             Err(violations)
         }
     }
@@ -131,9 +147,14 @@ fn wire_time(time: Timestamp) -> prost_types::Timestamp {
 fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, &'static str> {
     let wrong = "is not a time between 1970 and the end of the year 9999";
     let seconds = u64::try_from(time.seconds).map_err(|_| wrong)?;
-    let nanos = u64::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000).ok_or(wrong)?;
+    let nanos = u64::try_from(time.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000)
+        .ok_or(wrong)?;
     let micros = seconds.checked_mul(1_000_000).ok_or(wrong)? + nanos / 1_000;
-    Some(Timestamp::from_micros(micros)).filter(|time| *time <= Timestamp::MAX).ok_or(wrong)
+    Some(Timestamp::from_micros(micros))
+        .filter(|time| *time <= Timestamp::MAX)
+        .ok_or(wrong)
 }
 
 #[cfg(test)]
@@ -142,10 +163,21 @@ mod tests {
 
     #[test]
     fn times_are_cut_to_the_microsecond_and_bounded() {
-        let read = |seconds, nanos| read_time(prost_types::Timestamp { seconds, nanos }).map(Timestamp::as_micros);
+        let read = |seconds, nanos| {
+            read_time(prost_types::Timestamp { seconds, nanos }).map(Timestamp::as_micros)
+        };
         assert_eq!(read(1, 999_999_999), Ok(1_999_999));
-        assert_eq!(read(253_402_300_799, 999_999_999), Ok(Timestamp::MAX.as_micros()));
-        for (seconds, nanos) in [(253_402_300_800, 0), (-1, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0)] {
+        assert_eq!(
+            read(253_402_300_799, 999_999_999),
+            Ok(Timestamp::MAX.as_micros())
+        );
+        for (seconds, nanos) in [
+            (253_402_300_800, 0),
+            (-1, 0),
+            (0, -1),
+            (0, 1_000_000_000),
+            (i64::MAX, 0),
+        ] {
             assert!(read(seconds, nanos).is_err(), "{seconds} {nanos}");
         }
     }

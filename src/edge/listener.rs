@@ -55,7 +55,11 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(InvalidAddress) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() {
+                Err(InvalidAddress)
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
         }
         let mut resolved = text.to_socket_addrs().map_err(|_| InvalidAddress)?;
         resolved.next().map(Self::Tcp).ok_or(InvalidAddress)
@@ -88,18 +92,25 @@ impl Bound {
     pub fn bind(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
-                let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
+                let socket =
+                    socket2::Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
                 socket.set_reuse_address(true)?;
                 socket.bind(&(*address).into())?;
                 let bound = socket.local_addr()?.as_socket().unwrap_or(*address);
-                Ok(Self { socket, address: Address::Tcp(bound) })
+                Ok(Self {
+                    socket,
+                    address: Address::Tcp(bound),
+                })
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
                 socket.bind(&SockAddr::unix(path)?)?;
                 fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-                Ok(Self { socket, address: address.clone() })
+                Ok(Self {
+                    socket,
+                    address: address.clone(),
+                })
             }
         }
     }
@@ -129,7 +140,10 @@ impl Bound {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, #[expect(dead_code, reason = "removes the file when it is dropped")] SocketFile),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "removes the file when it is dropped")] SocketFile,
+    ),
 }
 
 impl Listener {
@@ -196,9 +210,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::Unix(folder.path().join("socket"));
         let listener = Bound::bind(&address).unwrap().listen().unwrap();
-        assert_eq!(Bound::bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Bound::bind(&address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         // As if the process had been killed: the file stays.
-        let Listener::Unix(listener, file) = listener else { panic!("a unix listener") };
+        let Listener::Unix(listener, file) = listener else {
+            panic!("a unix listener")
+        };
         std::mem::forget(file);
         drop(listener);
         drop(Bound::bind(&address).unwrap());
@@ -206,6 +225,9 @@ mod tests {
         let tcp = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = tcp.address().clone();
         let _listener = tcp.listen().unwrap();
-        assert_eq!(Bound::bind(&address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Bound::bind(&address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 }

@@ -4,6 +4,7 @@
     missing_docs,
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     unreachable_pub,
     reason = "generated code"
 )]
@@ -33,6 +34,8 @@ impl std::fmt::Debug for CheckRequest {
 
 impl std::fmt::Debug for CreateKeyResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreateKeyResponse").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("CreateKeyResponse")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }

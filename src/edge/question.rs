@@ -52,7 +52,11 @@ impl<'a> Question<'a> {
             }
         }
         let required_scopes = RequiredScopes(message);
-        let ask = Ask { workspace: name(workspace), environment: name(environment), required_scopes };
+        let ask = Ask {
+            workspace: name(workspace),
+            environment: name(environment),
+            required_scopes,
+        };
         Ok(Self { credential, ask })
     }
 }
@@ -102,22 +106,37 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BrokenMessage> {
 
 /// Empty is the same as absent.
 fn name(text: &[u8]) -> Option<&str> {
-    if text.is_empty() { None } else { Some(std::str::from_utf8(text).unwrap_or(NOT_A_NAME)) }
+    if text.is_empty() {
+        None
+    } else {
+        Some(std::str::from_utf8(text).unwrap_or(NOT_A_NAME))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::edge::pb;
-    use prost::Message;
     use proptest::prelude::*;
+    use prost::Message;
 
     fn same(message: &[u8], expected: &pb::CheckRequest) {
         let question = Question::read(message).unwrap();
         assert_eq!(question.credential, expected.credential.as_bytes());
-        assert_eq!(question.ask.workspace.unwrap_or_default(), expected.workspace);
-        assert_eq!(question.ask.environment.unwrap_or_default(), expected.environment);
-        assert!(question.ask.required_scopes.eq(expected.required_scopes.iter().map(String::as_str)));
+        assert_eq!(
+            question.ask.workspace.unwrap_or_default(),
+            expected.workspace
+        );
+        assert_eq!(
+            question.ask.environment.unwrap_or_default(),
+            expected.environment
+        );
+        assert!(
+            question
+                .ask
+                .required_scopes
+                .eq(expected.required_scopes.iter().map(String::as_str))
+        );
     }
 
     proptest! {
@@ -148,10 +167,21 @@ mod tests {
 
     #[test]
     fn the_last_of_several_values_counts() {
-        let first = pb::CheckRequest { workspace: "a".into(), required_scopes: vec!["x".into()], ..Default::default() };
-        let second = pb::CheckRequest { workspace: "b".into(), required_scopes: vec!["y".into()], ..Default::default() };
+        let first = pb::CheckRequest {
+            workspace: "a".into(),
+            required_scopes: vec!["x".into()],
+            ..Default::default()
+        };
+        let second = pb::CheckRequest {
+            workspace: "b".into(),
+            required_scopes: vec!["y".into()],
+            ..Default::default()
+        };
         let message = [first.encode_to_vec(), second.encode_to_vec()].concat();
-        same(&message, &pb::CheckRequest::decode(message.as_slice()).unwrap());
+        same(
+            &message,
+            &pb::CheckRequest::decode(message.as_slice()).unwrap(),
+        );
         assert_eq!(Question::read(&message).unwrap().ask.workspace, Some("b"));
     }
 

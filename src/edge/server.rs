@@ -75,7 +75,11 @@ pub fn check_routes(
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
     routes.add_service(KeyCheckService::new(checker));
-    add_shared(&mut routes, health, reflection.then_some(&[pb::CHECK_DESCRIPTORS]))?;
+    add_shared(
+        &mut routes,
+        health,
+        reflection.then_some(&[pb::CHECK_DESCRIPTORS]),
+    )?;
     Ok(routes.routes())
 }
 
@@ -105,10 +109,15 @@ fn add_shared(
 ) -> Result<(), tonic_reflection::server::Error> {
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     routes.add_service(tonic_health::pb::health_server::HealthServer::new(health));
-    let Some(descriptors) = descriptors else { return Ok(()) };
+    let Some(descriptors) = descriptors else {
+        return Ok(());
+    };
     let reflection = || {
-        let base = Reflection::configure().register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        descriptors.iter().fold(base, |builder, set| builder.register_encoded_file_descriptor_set(set))
+        let base = Reflection::configure()
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        descriptors.iter().fold(base, |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
     };
     // Newer clients ask for v1, many others still for v1alpha alone.
     routes.add_service(reflection().build_v1()?);
@@ -124,15 +133,19 @@ fn add_shared(
 /// The socket cannot listen, or serving failed.
 pub async fn serve_here(bound: Bound, routes: Routes, drain: Drain) -> Result<(), ServeError> {
     let (connections, dealt) = unbounded_channel();
-    let worker = Worker { connections, taken: Arc::default() };
+    let worker = Worker {
+        connections,
+        taken: Arc::default(),
+    };
     let dealing = tokio::spawn(deal(bound.listen()?, vec![worker], drain.clone()));
     let served = serve_dealt(routes, dealt, drain).await;
     dealing.abort();
     served
 }
 
-/// Serves `routes` on `bound` from `threads` threads, each with a runtime of
-/// its own, until the drain is over. The returned receivers tell of each
+/// Serves `routes` on `bound` from `threads` threads until the drain is over.
+///
+/// Each thread has a runtime of its own. The returned receivers tell of each
 /// thread's end. Must be called in a runtime, which accepts the connections.
 ///
 /// # Errors
@@ -150,11 +163,16 @@ pub fn serve_on_threads(
         let (connections, dealt) = unbounded_channel();
         let (end, ended) = oneshot::channel();
         let (routes, drain) = (routes.clone(), drain.clone());
-        thread::Builder::new().name(format!("check-{number}")).spawn(move || {
-            // Nobody may be left to be told.
-            let _ = end.send(run_worker(routes, dealt, drain));
-        })?;
-        workers.push(Worker { connections, taken: Arc::default() });
+        thread::Builder::new()
+            .name(format!("check-{number}"))
+            .spawn(move || {
+                // Nobody may be left to be told.
+                let _ = end.send(run_worker(routes, dealt, drain));
+            })?;
+        workers.push(Worker {
+            connections,
+            taken: Arc::default(),
+        });
         ends.push(ended);
     }
     tokio::spawn(deal(bound.listen()?, workers, drain.clone()));
@@ -172,8 +190,14 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-fn run_worker(routes: Routes, dealt: UnboundedReceiver<(Socket, Seat)>, drain: Drain) -> Result<(), ServeError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn run_worker(
+    routes: Routes,
+    dealt: UnboundedReceiver<(Socket, Seat)>,
+    drain: Drain,
+) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve_dealt(routes, dealt, drain))
 }
 
@@ -182,7 +206,8 @@ async fn serve_dealt(
     dealt: UnboundedReceiver<(Socket, Seat)>,
     drain: Drain,
 ) -> Result<(), ServeError> {
-    let connections = UnboundedReceiverStream::new(dealt).map(|(socket, seat)| Connection::new(socket, seat));
+    let connections =
+        UnboundedReceiverStream::new(dealt).map(|(socket, seat)| Connection::new(socket, seat));
     let serving = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -217,7 +242,10 @@ async fn deal(listener: Listener, workers: Vec<Worker>, drain: Drain) {
         };
         match accepted {
             Ok(socket) => {
-                let Some(worker) = workers.iter().min_by_key(|worker| worker.taken.load(Ordering::Relaxed)) else {
+                let Some(worker) = workers
+                    .iter()
+                    .min_by_key(|worker| worker.taken.load(Ordering::Relaxed))
+                else {
                     return;
                 };
                 // A worker that is gone has ended the process's run, too.

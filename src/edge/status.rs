@@ -25,7 +25,10 @@ pub(super) fn broken_message() -> Status {
 /// The status of a failed call of an operator.
 pub(super) fn of(error: &RegistryError) -> Status {
     let (code, reason) = code_and_reason(error);
-    let metadata: HashMap<_, _> = metadata(error).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let metadata: HashMap<_, _> = metadata(error)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
     let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
     if let RegistryError::Invalid(violations) = error {
         details.set_bad_request(bad_request(violations).field_violations);
@@ -36,10 +39,16 @@ pub(super) fn of(error: &RegistryError) -> Status {
 fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
     match error {
         RegistryError::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidFields),
-        RegistryError::Unauthenticated(_) => (Code::Unauthenticated, ErrorReason::AdminTokenInvalid),
-        RegistryError::RoleInsufficient { .. } => (Code::PermissionDenied, ErrorReason::RoleInsufficient),
+        RegistryError::Unauthenticated(_) => {
+            (Code::Unauthenticated, ErrorReason::AdminTokenInvalid)
+        }
+        RegistryError::RoleInsufficient { .. } => {
+            (Code::PermissionDenied, ErrorReason::RoleInsufficient)
+        }
         RegistryError::NotOfTheSystem => (Code::PermissionDenied, ErrorReason::NotOfTheSystem),
-        RegistryError::GrantCeiling(_) => (Code::PermissionDenied, ErrorReason::GrantCeilingExceeded),
+        RegistryError::GrantCeiling(_) => {
+            (Code::PermissionDenied, ErrorReason::GrantCeilingExceeded)
+        }
         RegistryError::NotFound { .. } => (Code::NotFound, ErrorReason::ResourceNotFound),
         RegistryError::Exists { .. } => (Code::AlreadyExists, ErrorReason::ResourceExists),
         RegistryError::Conflict { .. } => (Code::Aborted, ErrorReason::Conflict),
@@ -51,11 +60,15 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
 
 /// Every variable of the message is in the metadata too (AIP-193).
 fn metadata(error: &RegistryError) -> Vec<(&'static str, String)> {
-    let resource = |kind: Kind, id: &str| vec![("type", kind.as_str().to_owned()), ("id", id.to_owned())];
+    let resource =
+        |kind: Kind, id: &str| vec![("type", kind.as_str().to_owned()), ("id", id.to_owned())];
     match error {
         RegistryError::Unauthenticated(denial) => vec![("denial", denial.as_str().to_owned())],
         RegistryError::RoleInsufficient { role, required } => {
-            vec![("role", role.to_string()), ("requiredRole", required.to_string())]
+            vec![
+                ("role", role.to_string()),
+                ("requiredRole", required.to_string()),
+            ]
         }
         RegistryError::GrantCeiling(scopes) => vec![("scopes", scopes.join(" "))],
         RegistryError::NotFound { kind, id }
@@ -70,7 +83,9 @@ fn metadata(error: &RegistryError) -> Vec<(&'static str, String)> {
 }
 
 fn bad_request(violations: &Violations) -> BadRequest {
-    let fields = violations.iter().map(|violation| FieldViolation::new(&violation.field, &violation.description));
+    let fields = violations
+        .iter()
+        .map(|violation| FieldViolation::new(&violation.field, &violation.description));
     BadRequest::new(fields.collect::<Vec<_>>())
 }
 
@@ -95,29 +110,93 @@ mod tests {
     fn each_error_has_its_code_reason_and_metadata() {
         let key = || (Kind::Key, "key_1".to_owned());
         let table = [
-            (RegistryError::Invalid(violations()), Code::InvalidArgument, "INVALID_FIELDS", ""),
-            (RegistryError::Unauthenticated(DenialReason::Expired), Code::Unauthenticated, "ADMIN_TOKEN_INVALID", "denial=EXPIRED"),
             (
-                RegistryError::RoleInsufficient { role: Role::Reader, required: Role::Owner },
+                RegistryError::Invalid(violations()),
+                Code::InvalidArgument,
+                "INVALID_FIELDS",
+                "",
+            ),
+            (
+                RegistryError::Unauthenticated(DenialReason::Expired),
+                Code::Unauthenticated,
+                "ADMIN_TOKEN_INVALID",
+                "denial=EXPIRED",
+            ),
+            (
+                RegistryError::RoleInsufficient {
+                    role: Role::Reader,
+                    required: Role::Owner,
+                },
                 Code::PermissionDenied,
                 "ROLE_INSUFFICIENT",
                 "requiredRole=OWNER role=READER",
             ),
-            (RegistryError::NotOfTheSystem, Code::PermissionDenied, "NOT_OF_THE_SYSTEM", ""),
-            (RegistryError::GrantCeiling(vec!["a".into(), "b".into()]), Code::PermissionDenied, "GRANT_CEILING_EXCEEDED", "scopes=a b"),
-            (RegistryError::NotFound { kind: key().0, id: key().1 }, Code::NotFound, "RESOURCE_NOT_FOUND", "id=key_1 type=key"),
-            (RegistryError::Exists { kind: key().0, id: key().1 }, Code::AlreadyExists, "RESOURCE_EXISTS", "id=key_1 type=key"),
-            (RegistryError::Conflict { kind: key().0, id: key().1 }, Code::Aborted, "CONFLICT", "id=key_1 type=key"),
-            (RegistryError::StoreUnavailable, Code::Unavailable, "STORE_UNAVAILABLE", ""),
-            (RegistryError::OutcomeUnknown, Code::Unavailable, "OUTCOME_UNKNOWN", ""),
+            (
+                RegistryError::NotOfTheSystem,
+                Code::PermissionDenied,
+                "NOT_OF_THE_SYSTEM",
+                "",
+            ),
+            (
+                RegistryError::GrantCeiling(vec!["a".into(), "b".into()]),
+                Code::PermissionDenied,
+                "GRANT_CEILING_EXCEEDED",
+                "scopes=a b",
+            ),
+            (
+                RegistryError::NotFound {
+                    kind: key().0,
+                    id: key().1,
+                },
+                Code::NotFound,
+                "RESOURCE_NOT_FOUND",
+                "id=key_1 type=key",
+            ),
+            (
+                RegistryError::Exists {
+                    kind: key().0,
+                    id: key().1,
+                },
+                Code::AlreadyExists,
+                "RESOURCE_EXISTS",
+                "id=key_1 type=key",
+            ),
+            (
+                RegistryError::Conflict {
+                    kind: key().0,
+                    id: key().1,
+                },
+                Code::Aborted,
+                "CONFLICT",
+                "id=key_1 type=key",
+            ),
+            (
+                RegistryError::StoreUnavailable,
+                Code::Unavailable,
+                "STORE_UNAVAILABLE",
+                "",
+            ),
+            (
+                RegistryError::OutcomeUnknown,
+                Code::Unavailable,
+                "OUTCOME_UNKNOWN",
+                "",
+            ),
             (RegistryError::Internal, Code::Internal, "INTERNAL", ""),
         ];
         for (error, code, reason, metadata) in table {
             let status = of(&error);
             assert_eq!(status.code(), code, "{error}");
             let info = status.get_details_error_info().unwrap();
-            assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "keyward"));
-            let mut found: Vec<_> = info.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!(
+                (info.reason.as_str(), info.domain.as_str()),
+                (reason, "keyward")
+            );
+            let mut found: Vec<_> = info
+                .metadata
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             found.sort();
             assert_eq!(found.join(" "), metadata, "{error}");
         }
@@ -125,7 +204,13 @@ mod tests {
 
     #[test]
     fn violations_are_told_one_by_one() {
-        let request = of(&RegistryError::Invalid(violations())).get_details_bad_request().unwrap();
-        assert_eq!(request.field_violations, [FieldViolation::new("name", "is required")]);
+        let request = of(&RegistryError::Invalid(violations()))
+            .get_details_bad_request()
+            .unwrap();
+        let [violation] = request.field_violations.as_slice() else {
+            panic!("one violation: {request:?}")
+        };
+        assert_eq!(violation.field, "name");
+        assert_eq!(violation.description, "is required");
     }
 }

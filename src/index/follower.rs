@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::thread;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tracing::error;
 
 use crate::domain::key::Key;
 use crate::domain::workspace::Workspace;
-use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Snapshot, Store, StoreError};
+use crate::store::{
+    Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, StoreError,
+};
 
 use super::packed::{IndexedKey, Shared};
 use super::{Index, IndexedWorkspace};
@@ -20,17 +23,25 @@ use super::{Index, IndexedWorkspace};
 ///
 /// The store cannot be served, and why.
 pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
-    let mut follower = Follower { index: Arc::new(Index::empty()), shared: Shared::new() };
-    let index = Arc::clone(&follower.index);
+    let (told, applied) = watch::channel(Revision(0));
+    let index = Arc::new(Index::empty(applied));
+    let mut follower = Follower {
+        index: Arc::clone(&index),
+        shared: Shared::new(),
+        told,
+    };
     let snapshot = store.snapshot()?;
     let revision = snapshot.revision();
     follower.load(snapshot)?;
     let commits = store.follow(revision)?;
-    index.applied.send_replace(revision);
+    follower.told.send_replace(revision);
     thread::Builder::new()
         .name("index-follower".to_owned())
         .spawn(move || follower.follow(&commits))
-        .map_err(|error| OpenError::Io { path: "index follower thread".into(), error })?;
+        .map_err(|error| OpenError::Io {
+            path: "index follower thread".into(),
+            error,
+        })?;
     Ok(index)
 }
 
@@ -38,14 +49,23 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
 struct Follower {
     index: Arc<Index>,
     shared: Shared,
+    /// Tells how far the index has come. It goes away with the follower, so
+    /// that nobody waits for one that has died.
+    told: watch::Sender<Revision>,
 }
 
 impl Follower {
     fn load(&mut self, snapshot: Snapshot) -> Result<(), OpenError> {
         for versioned in snapshot {
-            let change = Change { before: None, after: versioned?.record };
+            let change = Change {
+                before: None,
+                after: versioned?.record,
+            };
             self.apply(&change).map_err(|orphan| {
-                Damage::Unreadable(format!("k/{}", orphan.key), format!("its workspace {} is missing", orphan.workspace))
+                Damage::Unreadable(
+                    format!("k/{}", orphan.key),
+                    format!("its workspace {} is missing", orphan.workspace),
+                )
             })?;
         }
         Ok(())
@@ -64,7 +84,7 @@ impl Follower {
                 error!(%key, %workspace, "key not indexed: its workspace is missing");
             }
         }
-        self.index.applied.send_replace(commit.revision);
+        self.told.send_replace(commit.revision);
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), Orphan> {
@@ -81,7 +101,11 @@ impl Follower {
                 let admin = Arc::new(admin.clone());
                 let admins = self.index.admins.pin();
                 if let Some(Record::AdminKey(before)) = &change.before {
-                    for secret in before.secrets.iter().filter(|secret| !admin.secrets.contains(secret)) {
+                    for secret in before
+                        .secrets
+                        .iter()
+                        .filter(|secret| !admin.secrets.contains(secret))
+                    {
                         admins.remove(&secret.digest);
                     }
                 }
@@ -100,16 +124,27 @@ impl Follower {
             Some(indexed) => indexed.current.store(current),
             None => {
                 let id: Box<str> = workspace.id.as_str().into();
-                let indexed = IndexedWorkspace { id: id.clone(), current: ArcSwap::new(current) };
+                let indexed = IndexedWorkspace {
+                    id: id.clone(),
+                    current: ArcSwap::new(current),
+                };
                 workspaces.insert(id, Arc::new(indexed));
             }
         }
     }
 
     fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
-        let workspace = self.index.workspaces.pin().get(key.workspace.as_str()).cloned();
+        let workspace = self
+            .index
+            .workspaces
+            .pin()
+            .get(key.workspace.as_str())
+            .cloned();
         let Some(workspace) = workspace else {
-            return Err(Orphan { key: key.id.to_string(), workspace: key.workspace.to_string() });
+            return Err(Orphan {
+                key: key.id.to_string(),
+                workspace: key.workspace.to_string(),
+            });
         };
         let keys = self.index.keys.pin();
         for secret in &key.secrets {

@@ -16,7 +16,10 @@ pub(super) struct Interner<T: ?Sized> {
 
 impl<T: ?Sized + Eq + Hash> Interner<T> {
     pub(super) fn new() -> Self {
-        Self { values: HashSet::new(), sweep_at: SWEEP_FROM }
+        Self {
+            values: HashSet::new(),
+            sweep_at: SWEEP_FROM,
+        }
     }
 
     /// The shared copy of `value`, which `share` makes if there is none yet.
@@ -42,11 +45,15 @@ mod tests {
     #[test]
     fn equal_values_share_one_copy_and_unused_ones_are_let_go() {
         let mut interner = Interner::<str>::new();
-        let kept = interner.intern("kept", Arc::from);
+        let kept = interner.intern("kept", |text| Arc::from(text));
         for number in 0..2 * SWEEP_FROM {
-            interner.intern(&number.to_string(), Arc::from);
+            interner.intern(&number.to_string(), |text| Arc::from(text));
         }
-        assert!(Arc::ptr_eq(&kept, &interner.intern("kept", Arc::from)));
-        assert!(interner.values.len() <= SWEEP_FROM + 1, "{}", interner.values.len());
+        assert!(Arc::ptr_eq(&kept, &interner.intern("kept", |text| Arc::from(text))));
+        assert!(
+            interner.values.len() <= SWEEP_FROM + 1,
+            "{}",
+            interner.values.len()
+        );
     }
 }

@@ -30,14 +30,23 @@ pub struct IndexedKey {
 
 impl IndexedKey {
     /// Packs `key` as `secret`, one of its tokens, finds it.
-    pub(super) fn new(key: &Key, secret: &Secret, workspace: Arc<IndexedWorkspace>, shared: &mut Shared) -> Self {
+    pub(super) fn new(
+        key: &Key,
+        secret: &Secret,
+        workspace: Arc<IndexedWorkspace>,
+        shared: &mut Shared,
+    ) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         Self {
             id: key.id,
             expire_time: key.expire_time,
             workspace,
-            scopes: shared.scopes.intern(&key.scopes, |scopes| Arc::new(scopes.clone())),
-            environment: shared.environments.intern(environment, |name| Arc::from(name)),
+            scopes: shared
+                .scopes
+                .intern(&key.scopes, |scopes| Arc::new(scopes.clone())),
+            environment: shared
+                .environments
+                .intern(environment, |name| Arc::from(name)),
             text: Text::pack(key),
             tail: secret.tail,
             revoked: key.revocation.is_some(),
@@ -97,7 +106,10 @@ impl IndexedKey {
     #[must_use]
     pub fn hint(&self) -> String {
         let workspace = self.workspace.current.load();
-        let unmarked = workspace.unmarked_environment.as_ref().map_or("", |name| name.as_str());
+        let unmarked = workspace
+            .unmarked_environment
+            .as_ref()
+            .map_or("", |name| name.as_str());
         let mark = Some(self.environment()).filter(|name| !name.is_empty() && *name != unmarked);
         token::hint(workspace.token_prefix.as_str(), mark, self.tail)
     }
@@ -119,7 +131,10 @@ impl IndexedKey {
 }
 
 fn default_environment(workspace: &Workspace) -> &str {
-    workspace.default_environment.as_ref().map_or("", |name| name.as_str())
+    workspace
+        .default_environment
+        .as_ref()
+        .map_or("", |name| name.as_str())
 }
 
 /// What keys share.
@@ -131,7 +146,10 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new() -> Self {
-        Self { scopes: Interner::new(), environments: Interner::new() }
+        Self {
+            scopes: Interner::new(),
+            environments: Interner::new(),
+        }
     }
 }
 
@@ -190,7 +208,9 @@ fn push(bytes: &mut Vec<u8>, text: &str) {
 }
 
 fn pull(bytes: &[u8]) -> (&str, &[u8]) {
-    let Some((length, rest)) = bytes.split_first() else { return ("", &[]) };
+    let Some((length, rest)) = bytes.split_first() else {
+        return ("", &[]);
+    };
     let (text, rest) = rest.split_at(usize::from(*length).min(rest.len()));
     (std::str::from_utf8(text).unwrap_or_default(), rest)
 }

@@ -36,7 +36,9 @@ impl Actor {
 
     /// Lets a deed of the whole system pass.
     pub(super) fn may(&self, deed: Deed) -> Result<(), RegistryError> {
-        self.0.may(deed, Place::System).map_err(|refusal| self.refusal(refusal, Kind::Workspace, ""))
+        self.0
+            .may(deed, Place::System)
+            .map_err(|refusal| self.refusal(refusal, Kind::Workspace, ""))
     }
 
     /// Lets a deed in `workspace` pass. A caller who may not know of it is
@@ -49,22 +51,37 @@ impl Actor {
         id: &str,
     ) -> Result<(), RegistryError> {
         let place = Place::Workspace(workspace);
-        self.0.may(deed, place).map_err(|refusal| self.refusal(refusal, kind, id))
+        self.0
+            .may(deed, place)
+            .map_err(|refusal| self.refusal(refusal, kind, id))
     }
 
     /// Lets scopes pass that this admin key may hand out.
     pub(super) fn may_grant(&self, scopes: &ScopeSet) -> Result<(), RegistryError> {
         let ceiling = &self.0.grant_ceiling;
-        let beyond: Vec<_> =
-            scopes.iter().filter(|scope| !ceiling.covers(scope)).map(ToString::to_string).collect();
-        if beyond.is_empty() { Ok(()) } else { Err(RegistryError::GrantCeiling(beyond)) }
+        let beyond: Vec<_> = scopes
+            .iter()
+            .filter(|scope| !ceiling.covers(scope))
+            .map(ToString::to_string)
+            .collect();
+        if beyond.is_empty() {
+            Ok(())
+        } else {
+            Err(RegistryError::GrantCeiling(beyond))
+        }
     }
 
     fn refusal(&self, refusal: Refusal, kind: Kind, id: &str) -> RegistryError {
         match refusal {
-            Refusal::Invisible => RegistryError::NotFound { kind, id: id.to_owned() },
+            Refusal::Invisible => RegistryError::NotFound {
+                kind,
+                id: id.to_owned(),
+            },
             Refusal::NotOfTheSystem => RegistryError::NotOfTheSystem,
-            Refusal::Role { required } => RegistryError::RoleInsufficient { role: self.0.role, required },
+            Refusal::Role { required } => RegistryError::RoleInsufficient {
+                role: self.0.role,
+                required,
+            },
         }
     }
 }
@@ -81,7 +98,11 @@ impl Admission {
     /// Admits the admin keys of `index`.
     #[must_use]
     pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
-        Self { index, hasher, clock }
+        Self {
+            index,
+            hasher,
+            clock,
+        }
     }
 
     /// Finds the admin key behind a raw `authorization` value.
@@ -91,10 +112,13 @@ impl Admission {
     /// [`RegistryError::Unauthenticated`], with the reason.
     pub fn authenticate(&self, authorization: &[u8]) -> Result<Actor, RegistryError> {
         let mut scratch = Scratch::new();
-        let token = credential::parse(authorization, &mut scratch).map_err(|error| match error {
-            CredentialError::Missing => RegistryError::Unauthenticated(DenialReason::Missing),
-            CredentialError::Malformed => RegistryError::Unauthenticated(DenialReason::Malformed),
-        })?;
+        let token =
+            credential::parse(authorization, &mut scratch).map_err(|error| match error {
+                CredentialError::Missing => RegistryError::Unauthenticated(DenialReason::Missing),
+                CredentialError::Malformed => {
+                    RegistryError::Unauthenticated(DenialReason::Malformed)
+                }
+            })?;
         let found = match token::shape(token) {
             Shape::Native => self.index.admin(&self.hasher.digest(token)),
             Shape::BadChecksum | Shape::Foreign => None,

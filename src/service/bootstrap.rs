@@ -47,7 +47,10 @@ pub fn first_owner(token: &Token, pepper: &Pepper, now: Timestamp) -> Batch {
         revocation: None,
     };
     Batch {
-        writes: vec![Write { record: Record::AdminKey(owner), expect: Expect::Absent }],
+        writes: vec![Write {
+            record: Record::AdminKey(owner),
+            expect: Expect::Absent,
+        }],
         audit: AuditEntry {
             workspace: None,
             time: now,

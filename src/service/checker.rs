@@ -32,19 +32,33 @@ impl Checker {
     /// A checker over `index`.
     #[must_use]
     pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
-        Self { index, hasher, clock }
+        Self {
+            index,
+            hasher,
+            clock,
+        }
     }
 
     /// Judges the raw header value `credential` and hands the outcome to
     /// `answer`, while the key is held still.
-    pub fn check<'a, R, T>(&self, credential: &[u8], ask: &Ask<'a, R>, answer: impl FnOnce(Outcome<'_>) -> T) -> T
+    pub fn check<'a, R, T>(
+        &self,
+        credential: &[u8],
+        ask: &Ask<'a, R>,
+        answer: impl FnOnce(Outcome<'_>) -> T,
+    ) -> T
     where
         R: Iterator<Item = &'a str> + Clone,
     {
         let decide = |presented: &Presented<'_>| judge(presented, ask, self.clock.now());
         let digest = match self.read(credential) {
             Ok(digest) => digest,
-            Err(presented) => return answer(Outcome { verdict: decide(&presented), key: None }),
+            Err(presented) => {
+                return answer(Outcome {
+                    verdict: decide(&presented),
+                    key: None,
+                });
+            }
         };
         self.index.find(&digest, |found| {
             let verdict = match found {
@@ -55,7 +69,10 @@ impl Checker {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
-            answer(Outcome { verdict, key: found.filter(|_| may_tell) })
+            answer(Outcome {
+                verdict,
+                key: found.filter(|_| may_tell),
+            })
         })
     }
 
@@ -70,6 +87,54 @@ impl Checker {
             Shape::Native => Ok(self.hasher.digest(token)),
             // A typo, or a credential of some other system, such as a JWT.
             Shape::BadChecksum | Shape::Foreign => Err(Presented::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::clock::{ManualClock, Timestamp};
+    use crate::domain::digest::Pepper;
+    use crate::domain::token::{Token, TokenPrefix};
+    use crate::domain::verdict::DenialReason;
+    use crate::index::follower;
+    use crate::store::local::MemoryStore;
+
+    #[test]
+    fn a_denial_before_a_key_is_found_allocates_nothing() {
+        let pepper = Pepper::generate();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
+        let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
+        let index = follower::start(&store).unwrap();
+        let checker = Checker::new(index, pepper.token_hasher(), clock);
+
+        let prefix = TokenPrefix::try_from("klg").unwrap();
+        let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
+        let mistyped = unknown.replace("Bearer klg", "Bearer klh");
+        let ask = Ask {
+            workspace: Some("kling"),
+            environment: Some("live"),
+            required_scopes: ["a:b", "c|d"].into_iter(),
+        };
+        let verdict = |credential: &str| {
+            checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)
+        };
+        for (credential, reason) in [
+            ("", DenialReason::Missing),
+            ("Bearer", DenialReason::Malformed),
+            ("Bearer a, Bearer b", DenialReason::Malformed),
+            ("Basic dXNlcjpwYXNz", DenialReason::Malformed),
+            ("Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", DenialReason::Unknown),
+            (mistyped.as_str(), DenialReason::Unknown),
+            (unknown.as_str(), DenialReason::Unknown),
+        ] {
+            // The first look into the index sets up this thread's part of it.
+            assert_eq!(verdict(credential), Verdict::Denied(reason), "{credential}");
+            let allocations = allocation_counter::measure(|| {
+                verdict(credential);
+            });
+            assert_eq!(allocations.count_total, 0, "{reason:?}");
         }
     }
 }

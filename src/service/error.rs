@@ -86,7 +86,9 @@ pub enum RegistryError {
     #[error("the store takes no changes; nothing was changed: see the server's log")]
     StoreUnavailable,
     /// The store failed on the way.
-    #[error("the store failed while it made the change; whether it took effect is not known: read before you try again")]
+    #[error(
+        "the store failed while it made the change; whether it took effect is not known: read before you try again"
+    )]
     OutcomeUnknown,
     /// Something is wrong that the caller can do nothing about.
     #[error("something is wrong on the server: see its log")]
@@ -94,7 +96,11 @@ pub enum RegistryError {
 }
 
 fn shown(id: &str) -> String {
-    if id.is_empty() { String::new() } else { format!(": {id}") }
+    if id.is_empty() {
+        String::new()
+    } else {
+        format!(": {id}")
+    }
 }
 
 impl RegistryError {
@@ -102,7 +108,10 @@ impl RegistryError {
     /// said goes to the log, and no further.
     pub(super) fn from_store(failure: &StoreError, kind: Kind, id: &str) -> Self {
         match failure {
-            StoreError::Conflict(_) => Self::Conflict { kind, id: id.to_owned() },
+            StoreError::Conflict(_) => Self::Conflict {
+                kind,
+                id: id.to_owned(),
+            },
             StoreError::Unavailable => Self::StoreUnavailable,
             StoreError::OutcomeUnknown => Self::OutcomeUnknown,
             StoreError::Damaged(_) | StoreError::TooLarge { .. } | StoreError::Compacted(_) => {

@@ -69,7 +69,10 @@ mod tests {
         let token = pager.token("klipy", id);
         assert_eq!(pager.read("klipy", &token), Some(id));
         assert_eq!(pager.read("kling", &token), None);
-        assert_eq!(Pager::new(pepper.page_sealer(StoreId([2; 16]))).read("klipy", &token), None);
+        assert_eq!(
+            Pager::new(pepper.page_sealer(StoreId([2; 16]))).read("klipy", &token),
+            None
+        );
         for position in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
@@ -83,7 +86,15 @@ mod tests {
 
     #[test]
     fn sizes() {
-        let table = [(0, Some(50)), (1, Some(1)), (1_000, Some(1_000)), (1_001, Some(1_000)), (i32::MAX, Some(1_000)), (-1, None), (i32::MIN, None)];
+        let table = [
+            (0, Some(50)),
+            (1, Some(1)),
+            (1_000, Some(1_000)),
+            (1_001, Some(1_000)),
+            (i32::MAX, Some(1_000)),
+            (-1, None),
+            (i32::MIN, None),
+        ];
         for (asked, expected) in table {
             assert_eq!(size(asked), expected, "{asked}");
         }

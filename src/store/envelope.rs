@@ -25,7 +25,12 @@ pub(super) struct Opened<'a> {
 }
 
 /// Puts `payload` into an envelope for `place`.
-pub(super) fn wrap(sealer: &Sealer, place: &[u8], revision: Revision, payload: &[u8]) -> (Vec<u8>, Seal) {
+pub(super) fn wrap(
+    sealer: &Sealer,
+    place: &[u8],
+    revision: Revision,
+    payload: &[u8],
+) -> (Vec<u8>, Seal) {
     let mut value = Vec::with_capacity(PAYLOAD_AT + payload.len());
     value.push(FORMAT);
     value.extend(revision.0.to_be_bytes());
@@ -36,7 +41,11 @@ pub(super) fn wrap(sealer: &Sealer, place: &[u8], revision: Revision, payload: &
 }
 
 /// Opens the envelope found under `place`.
-pub(super) fn open<'a>(sealer: &Sealer, place: &[u8], value: &'a [u8]) -> Result<Opened<'a>, Unopened> {
+pub(super) fn open<'a>(
+    sealer: &Sealer,
+    place: &[u8],
+    value: &'a [u8],
+) -> Result<Opened<'a>, Unopened> {
     let (Some(head), Some(payload)) = (value.get(..HEAD_LEN), value.get(PAYLOAD_AT..)) else {
         return Err(Unopened::Forged);
     };
@@ -50,7 +59,11 @@ pub(super) fn open<'a>(sealer: &Sealer, place: &[u8], value: &'a [u8]) -> Result
     }
     let mut revision = [0; 8];
     revision.copy_from_slice(&head[1..]);
-    Ok(Opened { revision: Revision(u64::from_be_bytes(revision)), payload, seal })
+    Ok(Opened {
+        revision: Revision(u64::from_be_bytes(revision)),
+        payload,
+        seal,
+    })
 }
 
 /// The payload, whether or not the seal fits: to find out what happened to it.
@@ -71,7 +84,10 @@ impl Unopened {
     /// Says where it was found.
     pub(super) fn at(self, damage: impl FnOnce() -> Damage) -> OpenError {
         match self {
-            Self::Newer(found) => OpenError::Newer { found, known: FORMAT },
+            Self::Newer(found) => OpenError::Newer {
+                found,
+                known: FORMAT,
+            },
             Self::Forged => OpenError::Damaged(damage()),
         }
     }

@@ -59,9 +59,11 @@ impl StoreError {
     #[must_use]
     pub const fn certainly_not_applied(&self) -> bool {
         match self {
-            Self::Conflict(_) | Self::TooLarge { .. } | Self::Unavailable | Self::Compacted(_) | Self::Damaged(_) => {
-                true
-            }
+            Self::Conflict(_)
+            | Self::TooLarge { .. }
+            | Self::Unavailable
+            | Self::Compacted(_)
+            | Self::Damaged(_) => true,
             Self::OutcomeUnknown => false,
         }
     }
@@ -71,7 +73,9 @@ impl StoreError {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Damage {
     /// The bytes under a place are not those that were stored there.
-    #[error("the record under `{0}` was changed by something other than keyward: its seal does not fit")]
+    #[error(
+        "the record under `{0}` was changed by something other than keyward: its seal does not fit"
+    )]
     Edited(String),
     /// The bytes under a place are those of another place.
     #[error("the record under `{place}` is that of `{of}`: records were swapped or copied")]
@@ -140,7 +144,9 @@ pub enum OpenError {
         problem: String,
     },
     /// The store was written by a newer keyward.
-    #[error("the store is of format {found}; this keyward reads up to {known}: run the newer keyward that wrote it")]
+    #[error(
+        "the store is of format {found}; this keyward reads up to {known}: run the newer keyward that wrote it"
+    )]
     Newer {
         /// The format that was found.
         found: u8,
@@ -148,7 +154,9 @@ pub enum OpenError {
         known: u8,
     },
     /// The store has nothing in it, though the guard file knows of commits.
-    #[error("the store is empty, but revision {guard} was acknowledged: put its files back, or restore a backup")]
+    #[error(
+        "the store is empty, but revision {guard} was acknowledged: put its files back, or restore a backup"
+    )]
     Emptied {
         /// The newest revision that was acknowledged.
         guard: Revision,
@@ -177,7 +185,9 @@ pub enum OpenError {
     },
     /// Store and guard file tell different stories of the same revision, or
     /// are of different stores.
-    #[error("the guard file belongs to another store: put back the one that was kept with this store")]
+    #[error(
+        "the guard file belongs to another store: put back the one that was kept with this store"
+    )]
     Foreign,
     /// Something in the store does not verify.
     #[error("the store is damaged: {0}; restore a backup, or the store's files as they were")]
@@ -204,6 +214,9 @@ pub enum OpenError {
 
 impl OpenError {
     pub(super) fn io(path: impl Into<PathBuf>, error: io::Error) -> Self {
-        Self::Io { path: path.into(), error }
+        Self::Io {
+            path: path.into(),
+            error,
+        }
     }
 }

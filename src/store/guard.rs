@@ -43,7 +43,12 @@ pub(super) struct GuardFile {
 impl GuardFile {
     /// Makes the guard file of a new store, with nothing acknowledged.
     pub(super) fn create(path: &Path, pepper: &Pepper, store: StoreId) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         let sealer = pepper.guard_sealer(store);
         let mut header = Vec::with_capacity(HEADER_LEN);
         header.extend(MAGIC);
@@ -53,23 +58,51 @@ impl GuardFile {
         let mac = sealer.seal(b"header", &[&header]).mac;
         header.extend(mac.0);
         file.write_all_at(&header, 0)?;
-        let newest = Slot { revision: Revision(0), digest: StateDigest::default() };
-        let mut guard = Self { file, sealer, newest, at: 1 };
+        let newest = Slot {
+            revision: Revision(0),
+            digest: StateDigest::default(),
+        };
+        let mut guard = Self {
+            file,
+            sealer,
+            newest,
+            at: 1,
+        };
         guard.record(newest)?;
         guard.file.sync_all()?;
         Ok(guard)
     }
 
     /// Opens the guard file, and says of which store it is.
-    pub(super) fn open(path: &Path, pepper: &Pepper, pepper_path: &Path) -> Result<(Self, StoreId), OpenError> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| OpenError::io(path, error))?;
+    pub(super) fn open(
+        path: &Path,
+        pepper: &Pepper,
+        pepper_path: &Path,
+    ) -> Result<(Self, StoreId), OpenError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| OpenError::io(path, error))?;
         let store = read_header(&file, path, pepper, pepper_path)?;
         let sealer = pepper.guard_sealer(store);
         let slots = [0, 1].map(|at| read_slot(&file, &sealer, at).map(|slot| (at, slot)));
-        let Some((at, newest)) = slots.into_iter().flatten().max_by_key(|(_, slot)| slot.revision) else {
+        let Some((at, newest)) = slots
+            .into_iter()
+            .flatten()
+            .max_by_key(|(_, slot)| slot.revision)
+        else {
             return Err(damaged(path, "neither of its two slots can be read"));
         };
-        Ok((Self { file, sealer, newest, at }, store))
+        Ok((
+            Self {
+                file,
+                sealer,
+                newest,
+                at,
+            },
+            store,
+        ))
     }
 
     /// What was acknowledged last.
@@ -96,15 +129,24 @@ fn slot_offset(at: u64) -> u64 {
     BLOCK * (1 + at)
 }
 
-fn read_header(file: &File, path: &Path, pepper: &Pepper, pepper_path: &Path) -> Result<StoreId, OpenError> {
+fn read_header(
+    file: &File,
+    path: &Path,
+    pepper: &Pepper,
+    pepper_path: &Path,
+) -> Result<StoreId, OpenError> {
     let mut header = [0; HEADER_LEN];
-    file.read_exact_at(&mut header, 0).map_err(|_| damaged(path, "it is too short"))?;
+    file.read_exact_at(&mut header, 0)
+        .map_err(|_| damaged(path, "it is too short"))?;
     let (magic, rest) = header.split_at(MAGIC.len());
     if magic != MAGIC {
         return Err(damaged(path, "it does not start as one"));
     }
     if rest[0] > FORMAT {
-        return Err(OpenError::Newer { found: rest[0], known: FORMAT });
+        return Err(OpenError::Newer {
+            found: rest[0],
+            known: FORMAT,
+        });
     }
     let (mut store, mut pepper_id) = ([0; 16], [0; 8]);
     store.copy_from_slice(&rest[1..17]);
@@ -112,7 +154,11 @@ fn read_header(file: &File, path: &Path, pepper: &Pepper, pepper_path: &Path) ->
     let (store, expected) = (StoreId(store), PepperId(pepper_id));
     if pepper.id() != expected {
         let path = PathBuf::from(pepper_path);
-        return Err(OpenError::WrongPepper { path, found: pepper.id(), expected });
+        return Err(OpenError::WrongPepper {
+            path,
+            found: pepper.id(),
+            expected,
+        });
     }
     let (body, mac) = header.split_at(HEADER_LEN - Mac::LEN);
     if Mac::from_slice(mac) != Some(pepper.guard_sealer(store).seal(b"header", &[body]).mac) {
@@ -131,12 +177,20 @@ fn read_slot(file: &File, sealer: &Sealer, at: u64) -> Option<Slot> {
     }
     let (revision, digest) = body.split_at(8);
     let revision = Revision(u64::from_be_bytes(revision.try_into().ok()?));
-    Some(Slot { revision, digest: StateDigest::from_slice(digest)? })
+    Some(Slot {
+        revision,
+        digest: StateDigest::from_slice(digest)?,
+    })
 }
 
 fn damaged(path: &Path, problem: &str) -> OpenError {
-    let problem = format!("the guard file is damaged: {problem}; put back the one that was kept with the pepper");
-    OpenError::Guard { path: path.to_owned(), problem }
+    let problem = format!(
+        "the guard file is damaged: {problem}; put back the one that was kept with the pepper"
+    );
+    OpenError::Guard {
+        path: path.to_owned(),
+        problem,
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +199,10 @@ mod tests {
     use zeroize::Zeroizing;
 
     fn slot(revision: u64) -> Slot {
-        Slot { revision: Revision(revision), digest: StateDigest::default() }
+        Slot {
+            revision: Revision(revision),
+            digest: StateDigest::default(),
+        }
     }
 
     fn pepper(byte: u8) -> Pepper {
@@ -208,7 +265,9 @@ mod tests {
     fn another_pepper_is_named() {
         with_guard(|path, _| {
             let error = GuardFile::open(path, &pepper(2), Path::new("pepper")).unwrap_err();
-            assert!(matches!(error, OpenError::WrongPepper { expected, .. } if expected == pepper(1).id()));
+            assert!(
+                matches!(error, OpenError::WrongPepper { expected, .. } if expected == pepper(1).id())
+            );
         });
     }
 

@@ -36,11 +36,15 @@ impl Home {
     /// [`OpenError::Guard`] if one of the folders is in the other: a copy of
     /// the store must not carry the pepper along.
     pub fn new(store: PathBuf, guard: PathBuf) -> Result<Self, OpenError> {
-        let absolute = |path: &Path| std::path::absolute(path).map_err(|error| OpenError::io(path, error));
+        let absolute =
+            |path: &Path| std::path::absolute(path).map_err(|error| OpenError::io(path, error));
         if absolute(&guard)?.starts_with(absolute(&store)?) {
             let problem =
                 "lies in the store's folder; pepper and guard file must be outside of it and of its backups".to_owned();
-            return Err(OpenError::Guard { path: guard, problem });
+            return Err(OpenError::Guard {
+                path: guard,
+                problem,
+            });
         }
         Ok(Self { store, guard })
     }
@@ -65,7 +69,11 @@ impl Home {
     ///
     /// [`OpenError::Exists`] if any of it is there already; else what went
     /// wrong, with nothing left behind.
-    pub async fn init(&self, clock: Arc<dyn Clock>, first: impl FnOnce(&Pepper) -> Batch) -> Result<(), OpenError> {
+    pub async fn init(
+        &self,
+        clock: Arc<dyn Clock>,
+        first: impl FnOnce(&Pepper) -> Batch,
+    ) -> Result<(), OpenError> {
         self.refuse_existing()?;
         let made = self.make(clock, first).await;
         if made.is_err() {
@@ -90,7 +98,9 @@ impl Home {
         let pepper = read_pepper(&pepper_path)?;
         let (guard, id) = GuardFile::open(&self.guard.join(GUARD_FILE), &pepper, &pepper_path)?;
         if !self.store.join(LOG_FILE).exists() {
-            return Err(OpenError::Emptied { guard: guard.newest().revision });
+            return Err(OpenError::Emptied {
+                guard: guard.newest().revision,
+            });
         }
         let engine = self.open_engine()?;
         let store = LocalStore::start(engine, &pepper, id, Some(guard), clock)?;
@@ -105,32 +115,47 @@ impl Home {
     }
 
     fn refuse_existing(&self) -> Result<(), OpenError> {
-        let taken = [self.store.join(LOG_FILE), self.guard.join(PEPPER_FILE), self.guard.join(GUARD_FILE)];
-        match taken.into_iter().find(|path| path.exists()) {
-            Some(path) => Err(OpenError::Exists(path)),
-            None => Ok(()),
+        let taken = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
+        if let Some(path) = taken.into_iter().find(|path| path.exists()) {
+            return Err(OpenError::Exists(path));
+        }
+        // Whatever lies there: it would be removed if init failed.
+        let occupied = fs::read_dir(&self.store).is_ok_and(|mut files| files.next().is_some());
+        if occupied {
+            Err(OpenError::Exists(self.store.clone()))
+        } else {
+            Ok(())
         }
     }
 
     fn refuse_absent(&self) -> Result<(), OpenError> {
-        let [pepper, guard, new_guard] = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
+        let [pepper, guard, new_guard] =
+            [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
         let store = self.store.join(LOG_FILE);
         if new_guard.exists() && !guard.exists() {
-            return Err(OpenError::Unfinished { store: self.store.clone(), guard: self.guard.clone() });
+            return Err(OpenError::Unfinished {
+                store: self.store.clone(),
+                guard: self.guard.clone(),
+            });
         }
         if !store.exists() && !pepper.exists() && !guard.exists() {
             return Err(OpenError::Missing(self.store.clone()));
         }
         for (path, what) in [(pepper, "the pepper"), (guard, "the guard file")] {
             if !path.exists() {
-                let problem = format!("{what} is missing; put back the one that was kept for this store");
+                let problem =
+                    format!("{what} is missing; put back the one that was kept for this store");
                 return Err(OpenError::Guard { path, problem });
             }
         }
         Ok(())
     }
 
-    async fn make(&self, clock: Arc<dyn Clock>, first: impl FnOnce(&Pepper) -> Batch) -> Result<(), OpenError> {
+    async fn make(
+        &self,
+        clock: Arc<dyn Clock>,
+        first: impl FnOnce(&Pepper) -> Batch,
+    ) -> Result<(), OpenError> {
         for folder in [&self.store, &self.guard] {
             make_private_dir(folder).map_err(|error| OpenError::io(folder, error))?;
         }
@@ -138,7 +163,8 @@ impl Home {
         write_pepper(&self.guard.join(PEPPER_FILE), &pepper)?;
         let new_guard = self.guard.join(NEW_GUARD_FILE);
         let id = StoreId::generate();
-        let guard = GuardFile::create(&new_guard, &pepper, id).map_err(|error| OpenError::io(&new_guard, error))?;
+        let guard = GuardFile::create(&new_guard, &pepper, id)
+            .map_err(|error| OpenError::io(&new_guard, error))?;
         sync_dir(&self.guard)?;
 
         let store = LocalStore::start(self.open_engine()?, &pepper, id, Some(guard), clock)?;
@@ -149,7 +175,10 @@ impl Home {
         })
         .await
         .map_err(|error| Damage::Files(error.to_string()))??;
-        store.commit(batch).await.map_err(|error| Damage::Files(error.to_string()))?;
+        store
+            .commit(batch)
+            .await
+            .map_err(|error| Damage::Files(error.to_string()))?;
         store.close();
         drop(store);
 
@@ -165,12 +194,18 @@ fn make_private_dir(path: &Path) -> io::Result<()> {
 }
 
 fn sync_dir(path: &Path) -> Result<(), OpenError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(|error| OpenError::io(path, error))
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| OpenError::io(path, error))
 }
 
 fn write_pepper(path: &Path, pepper: &Pepper) -> Result<(), OpenError> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(pepper.expose())?;
         file.sync_all()
     };
@@ -178,16 +213,28 @@ fn write_pepper(path: &Path, pepper: &Pepper) -> Result<(), OpenError> {
 }
 
 fn read_pepper(path: &Path) -> Result<Pepper, OpenError> {
-    let refuse = |problem: &str| OpenError::Guard { path: path.to_owned(), problem: problem.to_owned() };
+    let refuse = |problem: &str| OpenError::Guard {
+        path: path.to_owned(),
+        problem: problem.to_owned(),
+    };
     let mut file = File::open(path).map_err(|error| OpenError::io(path, error))?;
-    let mode = file.metadata().map_err(|error| OpenError::io(path, error))?.permissions().mode();
+    let mode = file
+        .metadata()
+        .map_err(|error| OpenError::io(path, error))?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
-        return Err(refuse("the pepper can be read by others; run `chmod 600` on it"));
+        return Err(refuse(
+            "the pepper can be read by others; run `chmod 600` on it",
+        ));
     }
     let mut bytes = Zeroizing::new([0; PEPPER_LEN]);
-    let whole = file.read_exact(bytes.as_mut_slice()).is_ok() && file.read(&mut [0]).is_ok_and(|rest| rest == 0);
+    let whole = file.read_exact(bytes.as_mut_slice()).is_ok()
+        && file.read(&mut [0]).is_ok_and(|rest| rest == 0);
     if !whole {
-        return Err(refuse("the pepper is not of 32 bytes; put back the one that was kept for this store"));
+        return Err(refuse(
+            "the pepper is not of 32 bytes; put back the one that was kept for this store",
+        ));
     }
     Ok(Pepper::from_bytes(bytes))
 }

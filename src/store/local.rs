@@ -8,6 +8,7 @@ mod sled;
 mod writer;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::domain::key::Key;
 
 use super::record::{self, readable};
 use super::{
-    Batch, BoxFuture, Commits, Damage, OpenError, Record, RecordId, Revision, Snapshot, Store, StoreError,
-    StoreHealth, Versioned,
+    Batch, BoxFuture, Commits, Damage, OpenError, Record, RecordId, Revision, Snapshot, Store,
+    StoreError, StoreHealth, Versioned,
 };
 
 pub(super) use self::sled::{LOG_FILE, SledEngine, Unopened};
@@ -66,7 +67,13 @@ impl MemoryStore {
     ///
     /// No thread can be started.
     pub fn in_memory(pepper: &Pepper, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        Self::start(MemoryEngine::default(), pepper, StoreId::generate(), None, clock)
+        Self::start(
+            MemoryEngine::default(),
+            pepper,
+            StoreId::generate(),
+            None,
+            clock,
+        )
     }
 }
 
@@ -83,18 +90,40 @@ impl<E: Engine> LocalStore<E> {
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
         let ledger = Ledger::new(pepper, id);
         let records = ledger.records.clone();
-        let writer = Writer::new(Arc::clone(&engine), ledger, guard, clock, Arc::clone(&health));
+        let writer = Writer::new(
+            Arc::clone(&engine),
+            ledger,
+            guard,
+            clock,
+            Arc::clone(&health),
+        );
+        let lost = Arc::clone(&health);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || {
+                let unwound = catch_unwind(AssertUnwindSafe(|| writer.run(queue)));
+                if unwound.is_err() {
+                    lost.send_replace(StoreHealth::Lost);
+                }
+            })
             .map_err(|error| OpenError::io("store writer thread", error))?;
-        Ok(Self { id, engine, records, jobs, health, writer: Mutex::new(Some(thread)) })
+        Ok(Self {
+            id,
+            engine,
+            records,
+            jobs,
+            health,
+            writer: Mutex::new(Some(thread)),
+        })
     }
 
     async fn commit_one(&self, batch: Batch) -> Result<Revision, StoreError> {
         let (reply, answer) = oneshot::channel();
         let committed = async {
-            self.jobs.send(Job::Commit(batch, reply)).await.map_err(|_| StoreError::Unavailable)?;
+            self.jobs
+                .send(Job::Commit(batch, reply))
+                .await
+                .map_err(|_| StoreError::Unavailable)?;
             // A writer that goes without an answer has been closed or has
             // panicked, perhaps half way.
             answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
@@ -102,7 +131,10 @@ impl<E: Engine> LocalStore<E> {
         match tokio::time::timeout(COMMIT_DEADLINE, committed).await {
             Ok(result) => result,
             Err(_) => {
-                error!(seconds = COMMIT_DEADLINE.as_secs(), "store lost: a commit did not end");
+                error!(
+                    seconds = COMMIT_DEADLINE.as_secs(),
+                    "store lost: a commit did not end"
+                );
                 self.health.send_replace(StoreHealth::Lost);
                 Err(StoreError::OutcomeUnknown)
             }
@@ -110,11 +142,16 @@ impl<E: Engine> LocalStore<E> {
     }
 
     fn read(&self, place: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        let Some(value) = self.engine.get(place).map_err(unreadable)? else { return Ok(None) };
+        let Some(value) = self.engine.get(place).map_err(unreadable)? else {
+            return Ok(None);
+        };
         let opened = open_one(&self.records, place, &value)?;
         let record = record::decode(place, opened.payload)
             .map_err(|error| Damage::Unreadable(readable(place), error.0))?;
-        Ok(Some(Versioned { record, revision: opened.revision }))
+        Ok(Some(Versioned {
+            record,
+            revision: opened.revision,
+        }))
     }
 }
 
@@ -127,7 +164,9 @@ impl<E: Engine> Store for LocalStore<E> {
         let closed = || OpenError::Damaged(Damage::Files("the store was closed".to_owned()));
         let (revision, start) = mpsc::channel();
         let (out, chunks) = mpsc::sync_channel(READ_AHEAD);
-        self.jobs.blocking_send(Job::Snapshot(revision, out)).map_err(|_| closed())?;
+        self.jobs
+            .blocking_send(Job::Snapshot(revision, out))
+            .map_err(|_| closed())?;
         let revision = start.recv().map_err(|_| closed())??;
         let records = chunks.into_iter().flat_map(|chunk| match chunk {
             Ok(records) => records.into_iter().map(Ok).collect(),
@@ -138,7 +177,9 @@ impl<E: Engine> Store for LocalStore<E> {
 
     fn follow(&self, after: Revision) -> Result<Commits, StoreError> {
         let (reply, answer) = mpsc::channel();
-        self.jobs.blocking_send(Job::Follow(after, reply)).map_err(|_| StoreError::Unavailable)?;
+        self.jobs
+            .blocking_send(Job::Follow(after, reply))
+            .map_err(|_| StoreError::Unavailable)?;
         answer.recv().map_err(|_| StoreError::Unavailable)?
     }
 
@@ -156,15 +197,19 @@ impl<E: Engine> Store for LocalStore<E> {
         after: Option<KeyId>,
         limit: usize,
     ) -> Result<Vec<Key>, StoreError> {
-        let prefix = workspace.map_or(record::KEYS.to_vec(), record::postings_of);
-        let behind = after.map(|id| [prefix.as_slice(), id.to_string().as_bytes()].concat()).unwrap_or_default();
+        let prefix = workspace.map_or_else(|| record::KEYS.to_vec(), record::postings_of);
+        let behind = after
+            .map(|id| [prefix.as_slice(), id.to_string().as_bytes()].concat())
+            .unwrap_or_default();
         let mut keys = Vec::new();
         for entry in self.engine.scan(&prefix, &behind).take(limit) {
             let (place, _) = entry.map_err(unreadable)?;
             let lost = || Damage::Unreadable(readable(&place), "it names no key".to_owned());
             let id = record::key_at(&place).ok_or_else(lost)?;
             match self.get(&RecordId::Key(id))?.map(|found| found.record) {
-                Some(Record::Key(key)) if workspace.is_none_or(|workspace| key.workspace == *workspace) => {
+                Some(Record::Key(key))
+                    if workspace.is_none_or(|workspace| key.workspace == *workspace) =>
+                {
                     keys.push(key);
                 }
                 Some(_) | None => return Err(lost().into()),
@@ -184,8 +229,9 @@ impl<E: Engine> Store for LocalStore<E> {
         // end: what it was asked for last has no answer yet, so nothing that
         // was acknowledged is lost by not waiting.
         let told = self.jobs.try_send(Job::Close).is_ok();
-        if told && *self.health.borrow() == StoreHealth::Sound && thread.join().is_err() {
-            error!("the store's writer had panicked");
+        if told && *self.health.borrow() == StoreHealth::Sound {
+            // It catches its own panics.
+            let _ = thread.join();
         }
     }
 }

@@ -1,4 +1,11 @@
 //! The generated types of `keyward.store.v1`, named under `store` alone.
-#![allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "generated code"
+)]
 
 tonic::include_proto!("keyward.store.v1");

@@ -139,14 +139,24 @@ pub(super) fn encode_audit(entry: &AuditEntry, previous: AuditHead, revision: Re
 
 /// The payload of an audit head.
 pub(super) fn encode_audit_head(head: AuditHead) -> Vec<u8> {
-    pb::AuditHeadRecord { sequence: head.sequence, hash: head.hash.to_vec() }.encode_to_vec()
+    pb::AuditHeadRecord {
+        sequence: head.sequence,
+        hash: head.hash.to_vec(),
+    }
+    .encode_to_vec()
 }
 
 /// Reads the payload of an audit head.
 pub(super) fn decode_audit_head(payload: &[u8]) -> Result<AuditHead, Unreadable> {
     let head = pb::AuditHeadRecord::decode(payload)?;
-    let hash = head.hash.try_into().map_err(|_| Unreadable("its hash is not of 32 bytes".to_owned()))?;
-    Ok(AuditHead { sequence: head.sequence, hash })
+    let hash = head
+        .hash
+        .try_into()
+        .map_err(|_| Unreadable("its hash is not of 32 bytes".to_owned()))?;
+    Ok(AuditHead {
+        sequence: head.sequence,
+        hash,
+    })
 }
 
 fn encode_workspace(workspace: &Workspace) -> pb::WorkspaceRecord {
@@ -154,7 +164,11 @@ fn encode_workspace(workspace: &Workspace) -> pb::WorkspaceRecord {
         id: workspace.id.to_string(),
         display_name: workspace.display_name.clone(),
         token_prefix: workspace.token_prefix.as_str().to_owned(),
-        environments: workspace.environments.iter().map(|name| name.as_str().to_owned()).collect(),
+        environments: workspace
+            .environments
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
         default_environment: optional(workspace.default_environment.as_ref()),
         unmarked_environment: optional(workspace.unmarked_environment.as_ref()),
         create_time: workspace.create_time.as_micros(),
@@ -167,8 +181,13 @@ fn decode_workspace(record: pb::WorkspaceRecord) -> Result<Workspace, Unreadable
     Ok(Workspace {
         id: read("id", &record.id)?,
         display_name: record.display_name,
-        token_prefix: TokenPrefix::try_from(record.token_prefix.as_str()).map_err(|_| bad("token_prefix"))?,
-        environments: record.environments.iter().map(|name| environment(name)).collect::<Result<_, _>>()?,
+        token_prefix: TokenPrefix::try_from(record.token_prefix.as_str())
+            .map_err(|_| bad("token_prefix"))?,
+        environments: record
+            .environments
+            .iter()
+            .map(|name| environment(name))
+            .collect::<Result<_, _>>()?,
         default_environment: optional_environment(&record.default_environment)?,
         unmarked_environment: optional_environment(&record.unmarked_environment)?,
         create_time: Timestamp::from_micros(record.create_time),
@@ -206,7 +225,11 @@ fn decode_key(record: pb::KeyRecord) -> Result<Key, Unreadable> {
         description: record.description,
         scopes: scopes(&record.scopes)?,
         metadata: record.metadata,
-        secrets: record.secrets.iter().map(decode_secret).collect::<Result<_, _>>()?,
+        secrets: record
+            .secrets
+            .iter()
+            .map(decode_secret)
+            .collect::<Result<_, _>>()?,
         create_time: Timestamp::from_micros(record.create_time),
         created_by: record.created_by,
         expire_time: record.expire_time.map(Timestamp::from_micros),
@@ -257,7 +280,11 @@ fn decode_admin(record: pb::AdminKeyRecord) -> Result<AdminKey, Unreadable> {
         role,
         reach,
         grant_ceiling: scopes(&record.grant_ceiling)?,
-        secrets: record.secrets.iter().map(decode_secret).collect::<Result<_, _>>()?,
+        secrets: record
+            .secrets
+            .iter()
+            .map(decode_secret)
+            .collect::<Result<_, _>>()?,
         create_time: Timestamp::from_micros(record.create_time),
         created_by: record.created_by,
         expire_time: record.expire_time.map(Timestamp::from_micros),
@@ -277,10 +304,22 @@ fn encode_secret(secret: &Secret) -> pb::SecretRecord {
 
 fn decode_secret(record: &pb::SecretRecord) -> Result<Secret, Unreadable> {
     Ok(Secret {
-        digest: TokenDigest(record.digest.as_slice().try_into().map_err(|_| bad("digest"))?),
+        digest: TokenDigest(
+            record
+                .digest
+                .as_slice()
+                .try_into()
+                .map_err(|_| bad("digest"))?,
+        ),
         tail: record.tail.as_bytes().try_into().map_err(|_| bad("tail"))?,
         create_time: Timestamp::from_micros(record.create_time),
-        pepper_id: PepperId(record.pepper_id.as_slice().try_into().map_err(|_| bad("pepper_id"))?),
+        pepper_id: PepperId(
+            record
+                .pepper_id
+                .as_slice()
+                .try_into()
+                .map_err(|_| bad("pepper_id"))?,
+        ),
     })
 }
 
@@ -293,7 +332,11 @@ fn encode_revocation(revocation: &Revocation) -> pb::RevocationRecord {
         RevocationReason::Leaked => 4,
         RevocationReason::Abused => 5,
     };
-    pb::RevocationRecord { time: revocation.time.as_micros(), reason, by: revocation.by.clone() }
+    pb::RevocationRecord {
+        time: revocation.time.as_micros(),
+        reason,
+        by: revocation.by.clone(),
+    }
 }
 
 fn decode_revocation(record: pb::RevocationRecord) -> Result<Revocation, Unreadable> {
@@ -306,7 +349,11 @@ fn decode_revocation(record: pb::RevocationRecord) -> Result<Revocation, Unreada
         5 => RevocationReason::Abused,
         _ => return Err(bad("revocation.reason")),
     };
-    Ok(Revocation { time: Timestamp::from_micros(record.time), reason, by: record.by })
+    Ok(Revocation {
+        time: Timestamp::from_micros(record.time),
+        reason,
+        by: record.by,
+    })
 }
 
 fn bad(field: &str) -> Unreadable {
@@ -322,18 +369,28 @@ fn environment(text: &str) -> Result<EnvironmentName, Unreadable> {
 }
 
 fn optional_environment(text: &str) -> Result<Option<EnvironmentName>, Unreadable> {
-    if text.is_empty() { Ok(None) } else { environment(text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        environment(text).map(Some)
+    }
 }
 
 fn optional(name: Option<&EnvironmentName>) -> String {
-    name.map(|name| name.as_str().to_owned()).unwrap_or_default()
+    name.map(|name| name.as_str().to_owned())
+        .unwrap_or_default()
 }
 
 fn texts(scopes: &ScopeSet) -> Vec<String> {
-    scopes.iter().map(|scope| scope.as_str().to_owned()).collect()
+    scopes
+        .iter()
+        .map(|scope| scope.as_str().to_owned())
+        .collect()
 }
 
 fn scopes(texts: &[String]) -> Result<ScopeSet, Unreadable> {
-    let scopes = texts.iter().map(|text| Scope::try_from(text.as_str()).map_err(|_| bad("scopes")));
+    let scopes = texts
+        .iter()
+        .map(|text| Scope::try_from(text.as_str()).map_err(|_| bad("scopes")));
     scopes.collect::<Result<Vec<_>, _>>().map(ScopeSet::new)
 }

@@ -11,10 +11,10 @@ use thiserror::Error;
 pub struct EngineError(pub String);
 
 /// A place and the bytes there.
-pub type Entry = (Vec<u8>, Vec<u8>);
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
 /// An iterator over entries in the order of their places.
-pub type Entries<'a> = Box<dyn Iterator<Item = Result<Entry, EngineError>> + 'a>;
+pub(super) type Entries<'a> = Box<dyn Iterator<Item = Result<Entry, EngineError>> + 'a>;
 
 /// An ordered map from places to bytes.
 pub trait Engine: Send + Sync + fmt::Debug + 'static {

@@ -4,7 +4,7 @@
 //! commits on top of it, each seeing those before it, into one list of entries
 //! to be applied at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use prost::Message;
@@ -14,7 +14,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Pepper, Seal, Sealer, StateDigest, StoreId};
 use crate::store::envelope::{self, MAX_VALUE_LEN, Opened, Unopened};
 use crate::store::record::{self, readable};
-use crate::store::{Batch, Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError, pb};
+use crate::store::{
+    Batch, Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError, pb,
+};
 
 use super::engine::{Engine, EngineError, Entry};
 
@@ -62,7 +64,12 @@ pub(in crate::store) struct Ledger {
 impl Ledger {
     /// The ledger of an empty store.
     pub(in crate::store) fn new(pepper: &Pepper, store: StoreId) -> Self {
-        Self { store, state: State::empty(), records: pepper.record_sealer(store), audit: pepper.audit_sealer(store) }
+        Self {
+            store,
+            state: State::empty(),
+            records: pepper.record_sealer(store),
+            audit: pepper.audit_sealer(store),
+        }
     }
 
     /// Reads the state record.
@@ -74,10 +81,11 @@ impl Ledger {
             }
             error.at(|| Damage::Edited(readable(record::STATE)))
         })?;
-        let state =
-            pb::StateRecord::decode(opened.payload).map_err(|error| unreadable(error.to_string()))?;
+        let state = pb::StateRecord::decode(opened.payload)
+            .map_err(|error| unreadable(error.to_string()))?;
         let digest = |bytes: &[u8]| {
-            StateDigest::from_slice(bytes).ok_or_else(|| unreadable("a digest is not of 32 bytes".to_owned()))
+            StateDigest::from_slice(bytes)
+                .ok_or_else(|| unreadable("a digest is not of 32 bytes".to_owned()))
         };
         Ok(State {
             revision: Revision(state.revision),
@@ -96,12 +104,21 @@ impl Ledger {
     }
 
     /// Opens what lies at `place`; if its seal does not fit, finds out why.
-    pub(in crate::store) fn open<'v>(&self, place: &[u8], value: &'v [u8]) -> Result<Opened<'v>, OpenError> {
-        envelope::open(&self.records, place, value).map_err(|error| error.at(|| diagnose(place, value)))
+    pub(in crate::store) fn open<'v>(
+        &self,
+        place: &[u8],
+        value: &'v [u8],
+    ) -> Result<Opened<'v>, OpenError> {
+        envelope::open(&self.records, place, value)
+            .map_err(|error| error.at(|| diagnose(place, value)))
     }
 
     /// Starts a group of commits on top of the state, to be made at `now`.
-    pub(in crate::store) fn group<'e, E: Engine>(&'e self, engine: &'e E, now: Timestamp) -> Group<'e, E> {
+    pub(in crate::store) fn group<'e, E: Engine>(
+        &'e self,
+        engine: &'e E,
+        now: Timestamp,
+    ) -> Group<'e, E> {
         Group {
             ledger: self,
             engine,
@@ -119,9 +136,13 @@ impl Ledger {
 /// A record whose seal does not fit: whether it was changed where it lay, or
 /// brought from elsewhere. The answer is for the operator alone.
 fn diagnose(place: &[u8], value: &[u8]) -> Damage {
-    let found = envelope::payload_unverified(value).and_then(|payload| record::decode(place, payload).ok());
+    let found =
+        envelope::payload_unverified(value).and_then(|payload| record::decode(place, payload).ok());
     match found.map(|found| record::place(&found.id())) {
-        Some(home) if home != place => Damage::Swapped { place: readable(place), of: readable(&home) },
+        Some(home) if home != place => Damage::Swapped {
+            place: readable(place),
+            of: readable(&home),
+        },
         Some(_) | None => Damage::Edited(readable(place)),
     }
 }
@@ -177,19 +198,36 @@ impl<E: Engine> Group<'_, E> {
     /// Adds a commit, or refuses it and stays as it is.
     pub(in crate::store) fn add(&mut self, batch: &Batch) -> Result<Revision, Halt> {
         let revision = Revision(self.revision.0 + 1);
-        let mut step = Step { digest: self.digest, entries: Vec::new() };
+        let mut step = Step {
+            digest: self.digest,
+            entries: Vec::new(),
+        };
         let mut changes = Vec::with_capacity(batch.writes.len());
-        let mut seen = HashSet::with_capacity(batch.writes.len());
-        for write in &batch.writes {
+        for (position, write) in batch.writes.iter().enumerate() {
             let id = write.record.id();
-            debug_assert!(seen.insert(id.clone()), "a batch writes each record once");
+            // The second of two writes to a record cannot find what it expects.
+            if batch.writes[..position]
+                .iter()
+                .any(|earlier| earlier.record.id() == id)
+            {
+                return Err(Halt::Refused(StoreError::Conflict(id)));
+            }
             let before = self.current(&id, write.expect)?;
             let payload = record::encode(&write.record);
-            self.put(&mut step, &record::place(&id), revision, &payload, before.as_ref().map(|(_, seal)| seal))?;
+            self.put(
+                &mut step,
+                &record::place(&id),
+                revision,
+                &payload,
+                before.as_ref().map(|(_, seal)| seal),
+            )?;
             if let (None, Some(posting)) = (&before, record::posting(&write.record)) {
                 step.entries.push((posting, Vec::new()));
             }
-            changes.push(Change { before: before.map(|(record, _)| record), after: write.record.clone() });
+            changes.push(Change {
+                before: before.map(|(record, _)| record),
+                after: write.record.clone(),
+            });
         }
         self.append_audit(&mut step, revision, &batch.audit)?;
 
@@ -227,9 +265,18 @@ impl<E: Engine> Group<'_, E> {
             commit_time: state.commit_time.as_micros(),
         }
         .encode_to_vec();
-        let (value, _) = envelope::wrap(&self.ledger.records, record::STATE, state.revision, &payload);
+        let (value, _) = envelope::wrap(
+            &self.ledger.records,
+            record::STATE,
+            state.revision,
+            &payload,
+        );
         self.entries.push((record::STATE.to_vec(), value));
-        Some(Plan { entries: self.entries, state, commits: self.commits })
+        Some(Plan {
+            entries: self.entries,
+            state,
+            commits: self.commits,
+        })
     }
 
     /// The record that a write replaces, if it is the one that was expected.
@@ -268,15 +315,25 @@ impl<E: Engine> Group<'_, E> {
         Ok(())
     }
 
-    fn append_audit(&self, step: &mut Step, revision: Revision, entry: &AuditEntry) -> Result<(), Halt> {
-        let chain = entry.workspace.as_ref().map(ToString::to_string).unwrap_or_default();
+    fn append_audit(
+        &self,
+        step: &mut Step,
+        revision: Revision,
+        entry: &AuditEntry,
+    ) -> Result<(), Halt> {
+        let chain = entry
+            .workspace
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         let head_place = record::audit_head_place(&chain);
         let (previous, replaced) = match self.read(&head_place)? {
             None => (AuditHead::default(), None),
             Some(value) => {
                 let opened = self.ledger.open(&head_place, &value)?;
-                let head = record::decode_audit_head(opened.payload)
-                    .map_err(|error| OpenError::Damaged(Damage::Unreadable(readable(&head_place), error.0)))?;
+                let head = record::decode_audit_head(opened.payload).map_err(|error| {
+                    OpenError::Damaged(Damage::Unreadable(readable(&head_place), error.0))
+                })?;
                 (head, Some(opened.seal))
             }
         };
@@ -312,13 +369,21 @@ struct Step {
 fn checked(place: &[u8], value: Vec<u8>) -> Result<Entry, Halt> {
     if value.len() > MAX_VALUE_LEN {
         let place = readable(place);
-        return Err(Halt::Refused(StoreError::TooLarge { place, len: value.len(), max: MAX_VALUE_LEN }));
+        return Err(Halt::Refused(StoreError::TooLarge {
+            place,
+            len: value.len(),
+            max: MAX_VALUE_LEN,
+        }));
     }
     Ok((place.to_vec(), value))
 }
 
 /// Opens what lies at `place` for a reader of single records.
-pub(in crate::store) fn open_one<'v>(sealer: &Sealer, place: &[u8], value: &'v [u8]) -> Result<Opened<'v>, StoreError> {
+pub(in crate::store) fn open_one<'v>(
+    sealer: &Sealer,
+    place: &[u8],
+    value: &'v [u8],
+) -> Result<Opened<'v>, StoreError> {
     envelope::open(sealer, place, value).map_err(|error| match error {
         Unopened::Newer(_) | Unopened::Forged => StoreError::Damaged(diagnose(place, value)),
     })

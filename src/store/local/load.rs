@@ -40,7 +40,10 @@ pub(in crate::store) fn state<E: Engine>(
         against_guard(&state, guard)?;
     }
     if now < state.commit_time {
-        return Err(OpenError::ClockBehind { now, last: state.commit_time });
+        return Err(OpenError::ClockBehind {
+            now,
+            last: state.commit_time,
+        });
     }
     Ok(state)
 }
@@ -52,24 +55,38 @@ fn without_state<E: Engine>(engine: &E, guard: Option<Slot>) -> Result<State, Op
         Some(Err(error)) => Err(error.into()),
         Some(Ok(_)) => Err(Damage::Digest(acknowledged).into()),
         None if acknowledged == Revision(0) => Ok(State::empty()),
-        None => Err(OpenError::Emptied { guard: acknowledged }),
+        None => Err(OpenError::Emptied {
+            guard: acknowledged,
+        }),
     }
 }
 
 /// The state must be the one that was acknowledged last, or the group of
 /// commits right after it, whose answers a crash cut off.
 fn against_guard(state: &State, guard: Slot) -> Result<(), OpenError> {
-    let own = Slot { revision: state.revision, digest: state.digest };
-    let parent = Slot { revision: state.parent_revision, digest: state.parent_digest };
+    let own = Slot {
+        revision: state.revision,
+        digest: state.digest,
+    };
+    let parent = Slot {
+        revision: state.parent_revision,
+        digest: state.parent_digest,
+    };
     let (found, acknowledged) = (state.revision, guard.revision);
     if own == guard || parent == guard {
         Ok(())
     } else if found < acknowledged {
-        Err(OpenError::Older { found, guard: acknowledged })
+        Err(OpenError::Older {
+            found,
+            guard: acknowledged,
+        })
     } else if found == acknowledged {
         Err(OpenError::Foreign)
     } else {
-        Err(OpenError::Ahead { found, guard: acknowledged })
+        Err(OpenError::Ahead {
+            found,
+            guard: acknowledged,
+        })
     }
 }
 
@@ -83,7 +100,12 @@ pub(in crate::store) fn records<E: Engine>(
     let mut digest = StateDigest::default();
     let mut chunk = Vec::with_capacity(CHUNK);
     // Workspaces first, keys last: a key is indexed under its workspace.
-    for prefix in [record::WORKSPACES, record::ADMIN_KEYS, record::AUDIT_HEADS, record::KEYS] {
+    for prefix in [
+        record::WORKSPACES,
+        record::ADMIN_KEYS,
+        record::AUDIT_HEADS,
+        record::KEYS,
+    ] {
         for entry in engine.scan(prefix, b"") {
             let (place, value) = entry.map_err(OpenError::from)?;
             let opened = ledger.open(&place, &value)?;
@@ -92,7 +114,10 @@ pub(in crate::store) fn records<E: Engine>(
                 continue;
             }
             let record = read(&place, opened.payload)?;
-            chunk.push(Versioned { record, revision: opened.revision });
+            chunk.push(Versioned {
+                record,
+                revision: opened.revision,
+            });
             if chunk.len() == CHUNK {
                 let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK));
                 out.send(Ok(full)).map_err(|_| Stopped::NobodyListens)?;
@@ -106,7 +131,8 @@ pub(in crate::store) fn records<E: Engine>(
 }
 
 fn read(place: &[u8], payload: &[u8]) -> Result<Record, OpenError> {
-    record::decode(place, payload).map_err(|error| Damage::Unreadable(readable(place), error.0).into())
+    record::decode(place, payload)
+        .map_err(|error| Damage::Unreadable(readable(place), error.0).into())
 }
 
 /// Why a load did not come to its end.

@@ -20,7 +20,11 @@ impl Engine for MemoryEngine {
     }
 
     fn scan<'a>(&'a self, prefix: &'a [u8], after: &[u8]) -> Entries<'a> {
-        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let from = if after < prefix {
+            Bound::Included(prefix)
+        } else {
+            Bound::Excluded(after)
+        };
         let entries: Vec<_> = match self.0.read() {
             Ok(map) => map
                 .range::<[u8], _>((from, Bound::Unbounded))
@@ -33,7 +37,10 @@ impl Engine for MemoryEngine {
     }
 
     fn apply(&self, entries: &[Entry]) -> Result<(), EngineError> {
-        self.0.write().map_err(poisoned)?.extend(entries.iter().cloned());
+        self.0
+            .write()
+            .map_err(poisoned)?
+            .extend(entries.iter().cloned());
         Ok(())
     }
 

@@ -47,7 +47,9 @@ impl SledEngine {
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
         let db = match opened {
             Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(error))) if is_lock_refusal(&error) => return Err(Unopened::Locked),
+            Ok(Err(sled::Error::Io(error))) if is_lock_refusal(&error) => {
+                return Err(Unopened::Locked);
+            }
             Ok(Err(error)) => return Err(Unopened::Failed(EngineError(error.to_string()))),
             Err(_) => return Err(Unopened::Failed(panicked())),
         };
@@ -83,7 +85,9 @@ impl Engine for SledEngine {
             let entry = guarded(|| entries.next().transpose());
             ended = !matches!(entry, Ok(Some(_)));
             match entry {
-                Ok(Some((place, value))) if place.starts_with(prefix) => Some(Ok((place.to_vec(), value.to_vec()))),
+                Ok(Some((place, value))) if place.starts_with(prefix) => {
+                    Some(Ok((place.to_vec(), value.to_vec())))
+                }
                 Ok(_) => None,
                 Err(error) => Some(Err(error)),
             }
@@ -101,7 +105,9 @@ impl Engine for SledEngine {
 
     fn sync(&self) -> Result<(), EngineError> {
         guarded(|| self.db.flush().map(drop))?;
-        self.log.sync_data().map_err(|error| EngineError(error.to_string()))
+        self.log
+            .sync_data()
+            .map_err(|error| EngineError(error.to_string()))
     }
 }
 
@@ -120,5 +126,6 @@ fn panicked() -> EngineError {
 /// sled tells of a lock that is taken as an error of its own making, which
 /// keeps only the kind of the one that it had.
 fn is_lock_refusal(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+    error.kind() == std::io::ErrorKind::WouldBlock
+        || error.to_string().contains("could not acquire lock")
 }

@@ -57,7 +57,16 @@ impl<E: Engine> Writer<E> {
         health: Arc<watch::Sender<StoreHealth>>,
     ) -> Self {
         let (followers, backlog) = (Vec::new(), VecDeque::new());
-        Self { engine, ledger, guard, clock, health, loaded: false, followers, backlog }
+        Self {
+            engine,
+            ledger,
+            guard,
+            clock,
+            health,
+            loaded: false,
+            followers,
+            backlog,
+        }
     }
 
     /// Works until it is told to stop or nobody is left who could ask.
@@ -111,7 +120,9 @@ impl<E: Engine> Writer<E> {
         if let Some(problem) = broken {
             // Nothing of the group was applied.
             self.lose(&problem);
-            accepted.into_iter().for_each(|(_, reply)| answer(reply, Err(StoreError::Unavailable)));
+            accepted
+                .into_iter()
+                .for_each(|(_, reply)| answer(reply, Err(StoreError::Unavailable)));
         } else if let Some(plan) = plan {
             self.finish(plan, accepted);
         }
@@ -120,43 +131,70 @@ impl<E: Engine> Writer<E> {
 
     /// Makes a group durable, tells the followers, answers the askers: in this
     /// order.
-    fn finish(&mut self, plan: Plan, accepted: Vec<(Revision, oneshot::Sender<Result<Revision, StoreError>>)>) {
+    fn finish(
+        &mut self,
+        plan: Plan,
+        accepted: Vec<(Revision, oneshot::Sender<Result<Revision, StoreError>>)>,
+    ) {
         if let Err(problem) = self.make_durable(&plan) {
             self.lose(&problem);
-            accepted.into_iter().for_each(|(_, reply)| answer(reply, Err(StoreError::OutcomeUnknown)));
+            accepted
+                .into_iter()
+                .for_each(|(_, reply)| answer(reply, Err(StoreError::OutcomeUnknown)));
             return;
         }
         self.ledger.state = plan.state;
         for commit in plan.commits {
-            self.followers.retain(|follower| follower.send(Arc::clone(&commit)).is_ok());
+            self.followers
+                .retain(|follower| follower.send(Arc::clone(&commit)).is_ok());
             self.backlog.push_back(commit);
         }
         let surplus = self.backlog.len().saturating_sub(BACKLOG);
         self.backlog.drain(..surplus);
-        accepted.into_iter().for_each(|(revision, reply)| answer(reply, Ok(revision)));
+        accepted
+            .into_iter()
+            .for_each(|(revision, reply)| answer(reply, Ok(revision)));
     }
 
     fn make_durable(&mut self, plan: &Plan) -> Result<(), String> {
-        self.engine.apply(&plan.entries).map_err(|error| error.to_string())?;
+        self.engine
+            .apply(&plan.entries)
+            .map_err(|error| error.to_string())?;
         self.engine.sync().map_err(|error| error.to_string())?;
-        self.record_in_guard(Slot { revision: plan.state.revision, digest: plan.state.digest })
+        self.record_in_guard(Slot {
+            revision: plan.state.revision,
+            digest: plan.state.digest,
+        })
     }
 
     fn record_in_guard(&mut self, slot: Slot) -> Result<(), String> {
         match &mut self.guard {
-            Some(guard) => guard.record(slot).map_err(|error| format!("the guard file: {error}")),
+            Some(guard) => guard
+                .record(slot)
+                .map_err(|error| format!("the guard file: {error}")),
             None => Ok(()),
         }
     }
 
     /// Takes no changes from now on.
     fn lose(&self, problem: &str) {
-        error!(problem, "store lost: changes are refused until keyward is started again");
+        error!(
+            problem,
+            "store lost: changes are refused until keyward is started again"
+        );
         self.health.send_replace(StoreHealth::Lost);
     }
 
-    fn snapshot(&mut self, revision: &Sender<Result<Revision, OpenError>>, out: &SyncSender<Chunk>) {
-        let guard = self.guard.as_ref().filter(|_| !self.loaded).map(GuardFile::newest);
+    fn snapshot(
+        &mut self,
+        revision: &Sender<Result<Revision, OpenError>>,
+        out: &SyncSender<Chunk>,
+    ) {
+        let guard = self
+            .guard
+            .as_ref()
+            .filter(|_| !self.loaded)
+            .map(GuardFile::newest);
         let state = match load::state(&*self.engine, &self.ledger, guard, self.clock.now()) {
             Ok(state) => state,
             Err(error) => return drop(revision.send(Err(error))),
@@ -179,18 +217,31 @@ impl<E: Engine> Writer<E> {
 
     /// Lets the guard file catch up with a group whose answers were cut off.
     fn settle(&mut self, state: super::ledger::State) -> Result<(), OpenError> {
-        let slot = Slot { revision: state.revision, digest: state.digest };
-        if self.guard.as_ref().is_none_or(|guard| guard.newest() == slot) {
+        let slot = Slot {
+            revision: state.revision,
+            digest: state.digest,
+        };
+        if self
+            .guard
+            .as_ref()
+            .is_none_or(|guard| guard.newest() == slot)
+        {
             return Ok(());
         }
-        let failed = |problem| OpenError::Guard { path: "guard file".into(), problem };
+        let failed = |problem| OpenError::Guard {
+            path: "guard file".into(),
+            problem,
+        };
         self.engine.sync().map_err(OpenError::from)?;
         self.record_in_guard(slot).map_err(failed)
     }
 
     fn follow(&mut self, after: Revision) -> Result<Commits, StoreError> {
         let newest = self.ledger.state.revision;
-        let oldest_held = self.backlog.front().map_or(newest, |commit| Revision(commit.revision.0 - 1));
+        let oldest_held = self
+            .backlog
+            .front()
+            .map_or(newest, |commit| Revision(commit.revision.0 - 1));
         if after < oldest_held {
             return Err(StoreError::Compacted(after));
         }
@@ -205,6 +256,9 @@ impl<E: Engine> Writer<E> {
 }
 
 /// An asker that has given up is not told.
-fn answer(reply: oneshot::Sender<Result<Revision, StoreError>>, result: Result<Revision, StoreError>) {
+fn answer(
+    reply: oneshot::Sender<Result<Revision, StoreError>>,
+    result: Result<Revision, StoreError>,
+) {
     drop(reply.send(result));
 }

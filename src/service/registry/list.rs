@@ -1,0 +1,118 @@
+//! Lists keys, page by page.
+
+use std::sync::Arc;
+
+use crate::domain::admin::Deed;
+use crate::domain::id::WorkspaceId;
+use crate::domain::violation::Violations;
+
+use super::super::admission::Actor;
+use super::super::error::{Kind, RegistryError};
+use super::super::page;
+use super::{KeyView, Registry, blocking};
+
+/// Which keys to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListKeys {
+    /// Only those of this workspace; empty: all that the caller may read.
+    pub workspace: String,
+    /// How many at most; 0: as many as usual.
+    pub page_size: i32,
+    /// Where to go on; empty: from the start.
+    pub page_token: String,
+}
+
+/// Some of the keys of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The keys, in the order of their ids.
+    pub keys: Vec<KeyView>,
+    /// Where the next page starts; empty: there is none.
+    pub next_page_token: String,
+}
+
+impl Registry {
+    /// Lists keys.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
+    /// workspace, or the caller may not, or the store fails.
+    pub async fn list_keys(
+        &self,
+        actor: &Actor,
+        question: ListKeys,
+    ) -> Result<Page, RegistryError> {
+        let workspace = self.listed_workspace(actor, &question.workspace)?;
+        let list = workspace
+            .as_ref()
+            .map(WorkspaceId::as_str)
+            .unwrap_or_default()
+            .to_owned();
+
+        let mut violations = Violations::default();
+        let size = page::size(question.page_size);
+        if size.is_none() {
+            violations.add("page_size", "is negative; leave it out for the default");
+        }
+        let after = match question.page_token.as_str() {
+            "" => None,
+            token => {
+                let after = self.pager.read(&list, token);
+                if after.is_none() {
+                    violations.add(
+                        "page_token",
+                        "is not one that was given for this list; start from the first page",
+                    );
+                }
+                after
+            }
+        };
+        violations.none()?;
+        let size = size.unwrap_or_default();
+
+        // One more than is shown tells whether there is a next page.
+        let wanted = size + 1;
+        let store = Arc::clone(&self.store);
+        let mut keys = blocking(move || store.keys(workspace.as_ref(), after, wanted))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
+        let more = keys.len() > size;
+        keys.truncate(size);
+        let next_page_token = match keys.last().filter(|_| more) {
+            Some(last) => self.pager.token(&list, last.id),
+            None => String::new(),
+        };
+        let now = self.clock.now();
+        let keys = keys
+            .into_iter()
+            .map(|key| {
+                let workspace = self.index.workspace(key.workspace.as_str());
+                let workspace = workspace.ok_or(RegistryError::Internal)?;
+                Ok(KeyView::new(key, &workspace, now))
+            })
+            .collect::<Result<_, RegistryError>>()?;
+        Ok(Page {
+            keys,
+            next_page_token,
+        })
+    }
+
+    /// The workspace whose keys a list shows; none: all.
+    fn listed_workspace(
+        &self,
+        actor: &Actor,
+        asked: &str,
+    ) -> Result<Option<WorkspaceId>, RegistryError> {
+        match (asked, actor.workspace()) {
+            ("", None) => actor.may(Deed::Read).map(|()| None),
+            ("", Some(own)) => {
+                actor.may_in(Deed::Read, own, Kind::Workspace, own.as_str())?;
+                Ok(Some(own.clone()))
+            }
+            (id, _) => self
+                .workspace(actor, Deed::Read, id, "workspace")
+                .map(|found| Some(found.id.clone())),
+        }
+    }
+}
