@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
-use super::table::{Properties, listing};
+use super::failure::Failure;
+use super::output::Output;
+use super::table::{self, Properties, listing};
 use super::text;
 use crate::edge::pb::Key;
 
@@ -114,6 +116,12 @@ pub(crate) fn by(time: Option<&Timestamp>, who: &str) -> String {
     } else {
         format!("{time} by {who}")
     }
+}
+
+/// Shows a key in either form.
+pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
+    let table = || lines(key, table::terminal_width());
+    output.print(table, || json!({ "key": json(key) }))
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
                 .await?
                 .read(request, async |client, r| client.get_key(r).await)
                 .await?;
-            show(output, &reply.key.unwrap_or_default())?;
+            key_view::show(output, &reply.key.unwrap_or_default())?;
         }
         KeysCommand::List(args) => list(args, flags, output).await?,
         KeysCommand::Revoke(args) => revoke::run(args, flags, output).await?,
@@ -105,10 +105,4 @@ async fn list(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), F
         return Ok(());
     }
     output.print(table, json)
-}
-
-/// Shows a key in either form.
-pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
-    let table = || key_view::lines(key, table::terminal_width());
-    output.print(table, || json!({ "key": key_view::json(key) }))
 }

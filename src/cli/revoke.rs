@@ -6,7 +6,7 @@ use super::admin::{Admin, AdminFlags};
 use super::failure::Failure;
 use super::output::{self, Output};
 use super::status::Flags;
-use super::{argument, keys, text};
+use super::{argument, key_view, text};
 use crate::edge::pb::{RevocationReason, RevokeKeyRequest};
 
 const FLAGS: Flags = &[("reason", "--reason")];
@@ -70,7 +70,7 @@ pub(crate) async fn run(
             "note: it was revoked before, with the reason {kept}, which stays"
         ));
     }
-    keys::show(output, &key)
+    key_view::show(output, &key)
 }
 
 #[cfg(test)]
