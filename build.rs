@@ -19,7 +19,10 @@ const STORE_RECORD: &str = "keyward/store/v1/record.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = protox::compile([KEY_CHECK, KEY_ADMIN, ERROR_REASON, STORE_RECORD], ["proto"])?;
+    let files = protox::compile(
+        [KEY_CHECK, KEY_ADMIN, ERROR_REASON, STORE_RECORD],
+        ["proto"],
+    )?;
 
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let check = closure(&files, &[KEY_CHECK]);
@@ -46,6 +49,11 @@ fn closure(files: &FileDescriptorSet, roots: &[&str]) -> FileDescriptorSet {
             wanted.extend(file.dependency.iter().map(String::as_str));
         }
     }
-    let file = files.file.iter().filter(|file| wanted.contains(file.name())).cloned().collect();
+    let file = files
+        .file
+        .iter()
+        .filter(|file| wanted.contains(file.name()))
+        .cloned()
+        .collect();
     FileDescriptorSet { file }
 }

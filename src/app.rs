@@ -183,11 +183,8 @@ impl App {
                     .map_err(RunError::from)
             });
         }
-        servers.spawn(async {
-            server::serve_here(self.admin, admin_routes, drain)
-                .await
-                .map_err(RunError::from)
-        });
+        let admin = server::serve_here(self.admin, admin_routes, drain)?;
+        servers.spawn(async { admin.await.map_err(RunError::from) });
         info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
 
         let mut result = tokio::select! {

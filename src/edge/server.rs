@@ -126,21 +126,27 @@ fn add_shared(
 }
 
 /// Serves `routes` on `bound` in the runtime that this is called in, until
-/// the drain is over.
+/// the drain is over. It listens when this returns; the future serves.
 ///
 /// # Errors
 ///
-/// The socket cannot listen, or serving failed.
-pub async fn serve_here(bound: Bound, routes: Routes, drain: Drain) -> Result<(), ServeError> {
+/// The socket cannot listen; of the future: serving failed.
+pub fn serve_here(
+    bound: Bound,
+    routes: Routes,
+    drain: Drain,
+) -> Result<impl Future<Output = Result<(), ServeError>>, ServeError> {
     let (connections, dealt) = unbounded_channel();
     let worker = Worker {
         connections,
         taken: Arc::default(),
     };
     let dealing = tokio::spawn(deal(bound.listen()?, vec![worker], drain.clone()));
-    let served = serve_dealt(routes, dealt, drain).await;
-    dealing.abort();
-    served
+    Ok(async move {
+        let served = serve_dealt(routes, dealt, drain).await;
+        dealing.abort();
+        served
+    })
 }
 
 /// Serves `routes` on `bound` from `threads` threads until the drain is over.

@@ -101,11 +101,12 @@ impl Follower {
                 let admin = Arc::new(admin.clone());
                 let admins = self.index.admins.pin();
                 if let Some(Record::AdminKey(before)) = &change.before {
-                    for secret in before
-                        .secrets
-                        .iter()
-                        .filter(|secret| !admin.secrets.contains(secret))
-                    {
+                    for secret in before.secrets.iter().filter(|secret| {
+                        !admin
+                            .secrets
+                            .iter()
+                            .any(|kept| kept.digest == secret.digest)
+                    }) {
                         admins.remove(&secret.digest);
                     }
                 }

@@ -49,7 +49,10 @@ mod tests {
         for number in 0..2 * SWEEP_FROM {
             interner.intern(&number.to_string(), |text| Arc::from(text));
         }
-        assert!(Arc::ptr_eq(&kept, &interner.intern("kept", |text| Arc::from(text))));
+        assert!(Arc::ptr_eq(
+            &kept,
+            &interner.intern("kept", |text| Arc::from(text))
+        ));
         assert!(
             interner.values.len() <= SWEEP_FROM + 1,
             "{}",

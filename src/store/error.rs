@@ -93,6 +93,14 @@ pub enum Damage {
         "records are missing, or old ones were put back: the state digest of revision {0} does not fit what is there"
     )]
     Digest(Revision),
+    /// The lists of workspaces' keys are not of all keys.
+    #[error("the lists of workspaces' keys name {found} keys, and there are {keys}")]
+    Lists {
+        /// How many keys there are.
+        keys: u64,
+        /// How many the lists name.
+        found: u64,
+    },
     /// The store's files cannot be read.
     #[error("the store's files cannot be read: {0}")]
     Files(String),

@@ -33,20 +33,12 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Guard`] if one of the folders is in the other: a copy of
+    /// [`OpenError::Guard`] if the guard's folder is in the store's: a copy of
     /// the store must not carry the pepper along.
     pub fn new(store: PathBuf, guard: PathBuf) -> Result<Self, OpenError> {
-        let absolute =
-            |path: &Path| std::path::absolute(path).map_err(|error| OpenError::io(path, error));
-        if absolute(&guard)?.starts_with(absolute(&store)?) {
-            let problem =
-                "lies in the store's folder; pepper and guard file must be outside of it and of its backups".to_owned();
-            return Err(OpenError::Guard {
-                path: guard,
-                problem,
-            });
-        }
-        Ok(Self { store, guard })
+        let home = Self { store, guard };
+        home.refuse_nested(|path| std::path::absolute(path))?;
+        Ok(home)
     }
 
     /// The folder of the store.
@@ -75,7 +67,15 @@ impl Home {
         first: impl FnOnce(&Pepper) -> Batch,
     ) -> Result<(), OpenError> {
         self.refuse_existing()?;
-        let made = self.make(clock, first).await;
+        for folder in [&self.store, &self.guard] {
+            make_private_dir(folder).map_err(|error| OpenError::io(folder, error))?;
+        }
+        self.refuse_nested(|path| path.canonicalize())?;
+        // Whoever makes the pepper makes the store: of two inits at once, the
+        // other leaves everything as it is.
+        let pepper = Pepper::generate();
+        write_pepper(&self.guard.join(PEPPER_FILE), &pepper)?;
+        let made = self.make(&pepper, clock, first).await;
         if made.is_err() {
             // Best effort: what stays is told of as an unfinished init.
             let _ = fs::remove_dir_all(&self.store);
@@ -94,6 +94,7 @@ impl Home {
     /// The store cannot be served, and why.
     pub fn open(&self, clock: Arc<dyn Clock>) -> Result<(SledStore, Pepper), OpenError> {
         self.refuse_absent()?;
+        self.refuse_nested(|path| path.canonicalize().or_else(|_| std::path::absolute(path)))?;
         let pepper_path = self.guard.join(PEPPER_FILE);
         let pepper = read_pepper(&pepper_path)?;
         let (guard, id) = GuardFile::open(&self.guard.join(GUARD_FILE), &pepper, &pepper_path)?;
@@ -114,6 +115,33 @@ impl Home {
         })
     }
 
+    /// `real` finds the path that a path stands for.
+    fn refuse_nested(&self, real: impl Fn(&Path) -> io::Result<PathBuf>) -> Result<(), OpenError> {
+        let real = |path: &Path| real(path).map_err(|error| OpenError::io(path, error));
+        if !real(&self.guard)?.starts_with(real(&self.store)?) {
+            return Ok(());
+        }
+        let problem = "lies in the store's folder; pepper and guard file must be outside of it and of its backups";
+        Err(OpenError::Guard {
+            path: self.guard.clone(),
+            problem: problem.to_owned(),
+        })
+    }
+
+    /// An init makes the pepper first and the guard file last.
+    fn refuse_unfinished(&self) -> Result<(), OpenError> {
+        let [pepper, guard, new_guard] =
+            [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file).exists());
+        let store = self.store.join(LOG_FILE).exists();
+        if !guard && (new_guard || (pepper && !store)) {
+            return Err(OpenError::Unfinished {
+                store: self.store.clone(),
+                guard: self.guard.clone(),
+            });
+        }
+        Ok(())
+    }
+
     fn refuse_existing(&self) -> Result<(), OpenError> {
         let taken = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
         if let Some(path) = taken.into_iter().find(|path| path.exists()) {
@@ -129,15 +157,9 @@ impl Home {
     }
 
     fn refuse_absent(&self) -> Result<(), OpenError> {
-        let [pepper, guard, new_guard] =
-            [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
+        let [pepper, guard] = [PEPPER_FILE, GUARD_FILE].map(|file| self.guard.join(file));
         let store = self.store.join(LOG_FILE);
-        if new_guard.exists() && !guard.exists() {
-            return Err(OpenError::Unfinished {
-                store: self.store.clone(),
-                guard: self.guard.clone(),
-            });
-        }
+        self.refuse_unfinished()?;
         if !store.exists() && !pepper.exists() && !guard.exists() {
             return Err(OpenError::Missing(self.store.clone()));
         }
@@ -153,22 +175,18 @@ impl Home {
 
     async fn make(
         &self,
+        pepper: &Pepper,
         clock: Arc<dyn Clock>,
         first: impl FnOnce(&Pepper) -> Batch,
     ) -> Result<(), OpenError> {
-        for folder in [&self.store, &self.guard] {
-            make_private_dir(folder).map_err(|error| OpenError::io(folder, error))?;
-        }
-        let pepper = Pepper::generate();
-        write_pepper(&self.guard.join(PEPPER_FILE), &pepper)?;
         let new_guard = self.guard.join(NEW_GUARD_FILE);
         let id = StoreId::generate();
-        let guard = GuardFile::create(&new_guard, &pepper, id)
+        let guard = GuardFile::create(&new_guard, pepper, id)
             .map_err(|error| OpenError::io(&new_guard, error))?;
         sync_dir(&self.guard)?;
 
-        let store = LocalStore::start(self.open_engine()?, &pepper, id, Some(guard), clock)?;
-        let batch = first(&pepper);
+        let store = LocalStore::start(self.open_engine()?, pepper, id, Some(guard), clock)?;
+        let batch = first(pepper);
         let store = tokio::task::spawn_blocking(move || {
             store.snapshot()?.try_for_each(|record| record.map(drop))?;
             Ok::<_, OpenError>(store)
@@ -209,7 +227,10 @@ fn write_pepper(path: &Path, pepper: &Pepper) -> Result<(), OpenError> {
         file.write_all(pepper.expose())?;
         file.sync_all()
     };
-    write().map_err(|error| OpenError::io(path, error))
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => OpenError::Exists(path.to_owned()),
+        _ => OpenError::io(path, error),
+    })
 }
 
 fn read_pepper(path: &Path) -> Result<Pepper, OpenError> {

@@ -1,6 +1,7 @@
 //! The store of one node: a writer thread over an engine, in its final format.
 
 mod engine;
+mod group;
 mod ledger;
 mod load;
 mod memory;
@@ -9,6 +10,8 @@ mod writer;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,8 +42,8 @@ const QUEUE: usize = 1_024;
 /// How many chunks of records are read ahead of whoever loads them.
 const READ_AHEAD: usize = 4;
 
-/// A commit that takes longer than this is one that never ends: sled's flush
-/// can wait forever after an error.
+/// A group of commits that takes longer than this is one that never ends:
+/// sled's flush can wait forever after an error.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The store of one node.
@@ -48,8 +51,11 @@ pub struct LocalStore<E> {
     id: StoreId,
     engine: Arc<E>,
     records: Sealer,
-    jobs: tokio::sync::mpsc::Sender<Job>,
+    /// Taken away when the store is closed: the writer ends with its queue.
+    jobs: Mutex<Option<tokio::sync::mpsc::Sender<Job>>>,
     health: Arc<watch::Sender<StoreHealth>>,
+    /// How many groups of commits have come to their end.
+    groups: Arc<AtomicU64>,
     /// Taken by whoever closes the store first.
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -97,6 +103,7 @@ impl<E: Engine> LocalStore<E> {
             clock,
             Arc::clone(&health),
         );
+        let groups = Arc::clone(&writer.groups);
         let lost = Arc::clone(&health);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -111,32 +118,46 @@ impl<E: Engine> LocalStore<E> {
             id,
             engine,
             records,
-            jobs,
+            jobs: Mutex::new(Some(jobs)),
             health,
+            groups,
             writer: Mutex::new(Some(thread)),
         })
     }
 
+    /// The queue, unless the store is closed.
+    fn queue(&self) -> Option<tokio::sync::mpsc::Sender<Job>> {
+        self.jobs.lock().ok()?.clone()
+    }
+
     async fn commit_one(&self, batch: Batch) -> Result<Revision, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let committed = async {
-            self.jobs
+        let queue = self.queue().ok_or(StoreError::Unavailable)?;
+        let committed = async move {
+            queue
                 .send(Job::Commit(batch, reply))
                 .await
                 .map_err(|_| StoreError::Unavailable)?;
-            // A writer that goes without an answer has been closed or has
-            // panicked, perhaps half way.
+            drop(queue);
+            // A writer that goes without an answer has panicked, perhaps half
+            // way.
             answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
         };
-        match tokio::time::timeout(COMMIT_DEADLINE, committed).await {
-            Ok(result) => result,
-            Err(_) => {
+        let mut committed = pin!(committed);
+        let mut groups = self.groups.load(Ordering::Relaxed);
+        loop {
+            if let Ok(result) = tokio::time::timeout(COMMIT_DEADLINE, &mut committed).await {
+                return result;
+            }
+            let before = std::mem::replace(&mut groups, self.groups.load(Ordering::Relaxed));
+            // As long as others come to their end, it is only a long queue.
+            if before == groups {
                 error!(
                     seconds = COMMIT_DEADLINE.as_secs(),
                     "store lost: a commit did not end"
                 );
                 self.health.send_replace(StoreHealth::Lost);
-                Err(StoreError::OutcomeUnknown)
+                return Err(StoreError::OutcomeUnknown);
             }
         }
     }
@@ -164,7 +185,8 @@ impl<E: Engine> Store for LocalStore<E> {
         let closed = || OpenError::Damaged(Damage::Files("the store was closed".to_owned()));
         let (revision, start) = mpsc::channel();
         let (out, chunks) = mpsc::sync_channel(READ_AHEAD);
-        self.jobs
+        self.queue()
+            .ok_or_else(closed)?
             .blocking_send(Job::Snapshot(revision, out))
             .map_err(|_| closed())?;
         let revision = start.recv().map_err(|_| closed())??;
@@ -177,7 +199,8 @@ impl<E: Engine> Store for LocalStore<E> {
 
     fn follow(&self, after: Revision) -> Result<Commits, StoreError> {
         let (reply, answer) = mpsc::channel();
-        self.jobs
+        self.queue()
+            .ok_or(StoreError::Unavailable)?
             .blocking_send(Job::Follow(after, reply))
             .map_err(|_| StoreError::Unavailable)?;
         answer.recv().map_err(|_| StoreError::Unavailable)?
@@ -228,17 +251,11 @@ impl<E: Engine> Store for LocalStore<E> {
         // A writer that hangs in the engine would keep the process from its
         // end: what it was asked for last has no answer yet, so nothing that
         // was acknowledged is lost by not waiting.
-        let told = self.jobs.try_send(Job::Close).is_ok();
-        if told && *self.health.borrow() == StoreHealth::Sound {
+        drop(self.jobs.lock().map_or(None, |mut jobs| jobs.take()));
+        if *self.health.borrow() == StoreHealth::Sound {
             // It catches its own panics.
             let _ = thread.join();
         }
-    }
-}
-
-impl<E> Drop for LocalStore<E> {
-    fn drop(&mut self) {
-        drop(self.jobs.try_send(Job::Close));
     }
 }
 

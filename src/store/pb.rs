@@ -8,4 +8,4 @@
     reason = "generated code"
 )]
 
-tonic::include_proto!("keyward.store.v1");
+include!(concat!(env!("OUT_DIR"), "/keyward.store.v1.rs"));

@@ -39,6 +39,9 @@ pub(super) const AUDIT_HEADS: &[u8] = b"h/";
 /// What the places of keys start with.
 pub(super) const KEYS: &[u8] = b"k/";
 
+/// What postings start with.
+pub(super) const POSTINGS: &[u8] = b"n/";
+
 /// Where a record lies.
 pub(super) fn place(id: &RecordId) -> Vec<u8> {
     match id {

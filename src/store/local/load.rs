@@ -98,6 +98,7 @@ pub(in crate::store) fn records<E: Engine>(
     out: &SyncSender<Chunk>,
 ) -> Result<(), Stopped> {
     let mut digest = StateDigest::default();
+    let mut keys = 0_u64;
     let mut chunk = Vec::with_capacity(CHUNK);
     // Workspaces first, keys last: a key is indexed under its workspace.
     for prefix in [
@@ -114,6 +115,7 @@ pub(in crate::store) fn records<E: Engine>(
                 continue;
             }
             let record = read(&place, opened.payload)?;
+            keys += u64::from(prefix == record::KEYS);
             chunk.push(Versioned {
                 record,
                 revision: opened.revision,
@@ -127,7 +129,19 @@ pub(in crate::store) fn records<E: Engine>(
     if digest != state.digest {
         return Err(OpenError::from(Damage::Digest(state.revision)).into());
     }
+    postings(engine, keys)?;
     out.send(Ok(chunk)).map_err(|_| Stopped::NobodyListens)
+}
+
+/// Each key is found in its workspace's list: one that was missing there could
+/// not be found by whoever has to revoke it.
+fn postings<E: Engine>(engine: &E, keys: u64) -> Result<(), OpenError> {
+    let mut found = 0;
+    for entry in engine.scan(record::POSTINGS, b"") {
+        entry?;
+        found += 1;
+    }
+    if found == keys { Ok(()) } else { Err(Damage::Lists { keys, found }.into()) }
 }
 
 fn read(place: &[u8], payload: &[u8]) -> Result<Record, OpenError> {

@@ -10,6 +10,8 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::engine::{Engine, EngineError, Entries, Entry};
 
@@ -20,6 +22,10 @@ const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Never none: the background flush also collects garbage.
 const FLUSH_EVERY_MS: u64 = 5_000;
+
+/// The threads of a database that was just closed hold its lock for a moment.
+const LOCK_TRIES: u32 = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// An open sled database.
 pub struct SledEngine {
@@ -44,14 +50,20 @@ impl SledEngine {
             .path(folder)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = match opened {
-            Ok(Ok(db)) => db,
-            Ok(Err(sled::Error::Io(error))) if is_lock_refusal(&error) => {
-                return Err(Unopened::Locked);
+        let mut tries = 0;
+        let db = loop {
+            tries += 1;
+            match catch_unwind(AssertUnwindSafe(|| config.open())) {
+                Ok(Ok(db)) => break db,
+                Ok(Err(sled::Error::Io(error))) if is_lock_refusal(&error) => {
+                    if tries == LOCK_TRIES {
+                        return Err(Unopened::Locked);
+                    }
+                    thread::sleep(LOCK_PAUSE);
+                }
+                Ok(Err(error)) => return Err(Unopened::Failed(told(&error))),
+                Err(_) => return Err(Unopened::Failed(panicked())),
             }
-            Ok(Err(error)) => return Err(Unopened::Failed(EngineError(error.to_string()))),
-            Err(_) => return Err(Unopened::Failed(panicked())),
         };
         let log = File::open(folder.join(LOG_FILE))
             .map_err(|error| Unopened::Failed(EngineError(error.to_string())))?;
@@ -114,9 +126,20 @@ impl Engine for SledEngine {
 fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(EngineError(error.to_string())),
+        Ok(Err(error)) => Err(told(&error)),
         Err(_) => Err(panicked()),
     }
+}
+
+/// What sled says, in words for people.
+fn told(error: &sled::Error) -> EngineError {
+    EngineError(match error {
+        sled::Error::Corruption { .. } => "a page of the log is corrupt".to_owned(),
+        sled::Error::Io(error) => error.to_string(),
+        sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_) => error.to_string(),
+    })
 }
 
 fn panicked() -> EngineError {

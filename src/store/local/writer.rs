@@ -2,6 +2,7 @@
 //! batch, syncs store and guard file once, and answers all of it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, mpsc};
 
@@ -14,7 +15,8 @@ use crate::store::guard::{GuardFile, Slot};
 use crate::store::{Batch, Commit, Commits, OpenError, Revision, StoreError, StoreHealth};
 
 use super::engine::Engine;
-use super::ledger::{Halt, Ledger, Plan};
+use super::group::{Group, Halt, Plan};
+use super::ledger::{Ledger, State};
 use super::load::{self, Chunk, Stopped};
 
 /// How many commits are held for followers that start in the past.
@@ -28,8 +30,6 @@ pub(in crate::store) enum Job {
     Snapshot(Sender<Result<Revision, OpenError>>, SyncSender<Chunk>),
     /// Send the commits after a revision.
     Follow(Revision, Sender<Result<Commits, StoreError>>),
-    /// Stop.
-    Close,
 }
 
 /// The state of the writer's thread.
@@ -42,6 +42,9 @@ pub(in crate::store) struct Writer<E> {
     /// Whether a load has come to its end: nothing is written on top of what
     /// was not verified.
     loaded: bool,
+    /// How many groups of commits have come to their end. A count that guards
+    /// nothing.
+    pub(in crate::store) groups: Arc<AtomicU64>,
     followers: Vec<Sender<Arc<Commit>>>,
     backlog: VecDeque<Arc<Commit>>,
 }
@@ -64,12 +67,13 @@ impl<E: Engine> Writer<E> {
             clock,
             health,
             loaded: false,
+            groups: Arc::default(),
             followers,
             backlog,
         }
     }
 
-    /// Works until it is told to stop or nobody is left who could ask.
+    /// Works until the queue is closed and what is left in it is done.
     pub(in crate::store) fn run(mut self, mut queue: Queue<Job>) {
         let mut next = queue.blocking_recv();
         while let Some(job) = next.take() {
@@ -77,7 +81,6 @@ impl<E: Engine> Writer<E> {
                 Job::Commit(batch, reply) => next = self.commit_group((batch, reply), &mut queue),
                 Job::Snapshot(revision, out) => self.snapshot(&revision, &out),
                 Job::Follow(after, reply) => drop(reply.send(self.follow(after))),
-                Job::Close => break,
             }
             next = next.or_else(|| queue.blocking_recv());
         }
@@ -92,14 +95,15 @@ impl<E: Engine> Writer<E> {
             return None;
         }
         let mut accepted = Vec::new();
+        let mut refused = Vec::new();
         let mut left_over = None;
         let mut broken = None;
-        let mut group = self.ledger.group(&*self.engine, self.clock.now());
+        let mut group = Group::new(&self.ledger, &*self.engine, self.clock.now());
         let mut pending = Some(first);
         while let Some((batch, reply)) = pending.take() {
             match group.add(&batch) {
                 Ok(revision) => accepted.push((revision, reply)),
-                Err(Halt::Refused(error)) => answer(reply, Err(error)),
+                Err(Halt::Refused(error)) => refused.push((error, reply)),
                 Err(Halt::Broken(problem)) => {
                     answer(reply, Err(StoreError::Unavailable));
                     broken = Some(problem);
@@ -126,6 +130,12 @@ impl<E: Engine> Writer<E> {
         } else if let Some(plan) = plan {
             self.finish(plan, accepted);
         }
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        // What they conflict with is durable now, or they would be told of
+        // something that may never have happened.
+        refused
+            .into_iter()
+            .for_each(|(error, reply)| answer(reply, Err(error)));
         left_over
     }
 
@@ -216,7 +226,7 @@ impl<E: Engine> Writer<E> {
     }
 
     /// Lets the guard file catch up with a group whose answers were cut off.
-    fn settle(&mut self, state: super::ledger::State) -> Result<(), OpenError> {
+    fn settle(&mut self, state: State) -> Result<(), OpenError> {
         let slot = Slot {
             revision: state.revision,
             digest: state.digest,

@@ -1,0 +1,271 @@
+//! A group of commits: gathered on top of the store's state, each seeing those
+//! before it, into one list of entries to be applied at once. No I/O but reads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::audit::{AuditEntry, AuditHead};
+use crate::domain::clock::Timestamp;
+use crate::domain::digest::{Seal, StateDigest};
+use crate::store::envelope::{self, MAX_VALUE_LEN};
+use crate::store::record::{self, readable};
+use crate::store::{
+    Batch, Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
+};
+
+use super::engine::{Engine, EngineError, Entry};
+use super::ledger::{Ledger, State};
+
+/// A group is closed when it is this large: sled keeps a batch atomic that is
+/// smaller than a segment of its log (512 KiB).
+const FULL_GROUP_LEN: usize = 384 * 1024;
+
+/// The longest single commit, in bytes: a group that was just not full stays
+/// smaller than a segment with it.
+const MAX_COMMIT_LEN: usize = 96 * 1024;
+
+/// The most commits that share one sync.
+const FULL_GROUP_COMMITS: usize = 256;
+
+/// What stops a group from being planned.
+#[derive(Debug)]
+pub(in crate::store) enum Halt {
+    /// This commit cannot be made; the group is as it was before it.
+    Refused(StoreError),
+    /// The store is not to be relied on any more.
+    Broken(String),
+}
+
+impl From<EngineError> for Halt {
+    fn from(error: EngineError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<OpenError> for Halt {
+    fn from(error: OpenError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// Commits that will be applied and synced together.
+pub(in crate::store) struct Group<'e, E> {
+    ledger: &'e Ledger,
+    engine: &'e E,
+    now: Timestamp,
+    revision: Revision,
+    digest: StateDigest,
+    /// What the group's earlier commits wrote, and their seals.
+    staged: HashMap<Vec<u8>, Vec<u8>>,
+    entries: Vec<Entry>,
+    len: usize,
+    commits: Vec<Arc<Commit>>,
+}
+
+/// What a closed group writes, and where that leaves the store.
+pub(in crate::store) struct Plan {
+    pub(in crate::store) entries: Vec<Entry>,
+    pub(in crate::store) state: State,
+    pub(in crate::store) commits: Vec<Arc<Commit>>,
+}
+
+impl<'e, E: Engine> Group<'e, E> {
+    /// Starts a group on top of what `ledger` says, to be made at `now`.
+    pub(in crate::store) fn new(ledger: &'e Ledger, engine: &'e E, now: Timestamp) -> Self {
+        Self {
+            ledger,
+            engine,
+            now: now.max(ledger.state.commit_time),
+            revision: ledger.state.revision,
+            digest: ledger.state.digest,
+            staged: HashMap::new(),
+            entries: Vec::new(),
+            len: 0,
+            commits: Vec::new(),
+        }
+    }
+
+    /// Whether the group is as large as it should get.
+    pub(in crate::store) fn is_full(&self) -> bool {
+        self.len >= FULL_GROUP_LEN || self.commits.len() >= FULL_GROUP_COMMITS
+    }
+
+    /// Adds a commit, or refuses it and stays as it is.
+    pub(in crate::store) fn add(&mut self, batch: &Batch) -> Result<Revision, Halt> {
+        let revision = Revision(self.revision.0 + 1);
+        let mut step = Step {
+            digest: self.digest,
+            entries: Vec::new(),
+        };
+        let mut changes = Vec::with_capacity(batch.writes.len());
+        for (position, write) in batch.writes.iter().enumerate() {
+            let id = write.record.id();
+            // The second of two writes to a record cannot find what it expects.
+            if batch.writes[..position]
+                .iter()
+                .any(|earlier| earlier.record.id() == id)
+            {
+                return Err(Halt::Refused(StoreError::Conflict(id)));
+            }
+            let before = self.current(&id, write.expect)?;
+            let payload = record::encode(&write.record);
+            self.put(
+                &mut step,
+                &record::place(&id),
+                revision,
+                &payload,
+                before.as_ref().map(|(_, seal)| seal),
+            )?;
+            if let (None, Some(posting)) = (&before, record::posting(&write.record)) {
+                step.entries.push((posting, Vec::new()));
+            }
+            changes.push(Change {
+                before: before.map(|(record, _)| record),
+                after: write.record.clone(),
+            });
+        }
+        self.append_audit(&mut step, revision, &batch.audit)?;
+        let len = step
+            .entries
+            .iter()
+            .map(|(place, value)| place.len() + value.len())
+            .sum();
+        if len > MAX_COMMIT_LEN {
+            let place = batch.audit.resource.clone();
+            return Err(Halt::Refused(StoreError::TooLarge {
+                place,
+                len,
+                max: MAX_COMMIT_LEN,
+            }));
+        }
+
+        (self.revision, self.digest) = (revision, step.digest);
+        self.len += len;
+        for (place, value) in step.entries {
+            self.staged.insert(place.clone(), value.clone());
+            self.entries.push((place, value));
+        }
+        self.commits.push(Arc::new(Commit { revision, changes }));
+        Ok(revision)
+    }
+
+    /// Closes the group; none if nothing was added.
+    pub(in crate::store) fn close(mut self) -> Option<Plan> {
+        if self.commits.is_empty() {
+            return None;
+        }
+        let parent = self.ledger.state;
+        let state = State {
+            revision: self.revision,
+            digest: self.digest,
+            parent_revision: parent.revision,
+            parent_digest: parent.digest,
+            commit_time: self.now,
+            epoch: parent.epoch,
+        };
+        self.entries.push(self.ledger.state_entry(&state));
+        Some(Plan {
+            entries: self.entries,
+            state,
+            commits: self.commits,
+        })
+    }
+
+    /// The record that a write replaces, if it is the one that was expected.
+    fn current(&self, id: &RecordId, expect: Expect) -> Result<Option<(Record, Seal)>, Halt> {
+        let place = record::place(id);
+        let Some(value) = self.read(&place)? else {
+            return match expect {
+                Expect::Absent => Ok(None),
+                Expect::At(_) => Err(Halt::Refused(StoreError::Conflict(id.clone()))),
+            };
+        };
+        let opened = self.ledger.open(&place, &value)?;
+        if expect != Expect::At(opened.revision) {
+            return Err(Halt::Refused(StoreError::Conflict(id.clone())));
+        }
+        let record = record::decode(&place, opened.payload)
+            .map_err(|error| OpenError::Damaged(Damage::Unreadable(readable(&place), error.0)))?;
+        Ok(Some((record, opened.seal)))
+    }
+
+    /// Puts a record that counts in the state digest.
+    fn put(
+        &self,
+        step: &mut Step,
+        place: &[u8],
+        revision: Revision,
+        payload: &[u8],
+        replaced: Option<&Seal>,
+    ) -> Result<(), Halt> {
+        let (value, seal) = envelope::wrap(&self.ledger.records, place, revision, payload);
+        step.entries.push(checked(place, value)?);
+        if let Some(replaced) = replaced {
+            step.digest -= replaced;
+        }
+        step.digest += &seal;
+        Ok(())
+    }
+
+    fn append_audit(
+        &self,
+        step: &mut Step,
+        revision: Revision,
+        entry: &AuditEntry,
+    ) -> Result<(), Halt> {
+        let chain = entry
+            .workspace
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let head_place = record::audit_head_place(&chain);
+        let (previous, replaced) = match self.read(&head_place)? {
+            None => (AuditHead::default(), None),
+            Some(value) => {
+                let opened = self.ledger.open(&head_place, &value)?;
+                let head = record::decode_audit_head(opened.payload).map_err(|error| {
+                    OpenError::Damaged(Damage::Unreadable(readable(&head_place), error.0))
+                })?;
+                (head, Some(opened.seal))
+            }
+        };
+
+        let payload = record::encode_audit(entry, previous, revision);
+        let sequence = previous.sequence + 1;
+        let place = record::audit_place(&chain, sequence);
+        let (value, _) = envelope::wrap(&self.ledger.records, &place, revision, &payload);
+        step.entries.push(checked(&place, value)?);
+
+        // The link's own hash is under a key of its own, so that a record's
+        // seal can never serve as one.
+        let hash = self.ledger.audit.seal(&place, &[&payload]).state;
+        let head = record::encode_audit_head(AuditHead { sequence, hash });
+        self.put(step, &head_place, revision, &head, replaced.as_ref())
+    }
+
+    /// What is at `place`, with the group's earlier commits.
+    fn read(&self, place: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.staged.get(place) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.engine.get(place),
+        }
+    }
+}
+
+/// What one commit adds to a group, until it is known to be complete.
+struct Step {
+    digest: StateDigest,
+    entries: Vec<Entry>,
+}
+
+fn checked(place: &[u8], value: Vec<u8>) -> Result<Entry, Halt> {
+    if value.len() > MAX_VALUE_LEN {
+        let place = readable(place);
+        return Err(Halt::Refused(StoreError::TooLarge {
+            place,
+            len: value.len(),
+            max: MAX_VALUE_LEN,
+        }));
+    }
+    Ok((place.to_vec(), value))
+}

@@ -1,0 +1,468 @@
+//! The index over a store: what a change makes of it, by the time that the
+//! change is answered, and what readers see meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use keyward::domain::admin::AdminKey;
+use keyward::domain::key::Key;
+use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::workspace::Workspace;
+use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
+use keyward::store::local::MemoryStore;
+use keyward::store::{Batch, Damage, OpenError, Record, Revision, Store};
+use tokio::time::timeout;
+
+use crate::records::{
+    admin, block_on, clock, create, digest, key, pepper, revoked, runtime, scopes, secret, time,
+    update, workspace,
+};
+
+/// Nothing here takes this long, unless it never ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A store with one workspace, and the index that follows it.
+struct Followed {
+    store: Arc<MemoryStore>,
+    index: Arc<Index>,
+    workspace: Workspace,
+    workspace_at: Revision,
+}
+
+impl Followed {
+    fn new() -> Self {
+        let store = empty_store();
+        let index = follower::start(&*store).unwrap();
+        let workspace = workspace("klipy");
+        let mut followed = Self {
+            store,
+            index,
+            workspace,
+            workspace_at: Revision(0),
+        };
+        followed.workspace_at =
+            followed.commit(create(Record::Workspace(followed.workspace.clone())));
+        followed
+    }
+
+    /// Makes a change as the registry does: it is answered when the index has
+    /// it.
+    fn commit(&self, batch: Batch) -> Revision {
+        let revision = block_on(self.store.commit(batch)).unwrap();
+        wait_for(&self.index, revision);
+        revision
+    }
+
+    /// Whether a token stands for a key.
+    fn knows(&self, token: u64) -> bool {
+        self.index.find(&digest(token), |found| found.is_some())
+    }
+}
+
+/// Returns when the index holds `revision`.
+fn wait_for(index: &Index, revision: Revision) {
+    let reached = block_on(async { timeout(PATIENCE, index.reached(revision)).await });
+    assert_eq!(reached.expect("the index gets there"), Ok(()));
+}
+
+fn empty_store() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::in_memory(&pepper(), clock()).unwrap())
+}
+
+/// Holds what was found against the key that it should be.
+fn assert_is(found: Option<&IndexedKey>, key: &Key) {
+    let Some(found) = found else {
+        panic!("{} is not found", key.id)
+    };
+    assert_eq!(found.id(), key.id);
+    assert_eq!(found.name(), key.name);
+    assert_eq!(found.principal(), key.principal);
+    assert_eq!(found.workspace(), key.workspace.as_str());
+    assert_eq!(
+        found.environment(),
+        key.environment.as_ref().map_or("", |name| name.as_str())
+    );
+    assert_eq!(found.scopes(), &key.scopes);
+    assert!(
+        found.metadata().eq(key
+            .metadata
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str())))
+    );
+    assert_eq!(found.expire_time(), key.expire_time);
+    found.with_standing(|standing| {
+        assert_eq!(
+            (standing.revoked, standing.disabled),
+            (key.revocation.is_some(), key.disabled)
+        );
+        assert_eq!(
+            (standing.workspace, standing.environment),
+            (found.workspace(), found.environment())
+        );
+        assert_eq!(
+            (standing.expire_time, standing.scopes),
+            (key.expire_time, &key.scopes)
+        );
+    });
+}
+
+#[test]
+fn a_key_is_found_once_its_creation_is_answered() {
+    let followed = Followed::new();
+    for number in 1..=50 {
+        assert!(!followed.knows(number));
+        let key = Key {
+            expire_time: Some(time(number)),
+            ..key(&followed.workspace, number)
+        };
+        followed.commit(create(Record::Key(key.clone())));
+        followed
+            .index
+            .find(&digest(number), |found| assert_is(found, &key));
+    }
+    assert_eq!(followed.index.len(), 50);
+    assert!(!followed.knows(51));
+}
+
+#[test]
+fn what_was_there_before_the_start_is_found_too() {
+    let store = empty_store();
+    store.snapshot().unwrap().for_each(drop);
+    let workspace = workspace("klipy");
+    let keys: Vec<_> = (0..3_000).map(|number| key(&workspace, number)).collect();
+    block_on(store.commit(create(Record::Workspace(workspace)))).unwrap();
+    for key in &keys {
+        block_on(store.commit(create(Record::Key(key.clone())))).unwrap();
+    }
+    block_on(store.commit(create(Record::AdminKey(admin(5_000))))).unwrap();
+
+    let index = follower::start(&*store).unwrap();
+    wait_for(&index, Revision(3_002));
+    assert_eq!(index.len(), keys.len());
+    for (number, key) in (0..).zip(&keys) {
+        index.find(&digest(number), |found| assert_is(found, key));
+    }
+    assert!(index.admin(&digest(5_000)).is_some());
+}
+
+/// The moment between the snapshot and the commits that follow it.
+#[test]
+fn no_commit_is_missed_by_an_index_that_starts_meanwhile() {
+    for _ in 0..10 {
+        let store = empty_store();
+        store.snapshot().unwrap().for_each(drop);
+        let workspace = workspace("klipy");
+        let mut last =
+            block_on(store.commit(create(Record::Workspace(workspace.clone())))).unwrap();
+        let writer = runtime().spawn({
+            let (store, workspace) = (Arc::clone(&store), workspace.clone());
+            async move {
+                for number in 0..300 {
+                    last = store
+                        .commit(create(Record::Key(key(&workspace, number))))
+                        .await
+                        .unwrap();
+                }
+                last
+            }
+        });
+        let index = follower::start(&*store).unwrap();
+        let last = block_on(writer).unwrap();
+        wait_for(&index, last);
+        assert_eq!(index.len(), 300);
+    }
+}
+
+#[test]
+fn a_revocation_is_seen_once_it_is_answered() {
+    let followed = Followed::new();
+    for number in 1..=50 {
+        let key = key(&followed.workspace, number);
+        let at = followed.commit(create(Record::Key(key.clone())));
+        followed.commit(update(Record::Key(revoked(&key)), at));
+        followed
+            .index
+            .find(&digest(number), |found| assert_is(found, &revoked(&key)));
+    }
+    assert_eq!(followed.index.len(), 50, "a revoked key is known to be one");
+}
+
+#[test]
+fn every_field_of_a_key_is_replaced() {
+    let followed = Followed::new();
+    let before = key(&followed.workspace, 1);
+    let at = followed.commit(create(Record::Key(before.clone())));
+    let after = Key {
+        environment: Some(followed.workspace.environments[1].clone()),
+        principal: "user:other".to_owned(),
+        name: "another".to_owned(),
+        scopes: scopes(["*"]),
+        metadata: BTreeMap::from([
+            ("a".to_owned(), String::new()),
+            ("b".to_owned(), "ä".repeat(64)),
+        ]),
+        expire_time: Some(time(9)),
+        disabled: true,
+        ..before
+    };
+    followed.commit(update(Record::Key(after.clone()), at));
+    followed
+        .index
+        .find(&digest(1), |found| assert_is(found, &after));
+}
+
+#[test]
+fn a_token_that_leaves_its_key_stops() {
+    let followed = Followed::new();
+    let mut key = key(&followed.workspace, 1);
+    let mut at = followed.commit(create(Record::Key(key.clone())));
+    let lists: [&[u64]; 5] = [&[1, 2], &[2], &[3, 4], &[4, 1], &[]];
+    for list in lists {
+        key.secrets = list.iter().map(|number| secret(*number)).collect();
+        at = followed.commit(update(Record::Key(key.clone()), at));
+        for number in 1..=4 {
+            assert_eq!(
+                followed.knows(number),
+                list.contains(&number),
+                "token {number} of {list:?}"
+            );
+        }
+        assert_eq!(followed.index.len(), list.len());
+        for number in list {
+            followed
+                .index
+                .find(&digest(*number), |found| assert_is(found, &key));
+        }
+    }
+}
+
+#[test]
+fn a_workspace_is_seen_through_all_its_keys_at_once() {
+    let followed = Followed::new();
+    let other = workspace("kling");
+    followed.commit(create(Record::Workspace(other.clone())));
+    for number in 0..20 {
+        let of = if number % 2 == 0 {
+            &followed.workspace
+        } else {
+            &other
+        };
+        followed.commit(create(Record::Key(key(of, number))));
+    }
+    let seen_disabled = |number| {
+        followed.index.find(&digest(number), |found| {
+            found.unwrap().with_standing(|standing| {
+                (
+                    standing.workspace_disabled,
+                    standing.default_environment == "test",
+                )
+            })
+        })
+    };
+    let mut changed = followed.workspace.clone();
+    let mut at = followed.workspace_at;
+    for disabled in [true, false, true] {
+        changed.disabled = disabled;
+        changed.default_environment = Some(changed.environments[usize::from(disabled)].clone());
+        at = followed.commit(update(Record::Workspace(changed.clone()), at));
+        assert_eq!(followed.index.workspace("klipy").as_deref(), Some(&changed));
+        for number in 0..20 {
+            let expected = disabled && number % 2 == 0;
+            assert_eq!(seen_disabled(number), (expected, expected), "key {number}");
+        }
+    }
+    // A key that comes later sees it as well.
+    followed.commit(create(Record::Key(key(&changed, 20))));
+    assert_eq!(seen_disabled(20), (true, true));
+    assert_eq!(followed.index.workspace("kl"), None);
+}
+
+#[test]
+fn keys_and_admin_keys_are_worlds_apart() {
+    let followed = Followed::new();
+    let all = Key {
+        scopes: scopes(["*"]),
+        ..key(&followed.workspace, 1)
+    };
+    followed.commit(create(Record::Key(all)));
+    let admin = admin(2);
+    followed.commit(create(Record::AdminKey(admin.clone())));
+
+    assert!(followed.knows(1));
+    assert_eq!(
+        followed.index.admin(&digest(1)),
+        None,
+        "a `*` key is nobody's admin"
+    );
+    assert!(!followed.knows(2), "an admin key passes no check");
+    assert_eq!(followed.index.admin(&digest(2)).as_deref(), Some(&admin));
+    assert_eq!(followed.index.len(), 1);
+}
+
+#[test]
+fn an_admin_key_is_replaced_and_so_are_its_tokens() {
+    let followed = Followed::new();
+    let first = admin(1);
+    let at = followed.commit(create(Record::AdminKey(first.clone())));
+    let second = AdminKey {
+        secrets: vec![secret(2), secret(3)],
+        disabled: true,
+        ..first
+    };
+    let at = followed.commit(update(Record::AdminKey(second.clone()), at));
+    assert_eq!(followed.index.admin(&digest(1)), None);
+    for number in [2, 3] {
+        assert_eq!(
+            followed.index.admin(&digest(number)).as_deref(),
+            Some(&second)
+        );
+    }
+
+    // A token stands for its key as long as its digest is there, whatever
+    // else of it was written anew.
+    let mut kept = secret(3);
+    kept.create_time = time(77);
+    let third = AdminKey {
+        secrets: vec![kept],
+        ..second
+    };
+    followed.commit(update(Record::AdminKey(third.clone()), at));
+    assert_eq!(followed.index.admin(&digest(2)), None);
+    assert_eq!(followed.index.admin(&digest(3)).as_deref(), Some(&third));
+}
+
+#[test]
+fn a_key_without_a_workspace_is_no_key() {
+    let followed = Followed::new();
+    let orphan = key(&workspace("gone"), 1);
+    followed.commit(create(Record::Key(orphan.clone())));
+    assert!(!followed.knows(1));
+    // What follows is not held up by it.
+    followed.commit(create(Record::Key(key(&followed.workspace, 2))));
+    assert!(followed.knows(2));
+
+    // And no server starts on it.
+    let error = follower::start(&*followed.store).unwrap_err();
+    let OpenError::Damaged(Damage::Unreadable(place, _)) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(*place, format!("k/{}", orphan.id));
+}
+
+#[test]
+fn the_index_outlives_the_store() {
+    let followed = Followed::new();
+    followed.commit(create(Record::Key(key(&followed.workspace, 1))));
+    let (index, newest) = (&followed.index, Revision(2));
+    followed.store.close();
+    block_on(async {
+        timeout(PATIENCE, index.ended())
+            .await
+            .expect("it says that it is fed no more")
+    });
+    assert!(followed.knows(1));
+    wait_for(index, newest);
+    // Nobody waits for what will never come.
+    let never = block_on(async { timeout(PATIENCE, index.reached(Revision(3))).await });
+    assert_eq!(never.expect("there is an answer"), Err(FollowerEnded));
+}
+
+/// Each version of the key says its number in every field.
+fn version(key: &Key, number: u64) -> Key {
+    Key {
+        name: number.to_string(),
+        principal: number.to_string(),
+        scopes: ScopeSet::new([Scope::try_from(format!("version:{number}").as_str()).unwrap()]),
+        metadata: (0..number % 5)
+            .map(|entry| (format!("m{entry}"), number.to_string()))
+            .collect(),
+        expire_time: Some(time(number)),
+        disabled: number % 2 == 1,
+        ..key.clone()
+    }
+}
+
+#[test]
+fn readers_see_a_whole_record_at_any_moment() {
+    const VERSIONS: u64 = 400;
+    let followed = Followed::new();
+    let key = key(&followed.workspace, 1);
+    let mut at = followed.commit(create(Record::Key(version(&key, 0))));
+    let done = AtomicBool::new(false);
+    let (index, key, done) = (&*followed.index, &key, &done);
+    thread::scope(|scope| {
+        let read = || {
+            let mut newest = 0;
+            let mut reads = 0;
+            while !done.load(Ordering::Acquire) {
+                let seen = index.find(&digest(1), |found| {
+                    let number = found
+                        .expect("it is there all the time")
+                        .name()
+                        .parse()
+                        .unwrap();
+                    assert_is(found, &version(key, number));
+                    number
+                });
+                assert!(seen >= newest, "version {seen} came after {newest}");
+                newest = seen;
+                reads += 1;
+            }
+            reads
+        };
+        let readers = [(); 4].map(|()| scope.spawn(read));
+        // Readers end even if this fails.
+        let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for number in 1..=VERSIONS {
+                at = followed.commit(update(Record::Key(version(key, number)), at));
+                let seen = index.find(&digest(1), |found| {
+                    found.unwrap().name().parse::<u64>().unwrap()
+                });
+                assert_eq!(seen, number, "what was answered is what is read");
+            }
+        }));
+        done.store(true, Ordering::Release);
+        let reads: u64 = readers
+            .into_iter()
+            .map(|reader| reader.join().unwrap())
+            .sum();
+        written.unwrap();
+        assert!(reads > VERSIONS, "{reads} reads");
+    });
+}
+
+/// A key that keeps one token while another takes the other's place.
+#[test]
+fn a_token_that_stays_works_at_any_moment() {
+    const ROTATIONS: u64 = 300;
+    let followed = Followed::new();
+    let mut key = Key {
+        secrets: vec![secret(0), secret(1)],
+        ..key(&followed.workspace, 1)
+    };
+    let mut at = followed.commit(create(Record::Key(key.clone())));
+    let done = AtomicBool::new(false);
+    let (index, done) = (&*followed.index, &done);
+    thread::scope(|scope| {
+        let stays = digest(0);
+        let reader = scope.spawn(move || {
+            while !done.load(Ordering::Acquire) {
+                assert!(index.find(&stays, |found| found.is_some()));
+            }
+        });
+        let rotated = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for number in 2..ROTATIONS {
+                key.secrets[1] = secret(number);
+                at = followed.commit(update(Record::Key(key.clone()), at));
+                assert!(followed.knows(number) && !followed.knows(number - 1));
+            }
+        }));
+        done.store(true, Ordering::Release);
+        reader.join().unwrap();
+        rotated.unwrap();
+    });
+    assert_eq!(index.len(), 2);
+}

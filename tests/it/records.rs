@@ -1,0 +1,355 @@
+//! Records to put into stores, told apart by a number, and stores on disk to
+//! put them into.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, TryLockError};
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use keyward::domain::admin::{AdminKey, Reach, Role};
+use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE};
+use keyward::domain::clock::{Clock, ManualClock, Timestamp};
+use keyward::domain::digest::{Pepper, TokenDigest};
+use keyward::domain::id::{AdminKeyId, KeyId};
+use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::workspace::{Workspace, WorkspaceDraft};
+use keyward::store::home::Home;
+use keyward::store::local::SledStore;
+use keyward::store::{
+    Batch, Commit, Expect, OpenError, Record, RecordId, Revision, Store, Versioned, Write,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+/// The file of sled's log, in a store's folder.
+pub(crate) const LOG: &str = "db";
+
+/// How often to look for what is due any moment.
+const MANY: usize = 100_000;
+
+/// All records of a store, by their ids.
+pub(crate) type State = HashMap<RecordId, Versioned>;
+
+/// A moment, so many milliseconds into the tests' day.
+pub(crate) fn time(millis: u64) -> Timestamp {
+    Timestamp::from_micros(1_780_000_000_000_000 + millis * 1_000)
+}
+
+/// A clock that stands behind all records.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(ManualClock::at(time(1_000_000)))
+}
+
+/// The pepper of stores that have no folder to keep one in.
+pub(crate) fn pepper() -> Pepper {
+    Pepper::from_bytes(Zeroizing::new([7; 32]))
+}
+
+/// Waits for `future`. The runtime is one for all tests.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+/// The runtime of all tests.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
+}
+
+pub(crate) fn workspace(id: &str) -> Workspace {
+    let draft = WorkspaceDraft {
+        id: id.to_owned(),
+        token_prefix: "klg".to_owned(),
+        environments: vec!["live".to_owned(), "test".to_owned()],
+        ..WorkspaceDraft::default()
+    };
+    draft.build(OFFLINE.to_owned(), time(0)).unwrap()
+}
+
+/// A key of `workspace` that token number `number` stands for. Keys sort by
+/// their numbers.
+pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
+    Key {
+        id: KeyId::generate(time(number)),
+        workspace: workspace.id.clone(),
+        environment: workspace.default_environment.clone(),
+        principal: format!("user:{number}"),
+        name: format!("key {number}"),
+        description: String::new(),
+        scopes: scopes(["people:read", "companies:remove"]),
+        metadata: BTreeMap::from([("plan".to_owned(), "free".to_owned())]),
+        secrets: vec![secret(number)],
+        create_time: time(number),
+        created_by: OFFLINE.to_owned(),
+        expire_time: None,
+        disabled: false,
+        revocation: None,
+    }
+}
+
+pub(crate) fn revoked(key: &Key) -> Key {
+    let revocation = Revocation {
+        time: key.create_time,
+        reason: RevocationReason::Leaked,
+        by: OFFLINE.to_owned(),
+    };
+    Key {
+        revocation: Some(revocation),
+        ..key.clone()
+    }
+}
+
+pub(crate) fn scopes<const N: usize>(texts: [&str; N]) -> ScopeSet {
+    texts
+        .iter()
+        .map(|text| Scope::try_from(*text).unwrap())
+        .collect()
+}
+
+/// The secret of token number `number`.
+pub(crate) fn secret(number: u64) -> Secret {
+    Secret {
+        digest: digest(number),
+        tail: *b"x7Qa",
+        create_time: time(number),
+        pepper_id: pepper().id(),
+    }
+}
+
+/// The digest of token number `number`.
+pub(crate) fn digest(number: u64) -> TokenDigest {
+    pepper()
+        .token_hasher()
+        .digest(format!("token {number}").as_bytes())
+}
+
+/// An admin key that token number `number` stands for.
+pub(crate) fn admin(number: u64) -> AdminKey {
+    AdminKey {
+        id: AdminKeyId::generate(time(number)),
+        name: format!("admin {number}"),
+        role: Role::Owner,
+        reach: Reach::System,
+        grant_ceiling: scopes(["*"]),
+        secrets: vec![secret(number)],
+        create_time: time(number),
+        created_by: String::new(),
+        expire_time: None,
+        disabled: false,
+        revocation: None,
+    }
+}
+
+/// The change that makes `record`.
+pub(crate) fn create(record: Record) -> Batch {
+    write(record, Expect::Absent)
+}
+
+/// The change that replaces what commit `at` wrote by `record`.
+pub(crate) fn update(record: Record, at: Revision) -> Batch {
+    write(record, Expect::At(at))
+}
+
+/// The change that writes `record` alone.
+pub(crate) fn write(record: Record, expect: Expect) -> Batch {
+    let audit = entry(&record);
+    Batch {
+        writes: vec![Write { record, expect }],
+        audit,
+    }
+}
+
+fn entry(record: &Record) -> AuditEntry {
+    let (workspace, action, resource) = match record {
+        Record::Workspace(workspace) => (
+            Some(workspace.id.clone()),
+            AuditAction::CreateWorkspace,
+            workspace.id.to_string(),
+        ),
+        Record::Key(key) => (
+            Some(key.workspace.clone()),
+            AuditAction::CreateKey,
+            key.id.to_string(),
+        ),
+        Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
+    };
+    AuditEntry {
+        workspace,
+        time: time(0),
+        actor: OFFLINE.to_owned(),
+        action,
+        resource,
+        detail: BTreeMap::new(),
+    }
+}
+
+/// Loads the store to its end.
+pub(crate) fn load(store: &dyn Store) -> Result<(Revision, State), OpenError> {
+    let snapshot = store.snapshot()?;
+    let revision = snapshot.revision();
+    let mut state = State::new();
+    for versioned in snapshot {
+        let versioned = versioned?;
+        let twice = state.insert(versioned.record.id(), versioned);
+        assert_eq!(twice, None, "a snapshot holds each record once");
+    }
+    Ok((revision, state))
+}
+
+/// What `commit` makes of `state`.
+pub(crate) fn replay(state: &mut State, commit: &Commit) {
+    for change in &commit.changes {
+        let after = Versioned {
+            record: change.after.clone(),
+            revision: commit.revision,
+        };
+        let before = state
+            .insert(change.after.id(), after)
+            .map(|before| before.record);
+        assert_eq!(
+            before, change.before,
+            "a change tells what was there before it"
+        );
+    }
+}
+
+/// A place for a store on disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    folder: TempDir,
+    pub(crate) home: Home,
+}
+
+impl Disk {
+    /// An empty place.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("store"), folder.path().join("guard")).unwrap();
+        Self { folder, home }
+    }
+
+    /// A place with a store, in which the first commit made an admin key.
+    pub(crate) fn with_store() -> Self {
+        let disk = Self::empty();
+        disk.init().unwrap();
+        disk
+    }
+
+    pub(crate) fn init(&self) -> Result<(), OpenError> {
+        let first = |_: &Pepper| create(Record::AdminKey(admin(0)));
+        block_on(self.home.init(clock(), first))?;
+        self.wait_until_let_go();
+        Ok(())
+    }
+
+    /// Opens the store and loads it.
+    pub(crate) fn open(&self) -> Result<(SledStore, State), OpenError> {
+        let (store, _) = self.home.open(clock())?;
+        match load(&store) {
+            Ok((_, state)) => Ok((store, state)),
+            Err(error) => {
+                self.close(store);
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, store: SledStore) {
+        store.close();
+        drop(store);
+        self.wait_until_let_go();
+    }
+
+    /// What a load of the store finds.
+    pub(crate) fn load(&self) -> Result<State, OpenError> {
+        let (store, state) = self.open()?;
+        self.close(store);
+        Ok(state)
+    }
+
+    /// Opens and loads the store, makes the changes that `change` wants, and
+    /// closes it.
+    pub(crate) fn run<T>(&self, change: impl FnOnce(&SledStore) -> T) -> T {
+        let (store, _) = self.open().unwrap();
+        let result = change(&store);
+        self.close(store);
+        result
+    }
+
+    /// Hands what lies in the store's files to `work`, and closes them.
+    pub(crate) fn raw<T>(&self, work: impl FnOnce(&sled::Tree) -> T) -> T {
+        self.wait_until_let_go();
+        let db = sled::open(self.home.store_dir()).unwrap();
+        let result = work(&db);
+        db.flush().unwrap();
+        drop(db);
+        self.wait_until_let_go();
+        result
+    }
+
+    /// sled's own threads can hold on to the log's lock for a moment after
+    /// everything else is gone, or for good after they panicked.
+    fn wait_until_let_go(&self) {
+        let Ok(log) = File::open(self.home.store_dir().join(LOG)) else {
+            return;
+        };
+        for _ in 0..MANY {
+            match log.try_lock() {
+                Ok(()) => return,
+                Err(TryLockError::WouldBlock) => thread::yield_now(),
+                Err(TryLockError::Error(error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// A folder for copies.
+    pub(crate) fn aside(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Makes `to` a copy of the folder `from`, whatever was there.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).unwrap();
+    }
+    fs::create_dir_all(to).unwrap();
+    for name in files(from).into_keys() {
+        let path = to.join(&name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(from.join(&name), path).unwrap();
+    }
+}
+
+/// The files in `folder` and below it, by their paths there.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path
+                    .strip_prefix(folder)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
+                found.insert(name, fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
