@@ -1,7 +1,8 @@
 //! The composition root: the only place that puts the parts together.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,6 +156,14 @@ impl App {
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let mut shutdown = pin!(shutdown);
+        // Asked before anybody can know that the server is there: a signal to
+        // stop that comes right after must find it listening for signals.
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return Ok(()),
+            () = ready(()) => {}
+        }
         let addresses = self.addresses();
         let (stop, stopping) = watch::channel(false);
         let drain = Drain {
@@ -188,7 +197,7 @@ impl App {
         info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
 
         let mut result = tokio::select! {
-            () = shutdown => Ok(()),
+            () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
             // None of them ends before it is told to.

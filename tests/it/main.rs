@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod docs;
 mod index;
 mod records;
 mod store_damage;

@@ -46,13 +46,24 @@ pub fn run(command: &mut Command) -> Output {
 /// Runs `command` to its end, with `input` as its stdin.
 pub fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut running = Running(command.spawn().unwrap());
+    let child = &mut running.0;
     // It need not read all of it, or any.
     let _ = child.stdin.take().unwrap().write_all(input);
     let stdout = read_on_a_thread(child.stdout.take().unwrap());
     let stderr = read_on_a_thread(child.stderr.take().unwrap());
-    let status = wait(&mut child);
+    let status = wait(child);
     Output { status, stdout: stdout.recv_timeout(PATIENCE).unwrap(), stderr: stderr.recv_timeout(PATIENCE).unwrap() }
+}
+
+/// Does not outlive the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn read_on_a_thread(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
