@@ -205,8 +205,8 @@ impl App {
         };
 
         info!("stopping");
-        announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
-        announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
+        retire(check_health, check::SERVICE).await;
+        retire(admin_health, admin::SERVICE).await;
         stop.send_replace(true);
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
@@ -229,6 +229,14 @@ fn bind(config: &ServeConfig, address: &Address) -> Result<Bound, StartError> {
 async fn announce(health: &HealthReporter, service: &str, status: ServingStatus) {
     health.set_service_status(service, status).await;
     health.set_service_status("", status).await;
+}
+
+/// Tells that a service is over, and ends the calls that watch its health: they
+/// would hold up the drain.
+async fn retire(mut health: HealthReporter, service: &str) {
+    announce(&health, service, ServingStatus::NotServing).await;
+    health.clear_service_status(service).await;
+    health.clear_service_status("").await;
 }
 
 /// Returns when the store has been lost for `grace`. Until then checks go on

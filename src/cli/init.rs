@@ -96,7 +96,7 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     if let Some(path) = file {
         write_private(path, token.expose())
-            .map_err(|error| ServerFailure::File(format!("{}: {error}", path.display())))?;
+            .map_err(|error| ServerFailure::File(unwritable(path, &error)))?;
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let now = clock.now();
@@ -111,6 +111,16 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
     }
     made?;
     Ok(token)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    let path = path.display();
+    if error.kind() == std::io::ErrorKind::AlreadyExists {
+        return format!(
+            "{path} exists; name another file for the admin token, or move that one away"
+        );
+    }
+    format!("{path}: {error}")
 }
 
 fn write_private(path: &Path, token: &str) -> std::io::Result<()> {

@@ -163,7 +163,7 @@ pub enum OpenError {
     },
     /// The store has nothing in it, though the guard file knows of commits.
     #[error(
-        "the store is empty, but revision {guard} was acknowledged: put its files back, or restore a backup"
+        "the store is empty, but revision {guard} was acknowledged: put its files back, or restore a backup of both store and guard file"
     )]
     Emptied {
         /// The newest revision that was acknowledged.
@@ -198,7 +198,9 @@ pub enum OpenError {
     )]
     Foreign,
     /// Something in the store does not verify.
-    #[error("the store is damaged: {0}; restore a backup, or the store's files as they were")]
+    #[error(
+        "the store is damaged: {0}; put its files back as they were, or restore a backup of both store and guard file"
+    )]
     Damaged(#[from] Damage),
     /// The machine's clock is behind.
     #[error(

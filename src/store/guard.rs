@@ -8,7 +8,7 @@
 //! `header | slot 0 | slot 1`, each at the start of a 4 KiB block, so that no
 //! write to one can tear another, and each with a MAC keyed by the pepper.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -73,7 +73,8 @@ impl GuardFile {
         Ok(guard)
     }
 
-    /// Opens the guard file, and says of which store it is.
+    /// Opens the guard file, and says of which store it is. As long as it is
+    /// open, no other process opens it, and so none the store.
     pub(super) fn open(
         path: &Path,
         pepper: &Pepper,
@@ -84,6 +85,11 @@ impl GuardFile {
             .write(true)
             .open(path)
             .map_err(|error| OpenError::io(path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(OpenError::io(path, error)),
+        }
         let store = read_header(&file, path, pepper, pepper_path)?;
         let sealer = pepper.guard_sealer(store);
         let slots = [0, 1].map(|at| read_slot(&file, &sealer, at).map(|slot| (at, slot)));

@@ -97,12 +97,19 @@ impl Home {
         self.refuse_nested(|path| path.canonicalize().or_else(|_| std::path::absolute(path)))?;
         let pepper_path = self.guard.join(PEPPER_FILE);
         let pepper = read_pepper(&pepper_path)?;
-        let (guard, id) = GuardFile::open(&self.guard.join(GUARD_FILE), &pepper, &pepper_path)?;
+        let (guard, id) = GuardFile::open(&self.guard.join(GUARD_FILE), &pepper, &pepper_path)
+            .map_err(|error| {
+                if matches!(error, OpenError::Locked(_)) {
+                    return OpenError::Locked(self.store.clone());
+                }
+                error
+            })?;
         if !self.store.join(LOG_FILE).exists() {
             return Err(OpenError::Emptied {
                 guard: guard.newest().revision,
             });
         }
+        remove_unfinished_snapshots(&self.store)?;
         let engine = self.open_engine()?;
         let store = LocalStore::start(engine, &pepper, id, Some(guard), clock)?;
         Ok((store, pepper))
@@ -111,6 +118,7 @@ impl Home {
     fn open_engine(&self) -> Result<SledEngine, OpenError> {
         SledEngine::open(&self.store).map_err(|error| match error {
             Unopened::Locked => OpenError::Locked(self.store.clone()),
+            Unopened::Io(error) => OpenError::io(&self.store, error),
             Unopened::Failed(error) => Damage::Files(error.to_string()).into(),
         })
     }
@@ -165,8 +173,9 @@ impl Home {
         }
         for (path, what) in [(pepper, "the pepper"), (guard, "the guard file")] {
             if !path.exists() {
-                let problem =
-                    format!("{what} is missing; put back the one that was kept for this store");
+                let problem = format!(
+                    "{what} is missing; put back the one that was kept for this store, or say where it is with --guard-dir"
+                );
                 return Err(OpenError::Guard { path, problem });
             }
         }
@@ -211,6 +220,22 @@ fn make_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Removes what a crash or a full disk has left of a snapshot that sled was
+/// writing: sled would take it for a whole one. Only for whoever has the lock.
+fn remove_unfinished_snapshots(store: &Path) -> Result<(), OpenError> {
+    let files = fs::read_dir(store).map_err(|error| OpenError::io(store, error))?;
+    for file in files {
+        let path = file.map_err(|error| OpenError::io(store, error))?.path();
+        if path
+            .extension()
+            .is_some_and(|ending| ending == "generating")
+        {
+            fs::remove_file(&path).map_err(|error| OpenError::io(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
 fn sync_dir(path: &Path) -> Result<(), OpenError> {
     File::open(path)
         .and_then(|dir| dir.sync_all())
@@ -227,9 +252,11 @@ fn write_pepper(path: &Path, pepper: &Pepper) -> Result<(), OpenError> {
         file.write_all(pepper.expose())?;
         file.sync_all()
     };
-    write().map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => OpenError::Exists(path.to_owned()),
-        _ => OpenError::io(path, error),
+    write().map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return OpenError::Exists(path.to_owned());
+        }
+        OpenError::io(path, error)
     })
 }
 

@@ -141,7 +141,11 @@ fn postings<E: Engine>(engine: &E, keys: u64) -> Result<(), OpenError> {
         entry?;
         found += 1;
     }
-    if found == keys { Ok(()) } else { Err(Damage::Lists { keys, found }.into()) }
+    if found == keys {
+        Ok(())
+    } else {
+        Err(Damage::Lists { keys, found }.into())
+    }
 }
 
 fn read(place: &[u8], payload: &[u8]) -> Result<Record, OpenError> {

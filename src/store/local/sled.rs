@@ -8,6 +8,7 @@
 //! - It panics on most kinds of damage to its files: every call is guarded.
 
 use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
@@ -38,6 +39,8 @@ pub struct SledEngine {
 pub(in crate::store) enum Unopened {
     /// Another process has it.
     Locked,
+    /// The system does not let it read or write, whatever is in its files.
+    Io(io::Error),
     /// Its files cannot be read.
     Failed(EngineError),
 }
@@ -60,6 +63,9 @@ impl SledEngine {
                         return Err(Unopened::Locked);
                     }
                     thread::sleep(LOCK_PAUSE);
+                }
+                Ok(Err(sled::Error::Io(error))) if is_of_the_system(&error) => {
+                    return Err(Unopened::Io(error));
                 }
                 Ok(Err(error)) => return Err(Unopened::Failed(told(&error))),
                 Err(_) => return Err(Unopened::Failed(panicked())),
@@ -146,9 +152,20 @@ fn panicked() -> EngineError {
     EngineError("sled gave up on what it found in them".to_owned())
 }
 
+fn is_of_the_system(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
 /// sled tells of a lock that is taken as an error of its own making, which
 /// keeps only the kind of the one that it had.
-fn is_lock_refusal(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::WouldBlock
+fn is_lock_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
         || error.to_string().contains("could not acquire lock")
 }

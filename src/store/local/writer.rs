@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::mpsc::Receiver as Queue;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use crate::domain::clock::Clock;
 use crate::store::guard::{GuardFile, Slot};
@@ -84,7 +84,7 @@ impl<E: Engine> Writer<E> {
             }
             next = next.or_else(|| queue.blocking_recv());
         }
-        info!(revision = self.ledger.state.revision.0, "store closed");
+        debug!(revision = self.ledger.state.revision.0, "store closed");
     }
 
     /// Commits `first` and what else is queued, up to a full group. Returns
