@@ -68,6 +68,25 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line. What cannot be read is told of on stderr,
+    /// without a token that was given in the place of something else.
+    ///
+    /// # Errors
+    ///
+    /// The code to end with: also after `--help` and `--version`.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let told = error.render();
+            if error.use_stderr() {
+                output::tell(&text::without_tokens(&told.to_string()).trim_end());
+            } else if error.print().is_err() {
+                return ExitCode::FAILURE;
+            }
+            ExitCode::from(code)
+        })
+    }
+
     /// Runs the command that was given and says how it ended.
     #[must_use]
     pub fn run(self) -> ExitCode {

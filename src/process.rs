@@ -1,9 +1,11 @@
 //! What the process asks of the system: that its memory, in which tokens pass,
-//! is not written to disk, and to be told when to stop.
+//! is not written to disk, room for connections, and to be told when to stop.
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Leaves no core dump, and keeps other processes of the same user from
@@ -21,6 +23,24 @@ pub fn keep_memory_private() -> io::Result<()> {
         },
     )?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Takes as many descriptors as the system lets it have: each connection needs
+/// one, and the usual limit of 1,024 is soon reached.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn allow_many_connections() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use super::text::escaped;
+use super::text::{escaped, without_tokens};
 
 /// How a command ended. The numbers are a promise to scripts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ impl Failure {
 
     /// Adds a line: a detail, or what to do next.
     pub(crate) fn note(mut self, line: impl AsRef<str>) -> Self {
-        self.notes.push(escaped(line.as_ref()));
+        self.notes.push(escaped(&without_tokens(line.as_ref())));
         self
     }
 
@@ -70,7 +70,7 @@ impl Failure {
     fn new(exit: Exit, sentence: &str) -> Self {
         Self {
             exit,
-            sentence: escaped(sentence),
+            sentence: escaped(&without_tokens(sentence)),
             notes: Vec::new(),
         }
     }

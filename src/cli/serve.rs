@@ -1,6 +1,8 @@
 //! `keyward serve`: runs the server.
 
+use std::fs::Permissions;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -101,11 +103,15 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
     if let Err(error) = process::keep_memory_private() {
         warn!(%error, "core dumps could not be switched off");
     }
+    if let Err(error) = process::allow_many_connections() {
+        warn!(%error, "the limit of descriptors could not be raised");
+    }
     info!(version = env!("CARGO_PKG_VERSION"), "keyward");
     if args.dev {
         // The folder lives as long as its name here.
         let folder = tempfile::Builder::new()
             .prefix("keyward-dev-")
+            .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|error| ServerFailure::File(error.to_string()))?;
         serve(args, make_dev_home(folder.path())?)

@@ -1,10 +1,14 @@
 //! How `init` and `serve` end: each thing that keeps a store from being served
 //! has an exit code of its own, so that a supervisor can tell them apart.
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::app::{RunError, StartError};
+use crate::edge::server::ServeError;
 use crate::store::OpenError;
+
+use super::{output, text};
 
 /// The codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
@@ -61,6 +65,13 @@ impl ServerFailure {
             Self::Start(StartError::Bind { .. }) => 69,
             Self::Start(StartError::Store(error)) => store_code(error),
             Self::Run(RunError::StoreLost) => 75,
+            // Another server took the address between our binding it and
+            // listening on it.
+            Self::Run(RunError::Serve(ServeError::Io(error)))
+                if error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                69
+            }
             Self::Run(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => 70,
         };
         ExitCode::from(code)
@@ -90,7 +101,7 @@ pub(crate) fn end(result: Result<(), ServerFailure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            super::output::tell(&format_args!("error: {failure}"));
+            output::tell(&text::without_tokens(&format!("error: {failure}")));
             failure.exit_code()
         }
     }

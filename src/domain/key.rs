@@ -203,11 +203,20 @@ impl KeyDraft {
         );
         let scopes = self.check_scopes(&mut violations);
         self.check_metadata(&mut violations);
-        if self.expire_time.is_some_and(|expiry| expiry <= now) {
-            violations.add(
-                "expire_time",
-                format!("is not in the future; it is now {now}"),
-            );
+        match self.expire_time {
+            Some(expiry) if expiry <= now => {
+                violations.add(
+                    "expire_time",
+                    format!("is not in the future; it is now {now}"),
+                );
+            }
+            Some(expiry) if expiry > Timestamp::MAX => {
+                violations.add(
+                    "expire_time",
+                    "is not a time up to the end of the year 9999",
+                );
+            }
+            Some(_) | None => {}
         }
         violations.none().map(|()| KeySpec {
             environment,

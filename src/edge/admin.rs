@@ -93,8 +93,7 @@ impl KeyAdmin for KeyAdminService {
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<CreateKeyResponse>, Status> {
         let actor = self.actor(request.metadata())?;
-        let draft =
-            convert::key_draft(request.into_inner()).map_err(|error| status::of(&error.into()))?;
+        let draft = convert::key_draft(request.into_inner());
         let issued = self
             .registry
             .create_key(&actor, draft)

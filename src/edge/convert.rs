@@ -45,13 +45,8 @@ pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
 }
 
 /// What the issuer of a key asks for.
-pub(super) fn key_draft(request: pb::CreateKeyRequest) -> Result<KeyDraft, Violations> {
-    let mut violations = Violations::default();
-    let expire_time = request
-        .expire_time
-        .and_then(|time| violations.check("expire_time", read_time(time)));
-    violations.none()?;
-    Ok(KeyDraft {
+pub(super) fn key_draft(request: pb::CreateKeyRequest) -> KeyDraft {
+    KeyDraft {
         workspace: request.workspace,
         environment: request.environment,
         principal: request.principal,
@@ -59,8 +54,8 @@ pub(super) fn key_draft(request: pb::CreateKeyRequest) -> Result<KeyDraft, Viola
         description: request.description,
         scopes: request.scopes,
         metadata: request.metadata,
-        expire_time,
-    })
+        expire_time: request.expire_time.map(read_time),
+    }
 }
 
 /// A key as it is shown.
@@ -143,18 +138,22 @@ fn wire_time(time: Timestamp) -> prost_types::Timestamp {
 }
 
 /// Keeps the microseconds; the rest is cut off, so that a key never lives
-/// longer than was asked for.
-fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, &'static str> {
-    let wrong = "is not a time between 1970 and the end of the year 9999";
-    let seconds = u64::try_from(time.seconds).map_err(|_| wrong)?;
-    let nanos = u64::try_from(time.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000)
-        .ok_or(wrong)?;
-    let micros = seconds.checked_mul(1_000_000).ok_or(wrong)? + nanos / 1_000;
-    Some(Timestamp::from_micros(micros))
-        .filter(|time| *time <= Timestamp::MAX)
-        .ok_or(wrong)
+/// longer than was asked for. What is before 1970 is as far in the past as can
+/// be, and what is no time at all is beyond [`Timestamp::MAX`]: both are told
+/// of with whatever else is wrong with the key.
+fn read_time(time: prost_types::Timestamp) -> Timestamp {
+    const NO_TIME: Timestamp = Timestamp::from_micros(u64::MAX);
+    let Ok(nanos) = u64::try_from(time.nanos) else {
+        return NO_TIME;
+    };
+    if nanos >= 1_000_000_000 {
+        return NO_TIME;
+    }
+    let seconds = u64::try_from(time.seconds).unwrap_or(0);
+    let micros = seconds
+        .checked_mul(1_000_000)
+        .and_then(|micros| micros.checked_add(nanos / 1_000));
+    micros.map_or(NO_TIME, Timestamp::from_micros)
 }
 
 #[cfg(test)]
@@ -163,22 +162,18 @@ mod tests {
 
     #[test]
     fn times_are_cut_to_the_microsecond_and_bounded() {
-        let read = |seconds, nanos| {
-            read_time(prost_types::Timestamp { seconds, nanos }).map(Timestamp::as_micros)
-        };
-        assert_eq!(read(1, 999_999_999), Ok(1_999_999));
-        assert_eq!(
-            read(253_402_300_799, 999_999_999),
-            Ok(Timestamp::MAX.as_micros())
-        );
+        let read = |seconds, nanos| read_time(prost_types::Timestamp { seconds, nanos });
+        assert_eq!(read(1, 999_999_999).as_micros(), 1_999_999);
+        assert_eq!(read(253_402_300_799, 999_999_999), Timestamp::MAX);
+        assert_eq!(read(-1, 0).as_micros(), 0);
         for (seconds, nanos) in [
             (253_402_300_800, 0),
-            (-1, 0),
             (0, -1),
             (0, 1_000_000_000),
             (i64::MAX, 0),
+            (18_446_744_073_709, 999_999_999),
         ] {
-            assert!(read(seconds, nanos).is_err(), "{seconds} {nanos}");
+            assert!(read(seconds, nanos) > Timestamp::MAX, "{seconds} {nanos}");
         }
     }
 

@@ -80,6 +80,7 @@ impl fmt::Display for Address {
 pub struct Bound {
     socket: socket2::Socket,
     address: Address,
+    file: Option<SocketFile>,
 }
 
 impl Bound {
@@ -100,16 +101,19 @@ impl Bound {
                 Ok(Self {
                     socket,
                     address: Address::Tcp(bound),
+                    file: None,
                 })
             }
             Address::Unix(path) => {
                 remove_stale(path)?;
                 let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
                 socket.bind(&SockAddr::unix(path)?)?;
+                let file = Some(SocketFile(path.clone()));
                 fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
                 Ok(Self {
                     socket,
                     address: address.clone(),
+                    file,
                 })
             }
         }
@@ -126,11 +130,14 @@ impl Bound {
         self.socket.set_nonblocking(true)?;
         self.socket.listen(BACKLOG)?;
         let descriptor = OwnedFd::from(self.socket);
-        match self.address {
-            Address::Tcp(_) => TcpListener::from_std(descriptor.into()).map(Listener::Tcp),
-            Address::Unix(path) => {
+        match self.file {
+            None => TcpListener::from_std(descriptor.into()).map(Listener::Tcp),
+            Some(file) => {
                 let listener = UnixListener::from_std(descriptor.into())?;
-                Ok(Listener::Unix(listener, SocketFile(path)))
+                Ok(Listener::Unix {
+                    listener,
+                    _file: file,
+                })
             }
         }
     }
@@ -140,10 +147,11 @@ impl Bound {
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "removes the file when it is dropped")] SocketFile,
-    ),
+    Unix {
+        listener: UnixListener,
+        /// Removes the file when it is dropped.
+        _file: SocketFile,
+    },
 }
 
 impl Listener {
@@ -156,7 +164,7 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 stream.into_std().map(Socket::Tcp)
             }
-            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Socket::Unix),
+            Self::Unix { listener, .. } => listener.accept().await?.0.into_std().map(Socket::Unix),
         }
     }
 }
@@ -215,7 +223,11 @@ mod tests {
             io::ErrorKind::AddrInUse
         );
         // As if the process had been killed: the file stays.
-        let Listener::Unix(listener, file) = listener else {
+        let Listener::Unix {
+            listener,
+            _file: file,
+        } = listener
+        else {
             panic!("a unix listener")
         };
         std::mem::forget(file);

@@ -1,12 +1,14 @@
 //! Every gRPC status that keyward sends is made here.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use prost::Message;
+use prost_types::Any;
 use tonic::{Code, Status};
-use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
+use tonic_types::pb::{BadRequest, Status as RpcStatus, bad_request::FieldViolation};
 
 use crate::domain::violation::Violations;
-use crate::service::error::{Kind, RegistryError};
+use crate::service::error::RegistryError;
 
 use super::pb::ErrorReason;
 
@@ -25,15 +27,42 @@ pub(super) fn broken_message() -> Status {
 /// The status of a failed call of an operator.
 pub(super) fn of(error: &RegistryError) -> Status {
     let (code, reason) = code_and_reason(error);
-    let metadata: HashMap<_, _> = metadata(error)
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    let mut details = ErrorDetails::with_error_info(reason_name(reason), DOMAIN, metadata);
+    let message = error.to_string();
+    let info = ErrorInfo {
+        reason: reason_name(reason).to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: metadata(error),
+    };
+    let mut details = vec![detail("google.rpc.ErrorInfo", &info)];
     if let RegistryError::Invalid(violations) = error {
-        details.set_bad_request(bad_request(violations).field_violations);
+        details.push(detail("google.rpc.BadRequest", &bad_request(violations)));
     }
-    Status::with_error_details(code, error.to_string(), details)
+    let details = RpcStatus {
+        code: code.into(),
+        message: message.clone(),
+        details,
+    };
+    Status::with_details(code, message, details.encode_to_vec().into())
+}
+
+/// `google.rpc.ErrorInfo`, as tonic-types has it but for the ordered map: one
+/// error is one sequence of bytes, in which nothing can be read between the
+/// lines.
+#[derive(Clone, PartialEq, Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
+}
+
+fn detail(name: &str, message: &impl Message) -> Any {
+    Any {
+        type_url: format!("type.googleapis.com/{name}"),
+        value: message.encode_to_vec(),
+    }
 }
 
 fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
@@ -59,10 +88,8 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
 }
 
 /// Every variable of the message is in the metadata too (AIP-193).
-fn metadata(error: &RegistryError) -> Vec<(&'static str, String)> {
-    let resource =
-        |kind: Kind, id: &str| vec![("type", kind.as_str().to_owned()), ("id", id.to_owned())];
-    match error {
+fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
+    let entries = match error {
         RegistryError::Unauthenticated(denial) => vec![("denial", denial.as_str().to_owned())],
         RegistryError::RoleInsufficient { role, required } => {
             vec![
@@ -73,20 +100,31 @@ fn metadata(error: &RegistryError) -> Vec<(&'static str, String)> {
         RegistryError::GrantCeiling(scopes) => vec![("scopes", scopes.join(" "))],
         RegistryError::NotFound { kind, id }
         | RegistryError::Exists { kind, id }
-        | RegistryError::Conflict { kind, id } => resource(*kind, id),
+        | RegistryError::Conflict { kind, id } => {
+            vec![("type", kind.as_str().to_owned()), ("id", id.clone())]
+        }
         RegistryError::Invalid(_)
         | RegistryError::NotOfTheSystem
         | RegistryError::StoreUnavailable
         | RegistryError::OutcomeUnknown
         | RegistryError::Internal => Vec::new(),
-    }
+    };
+    entries
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn bad_request(violations: &Violations) -> BadRequest {
-    let fields = violations
+    let field_violations = violations
         .iter()
-        .map(|violation| FieldViolation::new(&violation.field, &violation.description));
-    BadRequest::new(fields.collect::<Vec<_>>())
+        .map(|violation| FieldViolation {
+            field: violation.field.clone(),
+            description: violation.description.clone(),
+            ..FieldViolation::default()
+        })
+        .collect();
+    BadRequest { field_violations }
 }
 
 /// The reason as `ErrorInfo` carries it: without the enum's own name.
@@ -99,6 +137,8 @@ mod tests {
     use super::*;
     use crate::domain::admin::Role;
     use crate::domain::verdict::DenialReason;
+    use crate::service::error::Kind;
+    use tonic_types::StatusExt;
 
     fn violations() -> Violations {
         let mut violations = Violations::default();
@@ -107,6 +147,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table, a row for each error")]
     fn each_error_has_its_code_reason_and_metadata() {
         let key = || (Kind::Key, "key_1".to_owned());
         let table = [

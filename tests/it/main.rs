@@ -5,12 +5,26 @@
     reason = "a test that fails says where, which is all it has to do"
 )]
 
+mod admin_api;
+mod admin_rights;
 mod architecture;
+mod check_api;
+mod cli;
 mod docs;
+mod health;
 mod index;
+mod law_durable;
+mod law_new_key;
+mod law_revoked;
+mod law_secrets;
+mod law_undecided;
+mod listeners;
+mod python_client;
 mod records;
+mod reflection;
 mod store_damage;
 mod store_refusals;
 mod store_suite;
 mod support;
+mod sync_order;
 mod vendors;

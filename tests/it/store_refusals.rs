@@ -1054,7 +1054,11 @@ fn a_truncated_log_is_refused_or_as_good_as_whole() {
 fn a_snapshot_that_was_cut_off_is_no_snapshot() {
     let sample = Sample::new();
     // What a full disk, or a crash, leaves of one that sled was writing.
-    let unfinished = sample.disk.home.store_dir().join("snap.00000000FFFFFFFF.generating");
+    let unfinished = sample
+        .disk
+        .home
+        .store_dir()
+        .join("snap.00000000FFFFFFFF.generating");
     std::fs::write(&unfinished, b"").unwrap();
     sample.disk.load().unwrap();
     assert!(!unfinished.exists());

@@ -9,17 +9,18 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::{Buf, BufMut};
 use keyward::domain::clock::SystemClock;
 use keyward::domain::digest::Pepper;
 use keyward::edge::pb::key_admin_client::KeyAdminClient;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{
-    Allowed, CheckRequest, CheckResponse, CreateKeyRequest, CreateKeyResponse, CreateWorkspaceRequest,
-    DenialReason, Denied, Key, RevokeKeyRequest, Workspace, check_response::Outcome,
+    Allowed, CheckRequest, CheckResponse, CreateKeyRequest, CreateKeyResponse,
+    CreateWorkspaceRequest, DenialReason, Denied, Key, RevokeKeyRequest, Workspace,
+    check_response::Outcome,
 };
 use keyward::store::home::Home;
 use keyward::store::{Batch, Store, Versioned};
-use bytes::{Buf, BufMut};
 use tempfile::TempDir;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataValue;
@@ -31,21 +32,26 @@ use tonic::{Request, Status};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
-pub fn keyward() -> Command {
+pub(crate) fn keyward() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
     // Nothing of whoever runs the tests.
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
 /// Runs `command` to its end, which has to come soon.
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     run_with_input(command, b"")
 }
 
 /// Runs `command` to its end, with `input` as its stdin.
-pub fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let child = &mut running.0;
     // It need not read all of it, or any.
@@ -53,7 +59,11 @@ pub fn run_with_input(command: &mut Command, input: &[u8]) -> Output {
     let stdout = read_on_a_thread(child.stdout.take().unwrap());
     let stderr = read_on_a_thread(child.stderr.take().unwrap());
     let status = wait(child);
-    Output { status, stdout: stdout.recv_timeout(PATIENCE).unwrap(), stderr: stderr.recv_timeout(PATIENCE).unwrap() }
+    Output {
+        status,
+        stdout: stdout.recv_timeout(PATIENCE).unwrap(),
+        stderr: stderr.recv_timeout(PATIENCE).unwrap(),
+    }
 }
 
 /// Does not outlive the test, however that ends.
@@ -77,25 +87,33 @@ fn read_on_a_thread(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<
 }
 
 /// A program that tests/run installs, by its name.
-pub fn tool(name: &str) -> PathBuf {
-    let folder = std::env::var_os("KEYWARD_TEST_TOOLS").map(PathBuf::from).unwrap_or_else(|| {
-        let profile = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap();
-        profile.parent().unwrap().join("tools/bin")
-    });
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let folder = std::env::var_os("KEYWARD_TEST_TOOLS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let profile = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap();
+            profile.parent().unwrap().join("tools/bin")
+        });
     let path = folder.join(name);
-    assert!(path.exists(), "there is no {}: run tests/run, which installs it", path.display());
+    assert!(
+        path.exists(),
+        "there is no {}: run tests/run, which installs it",
+        path.display()
+    );
     path
 }
 
 /// A store that was made by `keyward init`, in a folder of its own.
 #[derive(Clone)]
-pub struct Site {
+pub(crate) struct Site {
     folder: Arc<TempDir>,
 }
 
 impl Site {
-    pub fn init() -> Self {
-        let site = Self { folder: Arc::new(tempfile::tempdir().unwrap()) };
+    pub(crate) fn init() -> Self {
+        let site = Self {
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+        };
         let output = keyward()
             .args(["init", "--data-dir"])
             .arg(site.data_dir())
@@ -107,49 +125,61 @@ impl Site {
         site
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.path().join("data")
     }
 
-    pub fn store_dir(&self) -> PathBuf {
+    pub(crate) fn store_dir(&self) -> PathBuf {
         self.data_dir().join("store")
     }
 
-    pub fn guard_dir(&self) -> PathBuf {
+    pub(crate) fn guard_dir(&self) -> PathBuf {
         self.data_dir().join("guard")
     }
 
-    pub fn token_file(&self) -> PathBuf {
+    pub(crate) fn token_file(&self) -> PathBuf {
         self.path().join("admin.token")
     }
 
-    pub fn admin_token(&self) -> String {
-        std::fs::read_to_string(self.token_file()).unwrap().trim().to_owned()
+    pub(crate) fn admin_token(&self) -> String {
+        std::fs::read_to_string(self.token_file())
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     /// The command that serves this store on free ports with a log in JSON.
-    pub fn serve_command(&self) -> Command {
+    pub(crate) fn serve_command(&self) -> Command {
         let mut command = keyward();
-        command.args(["serve", "--log-format", "json", "--data-dir"]).arg(self.data_dir());
-        command.args(["--check-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command
+            .args(["serve", "--log-format", "json", "--data-dir"])
+            .arg(self.data_dir());
+        command.args([
+            "--check-listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+        ]);
         command
     }
 
-    pub fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
         Server::spawn(self.clone(), self.serve_command()).unwrap()
     }
 
     /// Changes the store while nobody serves it, in ways that no call can:
     /// commits what `edit` makes of the pepper and of all records.
-    pub async fn edit(&self, edit: impl FnOnce(&Pepper, Vec<Versioned>) -> Vec<Batch>) {
+    pub(crate) async fn edit(&self, edit: impl FnOnce(&Pepper, Vec<Versioned>) -> Vec<Batch>) {
         let home = Home::new(self.store_dir(), self.guard_dir()).unwrap();
         let (store, pepper) = home.open(Arc::new(SystemClock::default())).unwrap();
         // Loading blocks, which a task has to announce.
-        let records = tokio::task::block_in_place(|| store.snapshot().unwrap().collect::<Result<_, _>>().unwrap());
+        let records = tokio::task::block_in_place(|| {
+            store.snapshot().unwrap().collect::<Result<_, _>>().unwrap()
+        });
         for batch in edit(&pepper, records) {
             store.commit(batch).await.unwrap();
         }
@@ -158,31 +188,39 @@ impl Site {
 }
 
 /// A running server. It is killed when it is dropped.
-pub struct Server {
-    pub site: Site,
+pub(crate) struct Server {
+    pub(crate) site: Site,
     child: Child,
     log: Arc<Mutex<String>>,
     /// Keeps the log until the server's end.
     reader: Option<JoinHandle<()>>,
     /// `http://…` of the check listener, or `unix:…`.
-    pub check_address: String,
+    pub(crate) check_address: String,
     /// `http://…` of the admin listener, or `unix:…`.
-    pub admin_address: String,
+    pub(crate) admin_address: String,
 }
 
 impl Server {
     /// A new store, served.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Site::init().serve()
     }
 
     /// Runs `command` until it says that it is listening; its exit status, if
     /// it ends before that.
-    pub fn spawn(site: Site, mut command: Command) -> Result<Self, (ExitStatus, String)> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn spawn(site: Site, mut command: Command) -> Result<Self, (ExitStatus, String)> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (told, listening) = mpsc::channel();
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
+        let (lines, kept) = (
+            BufReader::new(child.stderr.take().unwrap()),
+            Arc::clone(&log),
+        );
         let reader = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
@@ -197,9 +235,14 @@ impl Server {
         });
         // The channel closes when the server's stderr does.
         match listening.recv_timeout(PATIENCE) {
-            Ok((check_address, admin_address)) => {
-                Ok(Self { site, child, log, reader: Some(reader), check_address, admin_address })
-            },
+            Ok((check_address, admin_address)) => Ok(Self {
+                site,
+                child,
+                log,
+                reader: Some(reader),
+                check_address,
+                admin_address,
+            }),
             Err(_) => {
                 let status = wait(&mut child);
                 let log = log.lock().unwrap().clone();
@@ -208,22 +251,22 @@ impl Server {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// Kills it as a crash would, and hands back its store.
-    pub fn kill(self) -> Site {
+    pub(crate) fn kill(self) -> Site {
         self.crash().0
     }
 
     /// Kills it as a crash would, and hands back its store and all of its log.
-    pub fn crash(mut self) -> (Site, String) {
+    pub(crate) fn crash(mut self) -> (Site, String) {
         self.child.kill().unwrap();
         let (status, log) = self.end();
         assert_eq!(status.signal(), Some(9));
@@ -231,13 +274,13 @@ impl Server {
     }
 
     /// Tells it to stop and waits until it has.
-    pub fn stop(mut self) -> (ExitStatus, String) {
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal(rustix::process::Signal::TERM);
         self.end()
     }
 
     /// Waits until it ends by itself.
-    pub fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         self.end()
     }
 
@@ -251,16 +294,18 @@ impl Server {
     }
 
     /// What it has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
-    pub async fn admin(&self) -> Admin {
+    pub(crate) async fn admin(&self) -> Admin {
         admin_client(&self.admin_address, &self.site.admin_token()).await
     }
 
-    pub async fn checks(&self) -> Checks {
-        Checks { client: KeyCheckClient::new(connect(&self.check_address).await) }
+    pub(crate) async fn checks(&self) -> Checks {
+        Checks {
+            client: KeyCheckClient::new(connect(&self.check_address).await),
+        }
     }
 }
 
@@ -277,68 +322,109 @@ fn wait(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        assert!(std::time::Instant::now() < deadline, "the server did not end");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the server did not end"
+        );
         std::thread::yield_now();
     }
 }
 
 fn as_uri(address: &str) -> String {
-    if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") }
+    if address.starts_with("unix:") {
+        address.to_owned()
+    } else {
+        format!("http://{address}")
+    }
 }
 
 /// A connection of its own.
-pub async fn connect(address: &str) -> Channel {
-    Endpoint::from_shared(address.to_owned()).unwrap().connect().await.unwrap()
+pub(crate) async fn connect(address: &str) -> Channel {
+    Endpoint::from_shared(address.to_owned())
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// Puts the admin token into each call.
 #[derive(Clone)]
-pub struct Bearer(MetadataValue<tonic::metadata::Ascii>);
+pub(crate) struct Bearer(MetadataValue<tonic::metadata::Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
         Ok(request)
     }
 }
 
 /// An operator with a valid admin token.
 #[derive(Clone)]
-pub struct Admin {
-    pub client: KeyAdminClient<InterceptedService<Channel, Bearer>>,
+pub(crate) struct Admin {
+    pub(crate) client: KeyAdminClient<InterceptedService<Channel, Bearer>>,
 }
 
-pub async fn admin_client(address: &str, token: &str) -> Admin {
+pub(crate) async fn admin_client(address: &str, token: &str) -> Admin {
     let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
-    Admin { client: KeyAdminClient::with_interceptor(connect(address).await, bearer) }
+    Admin {
+        client: KeyAdminClient::with_interceptor(connect(address).await, bearer),
+    }
 }
 
 impl Admin {
     /// A workspace of this id and prefix, with these environments.
-    pub async fn workspace(&mut self, id: &str, prefix: &str, environments: &[&str]) -> Workspace {
+    pub(crate) async fn workspace(
+        &mut self,
+        id: &str,
+        prefix: &str,
+        environments: &[&str],
+    ) -> Workspace {
         let workspace = Workspace {
             id: id.to_owned(),
             token_prefix: prefix.to_owned(),
             environments: environments.iter().map(|&name| name.to_owned()).collect(),
             ..Workspace::default()
         };
-        let request = CreateWorkspaceRequest { workspace: Some(workspace) };
-        self.client.create_workspace(request).await.unwrap().into_inner().workspace.unwrap()
+        let request = CreateWorkspaceRequest {
+            workspace: Some(workspace),
+        };
+        self.client
+            .create_workspace(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .workspace
+            .unwrap()
     }
 
     /// A key with these scopes.
-    pub async fn key(&mut self, workspace: &str, scopes: &[&str]) -> CreateKeyResponse {
-        self.client.create_key(key_request(workspace, scopes)).await.unwrap().into_inner()
+    pub(crate) async fn key(&mut self, workspace: &str, scopes: &[&str]) -> CreateKeyResponse {
+        self.client
+            .create_key(key_request(workspace, scopes))
+            .await
+            .unwrap()
+            .into_inner()
     }
 
-    pub async fn revoke(&mut self, key_id: &str) -> Key {
-        let request = RevokeKeyRequest { key_id: key_id.to_owned(), reason: 0 };
-        self.client.revoke_key(request).await.unwrap().into_inner().key.unwrap()
+    pub(crate) async fn revoke(&mut self, key_id: &str) -> Key {
+        let request = RevokeKeyRequest {
+            key_id: key_id.to_owned(),
+            reason: 0,
+        };
+        self.client
+            .revoke_key(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .key
+            .unwrap()
     }
 }
 
 /// The request for an ordinary key.
-pub fn key_request(workspace: &str, scopes: &[&str]) -> CreateKeyRequest {
+pub(crate) fn key_request(workspace: &str, scopes: &[&str]) -> CreateKeyRequest {
     CreateKeyRequest {
         workspace: workspace.to_owned(),
         principal: "user:ada".to_owned(),
@@ -350,27 +436,31 @@ pub fn key_request(workspace: &str, scopes: &[&str]) -> CreateKeyRequest {
 
 /// A gateway.
 #[derive(Clone)]
-pub struct Checks {
-    pub client: KeyCheckClient<Channel>,
+pub(crate) struct Checks {
+    pub(crate) client: KeyCheckClient<Channel>,
 }
 
 impl Checks {
-    pub async fn ask(&mut self, request: CheckRequest) -> Result<Allowed, Denied> {
+    pub(crate) async fn ask(&mut self, request: CheckRequest) -> Result<Allowed, Denied> {
         verdict(self.client.check(request).await.unwrap().into_inner())
     }
 
     /// The verdict on a raw header, with these scopes required.
-    pub async fn header(&mut self, credential: &str, scopes: &[&str]) -> Result<Allowed, Denied> {
+    pub(crate) async fn header(
+        &mut self,
+        credential: &str,
+        scopes: &[&str],
+    ) -> Result<Allowed, Denied> {
         self.ask(check_request(credential, scopes)).await
     }
 
     /// Why a raw header is denied.
-    pub async fn denial(&mut self, credential: &str) -> DenialReason {
+    pub(crate) async fn denial(&mut self, credential: &str) -> DenialReason {
         self.header(credential, &[]).await.unwrap_err().reason()
     }
 }
 
-pub fn check_request(credential: &str, scopes: &[&str]) -> CheckRequest {
+pub(crate) fn check_request(credential: &str, scopes: &[&str]) -> CheckRequest {
     CheckRequest {
         credential: credential.to_owned(),
         required_scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
@@ -378,7 +468,7 @@ pub fn check_request(credential: &str, scopes: &[&str]) -> CheckRequest {
     }
 }
 
-pub fn verdict(response: CheckResponse) -> Result<Allowed, Denied> {
+pub(crate) fn verdict(response: CheckResponse) -> Result<Allowed, Denied> {
     match response.outcome.unwrap() {
         Outcome::Allowed(allowed) => Ok(allowed),
         Outcome::Denied(denied) => Err(denied),
@@ -387,12 +477,16 @@ pub fn verdict(response: CheckResponse) -> Result<Allowed, Denied> {
 
 /// The number in the environment variable `name`, or else `default`: for how
 /// often a test tries.
-pub fn count(name: &str, default: usize) -> usize {
+pub(crate) fn count(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 /// So many ordinary keys of one workspace, made by many callers at once.
-pub async fn create_many(admin: &Admin, workspace: &str, number: usize) -> Vec<CreateKeyResponse> {
+pub(crate) async fn create_many(
+    admin: &Admin,
+    workspace: &str,
+    number: usize,
+) -> Vec<CreateKeyResponse> {
     const CALLERS: usize = 64;
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..CALLERS.min(number) {
@@ -410,11 +504,18 @@ pub async fn create_many(admin: &Admin, workspace: &str, number: usize) -> Vec<C
 }
 
 /// One call whose request and reply are left as bytes.
-pub async fn raw_call(channel: Channel, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+pub(crate) async fn raw_call(
+    channel: Channel,
+    path: &str,
+    message: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
     let path = path.parse().unwrap();
-    Ok(grpc.unary(Request::new(message), path, RawCodec).await?.into_inner())
+    Ok(grpc
+        .unary(Request::new(message), path, RawCodec)
+        .await?
+        .into_inner())
 }
 
 /// Leaves messages as they are.

@@ -1,0 +1,197 @@
+//! What the documents say of commands, flags, exit codes and files is so.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::keyward;
+
+const DOCUMENTS: [&str; 4] = [
+    "README.md",
+    "docs/architecture.md",
+    "docs/operating.md",
+    "docs/verdict.md",
+];
+
+/// The tables of flags in the README, by their headings, and a command whose
+/// help has all of their flags.
+const TABLES: [(&str, &[&str]); 4] = [
+    ("### `keyward serve`", &["serve"]),
+    ("### `keyward init`", &["init"]),
+    (
+        "### `keyward workspaces`, `keyward keys`",
+        &["workspaces", "get"],
+    ),
+    ("### `keyward check`", &["check"]),
+];
+
+#[test]
+fn the_tables_of_flags_are_those_of_the_help() {
+    let readme = document("README.md");
+    for (heading, command) in TABLES {
+        let from = readme
+            .find(&format!("\n{heading}\n"))
+            .unwrap_or_else(|| panic!("the README has no {heading}"));
+        let section = &readme[from + heading.len() + 2..];
+        let section = &section[..section.find("\n#").unwrap_or(section.len())];
+        assert_eq!(rows(section), flags(&help(command)), "{heading}");
+    }
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let help = help(&["serve"]);
+    let (_, codes) = help.split_once("Exit codes").unwrap();
+    let told: Vec<_> = codes
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse::<u8>().ok())
+        .collect();
+    let operating = document("docs/operating.md");
+    let explained: Vec<u8> = operating
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+        .collect();
+    assert!(told.len() > 10, "{told:?}");
+    assert_eq!(explained, told);
+}
+
+#[test]
+fn commands_in_the_documents_exist_and_take_what_they_are_given() {
+    let mut seen = 0;
+    for (name, line) in DOCUMENTS.into_iter().flat_map(typed) {
+        // What is typed may be within `$(…)` and before `|`.
+        for part in line.split(['|', ')']) {
+            let Some((_, arguments)) = part.split_once("keyward ") else {
+                continue;
+            };
+            let words: Vec<_> = arguments.split_whitespace().collect();
+            let verbs: Vec<_> = words
+                .iter()
+                .copied()
+                .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+                .take(if words[0] == "workspaces" || words[0] == "keys" {
+                    2
+                } else {
+                    1
+                })
+                .collect();
+            let known = flags(&help(&verbs));
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(known.contains_key(*flag), "{name}: {flag} in `{line}`");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "only {seen} commands were found");
+}
+
+#[test]
+fn scripts_and_files_that_the_documents_name_are_there() {
+    for script in ["deploy/try", "tests/run"] {
+        assert!(document("README.md").contains(&format!("$ {script}\n")));
+        let mode = fs::metadata(root().join(script))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} can be run");
+    }
+    for name in DOCUMENTS {
+        let text = document(name);
+        let folder = root().join(name).parent().unwrap().to_path_buf();
+        for target in between(&text, "](", ')') {
+            let path = target.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.starts_with("http") {
+                assert!(folder.join(path).exists(), "{name} points at {target}");
+            }
+        }
+        for path in between(&text, "`tests/", '`') {
+            assert!(
+                root().join("tests").join(path).exists(),
+                "{name} names tests/{path}"
+            );
+        }
+    }
+}
+
+/// A flag's variable and default; empty: none.
+type Flags = BTreeMap<String, (String, String)>;
+
+/// The flags of a table.
+fn rows(section: &str) -> Flags {
+    section
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `--")?.split('|').map(plain);
+            let flag = format!("--{}", cells.next()?);
+            Some((flag, (cells.next()?, cells.next()?)))
+        })
+        .collect()
+}
+
+/// The flags of a help text.
+fn flags(help: &str) -> Flags {
+    let mut flags = Vec::<String>::new();
+    for line in help.lines().map(str::trim) {
+        if line.starts_with("--") {
+            flags.push(line.to_owned());
+        } else if line.starts_with("-h,") || line.starts_with("Exit codes") {
+            // The end of what is told of the flag before.
+            flags.push(String::new());
+        } else if let Some(flag) = flags.last_mut() {
+            flag.push(' ');
+            flag.push_str(line);
+        }
+    }
+    flags
+        .iter()
+        .filter_map(|text| {
+            let name = text
+                .split_whitespace()
+                .next()
+                .filter(|name| name.starts_with("--"))?;
+            let about = |what| {
+                between(text, what, ']')
+                    .first()
+                    .map_or_else(String::new, |text| plain(text))
+            };
+            let variable = about("[env: ").trim_end_matches('=').to_owned();
+            Some((name.to_owned(), (variable, about("[default: "))))
+        })
+        .collect()
+}
+
+/// The text without backquotes, and with single spaces.
+fn plain(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ").replace('`', "")
+}
+
+fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
+    text.split(start)
+        .skip(1)
+        .filter_map(|rest| rest.split_once(end).map(|(inner, _)| inner))
+        .collect()
+}
+
+/// The lines of a document that are typed at a prompt.
+fn typed(name: &'static str) -> Vec<(&'static str, String)> {
+    document(name)
+        .lines()
+        .filter_map(|line| Some((name, line.strip_prefix("$ ")?.to_owned())))
+        .collect()
+}
+
+fn help(command: &[&str]) -> String {
+    let output = keyward().args(command).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
