@@ -1,0 +1,192 @@
+//! A store full of keys, and their tokens: made once and kept.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE};
+use keyward::domain::clock::{Clock, SystemClock};
+use keyward::domain::digest::Pepper;
+use keyward::domain::id::KeyId;
+use keyward::domain::key::{Key, KeyDraft, Secret};
+use keyward::domain::token::Token;
+use keyward::domain::workspace::{Workspace, WorkspaceDraft};
+use keyward::store::home::Home;
+use keyward::store::{Batch, Expect, Record, Store, Write};
+use tokio::task::JoinSet;
+
+use crate::Result;
+
+/// What every key may do. The first of them is what the questions require.
+pub(crate) const SCOPES: [&str; 3] = ["read:customers", "write:orders", "people:read"];
+
+/// Enough for the store to sync many commits at once.
+const IN_FLIGHT: usize = 1_024;
+
+/// The principal of the key of that number.
+pub(crate) fn principal(number: usize) -> String {
+    format!("user:{number}")
+}
+
+/// The tokens of the `count` keys in the store in `folder`, which is made if
+/// it is not there. What an interrupted run has left is thrown away.
+pub(crate) fn tokens(folder: &Path, count: usize) -> Result<Vec<String>> {
+    let list = folder.join("tokens");
+    if let Ok(text) = fs::read_to_string(&list) {
+        return Ok(text.lines().map(str::to_owned).collect());
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    println!(
+        "making a store of {count} keys in {}, once",
+        folder.display()
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let tokens = fill(&runtime, folder, count)?;
+    // Last, for it says that the store is whole.
+    fs::write(&list, tokens.join("\n"))?;
+    Ok(tokens)
+}
+
+/// Makes the store and commits the keys, each by itself, as the server would.
+fn fill(runtime: &tokio::runtime::Runtime, folder: &Path, count: usize) -> Result<Vec<String>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let workspace = WorkspaceDraft {
+        id: "bench".to_owned(),
+        token_prefix: "klg".to_owned(),
+        environments: vec!["live".to_owned(), "test".to_owned()],
+        ..WorkspaceDraft::default()
+    };
+    let workspace = workspace
+        .build(OFFLINE.to_owned(), clock.now())
+        .map_err(|violations| format!("{violations:?}"))?;
+    let home = Home::new(folder.join("data/store"), folder.join("guard"))?;
+    let first = |_: &Pepper| {
+        let record = Record::Workspace(workspace.clone());
+        batch(&workspace, &*clock, AuditAction::CreateWorkspace, record)
+    };
+    runtime.block_on(home.init(Arc::clone(&clock), first))?;
+
+    let (store, pepper) = home.open(Arc::clone(&clock))?;
+    store.snapshot()?.try_for_each(|record| record.map(drop))?;
+    let store = Arc::new(store);
+    let hand = Arc::new(Hand {
+        workspace,
+        pepper,
+        clock,
+    });
+    let tokens = runtime.block_on(async {
+        let mut tokens = vec![String::new(); count];
+        let mut commits = JoinSet::new();
+        for number in 0..count {
+            if commits.len() == IN_FLIGHT {
+                keep(&mut tokens, commits.join_next().await)?;
+            }
+            let (store, hand) = (Arc::clone(&store), Arc::clone(&hand));
+            commits.spawn(async move {
+                let (token, batch) = hand.issue(number)?;
+                store
+                    .commit(batch)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                Ok((number, token))
+            });
+        }
+        while let Some(commit) = commits.join_next().await {
+            keep(&mut tokens, Some(commit))?;
+        }
+        Ok(tokens)
+    });
+    store.close();
+    tokens
+}
+
+type Issued = std::result::Result<(usize, String), String>;
+
+fn keep(
+    tokens: &mut [String],
+    commit: Option<std::result::Result<Issued, tokio::task::JoinError>>,
+) -> Result<()> {
+    if let Some(commit) = commit {
+        let (number, token) = commit??;
+        tokens[number] = token;
+    }
+    Ok(())
+}
+
+/// What it takes to issue a key.
+struct Hand {
+    workspace: Workspace,
+    pepper: Pepper,
+    clock: Arc<dyn Clock>,
+}
+
+impl Hand {
+    fn issue(&self, number: usize) -> std::result::Result<(String, Batch), String> {
+        let now = self.clock.now();
+        let draft = KeyDraft {
+            principal: principal(number),
+            name: format!("key {number}"),
+            scopes: SCOPES.map(str::to_owned).to_vec(),
+            ..KeyDraft::default()
+        };
+        let spec = draft
+            .check(&self.workspace, now)
+            .map_err(|violations| format!("{violations:?}"))?;
+        let token = Token::mint(
+            &self.workspace.token_prefix,
+            self.workspace.mark(spec.environment.as_ref()),
+        );
+        let secret = Secret {
+            digest: self.pepper.token_hasher().digest(token.expose().as_bytes()),
+            tail: token.tail(),
+            create_time: now,
+            pepper_id: self.pepper.id(),
+        };
+        let key = Key {
+            id: KeyId::generate(now),
+            workspace: self.workspace.id.clone(),
+            environment: spec.environment,
+            principal: draft.principal,
+            name: draft.name,
+            description: String::new(),
+            scopes: spec.scopes,
+            metadata: BTreeMap::new(),
+            secrets: vec![secret],
+            create_time: now,
+            created_by: OFFLINE.to_owned(),
+            expire_time: None,
+            disabled: false,
+            revocation: None,
+        };
+        let batch = batch(
+            &self.workspace,
+            &*self.clock,
+            AuditAction::CreateKey,
+            Record::Key(key),
+        );
+        Ok((token.expose().to_owned(), batch))
+    }
+}
+
+/// One new record, and the audit record that goes with it.
+fn batch(workspace: &Workspace, clock: &dyn Clock, action: AuditAction, record: Record) -> Batch {
+    Batch {
+        audit: AuditEntry {
+            workspace: Some(workspace.id.clone()),
+            time: clock.now(),
+            actor: OFFLINE.to_owned(),
+            action,
+            resource: record.id().to_string(),
+            detail: BTreeMap::new(),
+        },
+        writes: vec![Write {
+            record,
+            expect: Expect::Absent,
+        }],
+    }
+}
