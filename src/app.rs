@@ -173,7 +173,7 @@ impl App {
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
 
-        let check_routes = server::check_routes(self.checker, check_health.clone(), reflection)?;
+        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
             self.registry,
             self.admission,
@@ -184,7 +184,7 @@ impl App {
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
         let mut servers = JoinSet::new();
-        for ended in server::serve_on_threads(self.check, &check_routes, threads, &drain)? {
+        for ended in server::serve_on_threads(self.check, &check_plane, threads, &drain)? {
             servers.spawn(async {
                 ended
                     .await

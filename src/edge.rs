@@ -13,5 +13,6 @@ mod answer;
 mod bytes_codec;
 mod connection;
 mod convert;
+mod plane;
 mod question;
 mod status;

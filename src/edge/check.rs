@@ -24,7 +24,8 @@ use super::{answer, status};
 /// The name of the service, as health and reflection know it.
 pub const SERVICE: &str = "keyward.v1.KeyCheck";
 
-const CHECK: &str = "/keyward.v1.KeyCheck/Check";
+/// The path of the one method.
+pub(super) const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 
 /// The largest message that is read, in bytes: far above any header that a
 /// gateway passes, so that a large one is denied and does not fail the call.

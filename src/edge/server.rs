@@ -4,6 +4,7 @@
 //!
 //! A runtime per core spares each check the work of moving between threads.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,10 +15,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
+use tower::Service;
 use tracing::warn;
 
 use crate::service::admission::Admission;
@@ -29,6 +33,7 @@ use super::check::KeyCheckService;
 use super::connection::{Connection, Seat, Socket};
 use super::listener::{Bound, Listener};
 use super::pb;
+use super::plane::CheckPlane;
 
 /// How long the dealer waits when no connection can be accepted, as when the
 /// process has no more descriptors.
@@ -68,19 +73,21 @@ impl Drain {
 /// # Errors
 ///
 /// The descriptors cannot be read, which is a fault of the build.
-pub fn check_routes(
+pub fn check_plane(
     checker: Checker,
     health: HealthReporter,
     reflection: bool,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<CheckPlane, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
-    routes.add_service(KeyCheckService::new(checker));
+    let checks = KeyCheckService::new(checker);
+    // Known to the router too, which answers for methods that do not exist.
+    routes.add_service(checks.clone());
     add_shared(
         &mut routes,
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS]),
     )?;
-    Ok(routes.routes())
+    Ok(CheckPlane::new(checks, routes.routes()))
 }
 
 /// What is served to operators: administration, health and, if asked for,
@@ -149,7 +156,7 @@ pub fn serve_here(
     })
 }
 
-/// Serves `routes` on `bound` from `threads` threads until the drain is over.
+/// Serves `plane` on `bound` from `threads` threads until the drain is over.
 ///
 /// Each thread has a runtime of its own. The returned receivers tell of each
 /// thread's end. Must be called in a runtime, which accepts the connections.
@@ -159,7 +166,7 @@ pub fn serve_here(
 /// The socket cannot listen, or a thread cannot be started.
 pub fn serve_on_threads(
     bound: Bound,
-    routes: &Routes,
+    plane: &CheckPlane,
     threads: usize,
     drain: &Drain,
 ) -> Result<Vec<oneshot::Receiver<Result<(), ServeError>>>, ServeError> {
@@ -168,12 +175,12 @@ pub fn serve_on_threads(
     for number in 0..threads {
         let (connections, dealt) = unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let (routes, drain) = (routes.clone(), drain.clone());
+        let (plane, drain) = (plane.clone(), drain.clone());
         thread::Builder::new()
             .name(format!("check-{number}"))
             .spawn(move || {
                 // Nobody may be left to be told.
-                let _ = end.send(run_worker(routes, dealt, drain));
+                let _ = end.send(run_worker(plane, dealt, drain));
             })?;
         workers.push(Worker {
             connections,
@@ -197,21 +204,28 @@ pub enum ServeError {
 }
 
 fn run_worker(
-    routes: Routes,
+    plane: CheckPlane,
     dealt: UnboundedReceiver<(Socket, Seat)>,
     drain: Drain,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve_dealt(routes, dealt, drain))
+    runtime.block_on(serve_dealt(plane, dealt, drain))
 }
 
-async fn serve_dealt(
-    routes: Routes,
+async fn serve_dealt<S>(
+    service: S,
     dealt: UnboundedReceiver<(Socket, Seat)>,
     drain: Drain,
-) -> Result<(), ServeError> {
+) -> Result<(), ServeError>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
     let connections =
         UnboundedReceiverStream::new(dealt).map(|(socket, seat)| Connection::new(socket, seat));
     let serving = Server::builder()
@@ -220,8 +234,7 @@ async fn serve_dealt(
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, drain.clone().begun());
+        .serve_with_incoming_shutdown(service, connections, drain.clone().begun());
     tokio::select! {
         served = serving => Ok(served?),
         // tonic itself would wait for the slowest caller for ever.

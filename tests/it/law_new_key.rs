@@ -196,10 +196,10 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
         stop: stopping,
         grace: Duration::from_secs(1),
     };
-    let routes = server::check_routes(checker, HealthReporter::new(), false).unwrap();
+    let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
-    drop(server::serve_on_threads(bound, &routes, 2, &drain).unwrap());
+    drop(server::serve_on_threads(bound, &plane, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {
         connections.push(Checks {
