@@ -8,6 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{AddAssign, SubAssign};
 
+use rand::TryRng;
+use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 /// How long a pepper is, in bytes.
@@ -20,9 +22,18 @@ pub struct Pepper(Zeroizing<[u8; PEPPER_LEN]>);
 
 impl Pepper {
     /// A pepper from the operating system's random source.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses to give random bytes, which a running
+    /// Linux does not: a pepper of any other origin could be guessed.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Zeroizing::new(rand::random()))
+        let mut bytes = Zeroizing::new([0; PEPPER_LEN]);
+        SysRng
+            .try_fill_bytes(bytes.as_mut_slice())
+            .expect("the operating system gives random bytes");
+        Self(bytes)
     }
 
     /// The pepper that `bytes` are.

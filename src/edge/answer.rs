@@ -168,8 +168,9 @@ impl Message for Timestamp {
 
 struct Denied<'k> {
     reason: DenialReason,
+    /// The key and its hint.
     key: Option<(&'k IndexedKey, String)>,
-    required_scopes: RequiredScopes<'k>,
+    missing_scopes: Vec<&'k str>,
 }
 
 impl<'k> Denied<'k> {
@@ -178,10 +179,16 @@ impl<'k> Denied<'k> {
         key: Option<&'k IndexedKey>,
         required_scopes: RequiredScopes<'k>,
     ) -> Self {
+        let missing_scopes = match (reason, key) {
+            (DenialReason::InsufficientScope, Some(key)) => required_scopes
+                .filter(|requirement| !key.scopes().meets(requirement))
+                .collect(),
+            (_, _) => Vec::new(),
+        };
         Self {
             reason,
             key: key.map(|key| (key, key.hint())),
-            required_scopes,
+            missing_scopes,
         }
     }
 }
@@ -191,13 +198,8 @@ impl Message for Denied<'_> {
         fields.number(1, wire_reason(self.reason) as u64);
         fields.number(2, u64::from(self.reason.http_status()));
         let Some((key, hint)) = &self.key else { return };
-        if self.reason == DenialReason::InsufficientScope {
-            for requirement in self
-                .required_scopes
-                .filter(|requirement| !key.scopes().meets(requirement))
-            {
-                fields.entry(3, requirement.as_bytes());
-            }
+        for requirement in &self.missing_scopes {
+            fields.entry(3, requirement.as_bytes());
         }
         fields.text(4, key.id().write(&mut [0; ID_LEN]));
         fields.text(5, hint);

@@ -1,9 +1,15 @@
 //! A tonic codec that leaves messages as bytes, so that the check path reads
-//! its question where it lies and writes its answer once.
+//! its question where it lies.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// Questions and answers are of a few hundred bytes; tonic would take 8 KiB for
+/// each. A buffer grows if it has to.
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 * 1024)
+}
 
 /// Hands messages over as they are on the wire.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +38,10 @@ impl Encoder for BytesCodec {
         buffer.put(message);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
 }
 
 impl Decoder for BytesCodec {
@@ -40,5 +50,8 @@ impl Decoder for BytesCodec {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
     }
 }

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -34,14 +35,25 @@ const MAX_MESSAGE_LEN: usize = 4 * 1024 * 1024;
 /// Serves checks.
 #[derive(Clone, Debug)]
 pub struct KeyCheckService {
-    checker: Checker,
+    /// Of this thread alone, see [`Self::for_thread`].
+    checker: Arc<Checker>,
 }
 
 impl KeyCheckService {
     /// Serves the verdicts of `checker`.
     #[must_use]
-    pub const fn new(checker: Checker) -> Self {
-        Self { checker }
+    pub fn new(checker: Checker) -> Self {
+        Self {
+            checker: Arc::new(checker),
+        }
+    }
+
+    /// The same service for another thread. Each call counts a reference to
+    /// what it needs: threads that shared the count would wait for each other's
+    /// caches.
+    #[must_use]
+    pub(super) fn for_thread(&self) -> Self {
+        Self::new((*self.checker).clone())
     }
 }
 
@@ -66,7 +78,7 @@ where
         if request.uri().path() != CHECK {
             return Box::pin(ready(Ok(status::unimplemented().into_http())));
         }
-        let check = Check(self.checker.clone());
+        let check = Check(Arc::clone(&self.checker));
         Box::pin(async move {
             let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MAX_MESSAGE_LEN);
             Ok(grpc.unary(check, request).await)
@@ -75,7 +87,7 @@ where
 }
 
 /// One call of `Check`.
-struct Check(Checker);
+struct Check(Arc<Checker>);
 
 impl UnaryService<Bytes> for Check {
     type Response = Bytes;

@@ -1,7 +1,8 @@
 //! Addresses, and the sockets bound to them.
 //!
 //! A socket is bound early, so that a taken address is found before anything
-//! is loaded, and listens late, so that nobody connects to what cannot answer.
+//! is loaded. A TCP socket listens late, so that nobody connects to what cannot
+//! answer yet.
 
 use std::fmt;
 use std::fs;
@@ -110,6 +111,9 @@ impl Bound {
                 socket.bind(&SockAddr::unix(path)?)?;
                 let file = Some(SocketFile(path.clone()));
                 fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
+                // At once, or another start would find that nobody listens and
+                // take it for stale. Who connects now waits to be accepted.
+                socket.listen(BACKLOG)?;
                 Ok(Self {
                     socket,
                     address: address.clone(),

@@ -24,6 +24,11 @@ impl CheckPlane {
     pub(super) const fn new(checks: KeyCheckService, rest: Routes) -> Self {
         Self { checks, rest }
     }
+
+    /// The same plane for another thread.
+    pub(super) fn for_thread(&self) -> Self {
+        Self::new(self.checks.for_thread(), self.rest.clone())
+    }
 }
 
 impl Service<http::Request<Body>> for CheckPlane {

@@ -4,6 +4,8 @@
 //! text that is not UTF-8 is an odd credential or an odd scope, which the
 //! verdict denies, and no reason to fail the call.
 
+use std::fmt;
+
 use bytes::Buf;
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
@@ -30,7 +32,7 @@ impl From<DecodeError> for BrokenMessage {
 }
 
 /// A question, borrowed from the message that asks it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) credential: &'a [u8],
     pub(super) ask: Ask<'a, RequiredScopes<'a>>,
@@ -62,8 +64,15 @@ impl<'a> Question<'a> {
 }
 
 /// Walks over the scope requirements of a message that was read before.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct RequiredScopes<'a>(&'a [u8]);
+
+impl fmt::Debug for RequiredScopes<'_> {
+    /// Without the message, in which the credential is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(*self).finish()
+    }
+}
 
 impl<'a> Iterator for RequiredScopes<'a> {
     type Item = &'a str;
@@ -190,6 +199,22 @@ mod tests {
         let question = Question::read(&[0x12, 1, 0xff, 0x22, 1, 0xff]).unwrap();
         assert_eq!(question.ask.workspace, Some(NOT_A_NAME));
         assert!(question.ask.required_scopes.eq([NOT_A_NAME]));
+    }
+
+    #[test]
+    fn the_credential_is_not_in_debug_output() {
+        let request = pb::CheckRequest {
+            credential: "Bearer secret".into(),
+            required_scopes: vec!["a:b".into()],
+            ..Default::default()
+        };
+        let message = request.encode_to_vec();
+        let printed = format!("{:?} {request:?}", Question::read(&message).unwrap().ask);
+        assert!(printed.contains("a:b"), "{printed}");
+        assert!(
+            !printed.contains("secret") && !printed.contains("115"),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub fn serve_on_threads(
     for number in 0..threads {
         let (connections, dealt) = unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let (plane, drain) = (plane.clone(), drain.clone());
+        let (plane, drain) = (plane.for_thread(), drain.clone());
         thread::Builder::new()
             .name(format!("check-{number}"))
             .spawn(move || {

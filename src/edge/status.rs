@@ -14,6 +14,13 @@ use super::pb::ErrorReason;
 
 const DOMAIN: &str = "keyward";
 
+/// How many violations the details tell: clients commonly take 8 KiB of
+/// headers, in which the details are.
+const MAX_TOLD: usize = 25;
+
+/// How many of them the sentence for people tells.
+const MAX_TOLD_IN_MESSAGE: usize = 3;
+
 /// The status of a method that does not exist.
 pub(super) fn unimplemented() -> Status {
     Status::unimplemented("there is no such method")
@@ -27,7 +34,7 @@ pub(super) fn broken_message() -> Status {
 /// The status of a failed call of an operator.
 pub(super) fn of(error: &RegistryError) -> Status {
     let (code, reason) = code_and_reason(error);
-    let message = error.to_string();
+    let message = message(error);
     let info = ErrorInfo {
         reason: reason_name(reason).to_owned(),
         domain: DOMAIN.to_owned(),
@@ -43,6 +50,23 @@ pub(super) fn of(error: &RegistryError) -> Status {
         details,
     };
     Status::with_details(code, message, details.encode_to_vec().into())
+}
+
+/// The sentence for people. One with all violations in it could be longer than
+/// a client takes in a header; they are told one by one in the details.
+fn message(error: &RegistryError) -> String {
+    if let RegistryError::Invalid(violations) = error {
+        let told: Violations = violations
+            .iter()
+            .take(MAX_TOLD_IN_MESSAGE)
+            .cloned()
+            .collect();
+        let more = violations.iter().len() - told.iter().len();
+        if more > 0 {
+            return format!("{told}; and {more} more");
+        }
+    }
+    error.to_string()
 }
 
 /// `google.rpc.ErrorInfo`, as tonic-types has it but for the ordered map: one
@@ -118,6 +142,7 @@ fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
 fn bad_request(violations: &Violations) -> BadRequest {
     let field_violations = violations
         .iter()
+        .take(MAX_TOLD)
         .map(|violation| FieldViolation {
             field: violation.field.clone(),
             description: violation.description.clone(),

@@ -9,9 +9,7 @@ use tracing::error;
 
 use crate::domain::key::Key;
 use crate::domain::workspace::Workspace;
-use crate::store::{
-    Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, StoreError,
-};
+use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store};
 
 use super::packed::{IndexedKey, Shared};
 use super::{Index, IndexedWorkspace};
@@ -167,10 +165,4 @@ impl Follower {
 struct Orphan {
     key: String,
     workspace: String,
-}
-
-impl From<StoreError> for OpenError {
-    fn from(error: StoreError) -> Self {
-        Damage::Files(error.to_string()).into()
-    }
 }

@@ -14,7 +14,7 @@ use crate::domain::digest::{Pepper, TokenHasher};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::{Workspace, WorkspaceDraft};
 use crate::index::Index;
-use crate::store::{Batch, Expect, Record, Revision, Store, StoreError, Write};
+use crate::store::{Batch, Expect, Record, Revision, Store, StoreError, StoreHealth, Write};
 
 use super::admission::Actor;
 use super::error::{Kind, RegistryError};
@@ -122,6 +122,20 @@ impl Registry {
             .await
             .map_err(|_| StoreError::OutcomeUnknown)?;
         Ok(revision)
+    }
+
+    /// Returns when what was read is durable and every check judges by it: the
+    /// store shows a change a moment before that. Never, if the store was lost
+    /// in that moment, so that is an error.
+    async fn settled(&self, revision: Revision) -> Result<(), RegistryError> {
+        let mut health = self.store.health();
+        tokio::select! {
+            biased;
+            reached = self.index.reached(revision) => reached.map_err(|_| RegistryError::Internal),
+            _ = health.wait_for(|health| *health == StoreHealth::Lost) => {
+                Err(RegistryError::StoreUnavailable)
+            }
+        }
     }
 
     /// The workspace `id`, if the caller may do `deed` there.

@@ -230,3 +230,10 @@ impl OpenError {
         }
     }
 }
+
+/// A store that cannot be followed right after it was loaded.
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Damage::Files(error.to_string()).into()
+    }
+}

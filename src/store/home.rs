@@ -70,6 +70,9 @@ impl Home {
         for folder in [&self.store, &self.guard] {
             make_private_dir(folder).map_err(|error| OpenError::io(folder, error))?;
         }
+        // It may have been there, empty and open to all.
+        fs::set_permissions(&self.store, fs::Permissions::from_mode(0o700))
+            .map_err(|error| OpenError::io(&self.store, error))?;
         self.refuse_nested(|path| path.canonicalize())?;
         // Whoever makes the pepper makes the store: of two inits at once, the
         // other leaves everything as it is.
@@ -104,7 +107,7 @@ impl Home {
                 }
                 error
             })?;
-        if !self.store.join(LOG_FILE).exists() {
+        if !present(&self.store.join(LOG_FILE))? {
             return Err(OpenError::Emptied {
                 guard: guard.newest().revision,
             });
@@ -118,8 +121,7 @@ impl Home {
     fn open_engine(&self) -> Result<SledEngine, OpenError> {
         SledEngine::open(&self.store).map_err(|error| match error {
             Unopened::Locked => OpenError::Locked(self.store.clone()),
-            Unopened::Io(error) => OpenError::io(&self.store, error),
-            Unopened::Failed(error) => Damage::Files(error.to_string()).into(),
+            Unopened::Failed(error) => error.into(),
         })
     }
 
@@ -138,9 +140,10 @@ impl Home {
 
     /// An init makes the pepper first and the guard file last.
     fn refuse_unfinished(&self) -> Result<(), OpenError> {
-        let [pepper, guard, new_guard] =
-            [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file).exists());
-        let store = self.store.join(LOG_FILE).exists();
+        let pepper = present(&self.guard.join(PEPPER_FILE))?;
+        let guard = present(&self.guard.join(GUARD_FILE))?;
+        let new_guard = present(&self.guard.join(NEW_GUARD_FILE))?;
+        let store = present(&self.store.join(LOG_FILE))?;
         if !guard && (new_guard || (pepper && !store)) {
             return Err(OpenError::Unfinished {
                 store: self.store.clone(),
@@ -152,8 +155,10 @@ impl Home {
 
     fn refuse_existing(&self) -> Result<(), OpenError> {
         let taken = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
-        if let Some(path) = taken.into_iter().find(|path| path.exists()) {
-            return Err(OpenError::Exists(path));
+        for path in taken {
+            if present(&path)? {
+                return Err(OpenError::Exists(path));
+            }
         }
         // Whatever lies there: it would be removed if init failed.
         let occupied = fs::read_dir(&self.store).is_ok_and(|mut files| files.next().is_some());
@@ -168,11 +173,11 @@ impl Home {
         let [pepper, guard] = [PEPPER_FILE, GUARD_FILE].map(|file| self.guard.join(file));
         let store = self.store.join(LOG_FILE);
         self.refuse_unfinished()?;
-        if !store.exists() && !pepper.exists() && !guard.exists() {
+        if !present(&store)? && !present(&pepper)? && !present(&guard)? {
             return Err(OpenError::Missing(self.store.clone()));
         }
         for (path, what) in [(pepper, "the pepper"), (guard, "the guard file")] {
-            if !path.exists() {
+            if !present(&path)? {
                 let problem = format!(
                     "{what} is missing; put back the one that was kept for this store, or say where it is with --guard-dir"
                 );
@@ -214,6 +219,13 @@ impl Home {
         fs::rename(&new_guard, &guard).map_err(|error| OpenError::io(&guard, error))?;
         sync_dir(&self.guard)
     }
+}
+
+/// Whether there is such a file: one that must not be looked for is an error,
+/// not an absence.
+fn present(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists()
+        .map_err(|error| OpenError::io(path, error))
 }
 
 fn make_private_dir(path: &Path) -> io::Result<()> {

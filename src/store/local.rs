@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tracing::error;
@@ -45,6 +45,9 @@ const READ_AHEAD: usize = 4;
 /// A group of commits that takes longer than this is one that never ends:
 /// sled's flush can wait forever after an error.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long it takes at most to see that the writer has ended.
+const CLOSE_PAUSE: Duration = Duration::from_millis(2);
 
 /// The store of one node.
 pub struct LocalStore<E> {
@@ -105,7 +108,7 @@ impl<E: Engine> LocalStore<E> {
         );
         let groups = Arc::clone(&writer.groups);
         let lost = Arc::clone(&health);
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
                 let unwound = catch_unwind(AssertUnwindSafe(|| writer.run(queue)));
@@ -131,34 +134,36 @@ impl<E: Engine> LocalStore<E> {
     }
 
     async fn commit_one(&self, batch: Batch) -> Result<Revision, StoreError> {
+        self.refuse_lost()?;
         let (reply, answer) = oneshot::channel();
         let queue = self.queue().ok_or(StoreError::Unavailable)?;
-        let committed = async move {
-            queue
-                .send(Job::Commit(batch, reply))
-                .await
-                .map_err(|_| StoreError::Unavailable)?;
-            drop(queue);
-            // A writer that goes without an answer has panicked, perhaps half
-            // way.
-            answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
-        };
-        let mut committed = pin!(committed);
-        let mut groups = self.groups.load(Ordering::Relaxed);
-        loop {
-            if let Ok(result) = tokio::time::timeout(COMMIT_DEADLINE, &mut committed).await {
-                return result;
+        let mut health = self.health.subscribe();
+        tokio::select! {
+            biased;
+            sent = queue.send(Job::Commit(batch, reply)) => {
+                sent.map_err(|_| StoreError::Unavailable)?;
             }
-            let before = std::mem::replace(&mut groups, self.groups.load(Ordering::Relaxed));
-            // As long as others come to their end, it is only a long queue.
-            if before == groups {
-                error!(
-                    seconds = COMMIT_DEADLINE.as_secs(),
-                    "store lost: a commit did not end"
-                );
-                self.health.send_replace(StoreHealth::Lost);
-                return Err(StoreError::OutcomeUnknown);
+            // Nobody takes it from the queue any more, and it is not in it.
+            _ = health.wait_for(|health| *health == StoreHealth::Lost) => {
+                return Err(StoreError::Unavailable);
             }
+        }
+        drop(queue);
+        // A writer that goes without an answer has panicked, perhaps half way.
+        let committed = async { answer.await.unwrap_or(Err(StoreError::OutcomeUnknown)) };
+        // A task of its own: a caller that gives up early must not take the
+        // watch over the writer along.
+        let (health, groups) = (Arc::clone(&self.health), Arc::clone(&self.groups));
+        tokio::spawn(watched(committed, health, groups))
+            .await
+            .unwrap_or(Err(StoreError::OutcomeUnknown))
+    }
+
+    /// What a lost store shows may not be durable, and no check knows of it.
+    fn refuse_lost(&self) -> Result<(), StoreError> {
+        match *self.health.borrow() {
+            StoreHealth::Sound => Ok(()),
+            StoreHealth::Lost => Err(StoreError::Unavailable),
         }
     }
 
@@ -173,6 +178,31 @@ impl<E: Engine> LocalStore<E> {
             record,
             revision: opened.revision,
         }))
+    }
+}
+
+/// Waits for a commit, and loses the store if the writer hangs.
+async fn watched(
+    committed: impl Future<Output = Result<Revision, StoreError>>,
+    health: Arc<watch::Sender<StoreHealth>>,
+    groups: Arc<AtomicU64>,
+) -> Result<Revision, StoreError> {
+    let mut committed = pin!(committed);
+    let mut ended = groups.load(Ordering::Relaxed);
+    loop {
+        if let Ok(result) = tokio::time::timeout(COMMIT_DEADLINE, &mut committed).await {
+            return result;
+        }
+        let before = std::mem::replace(&mut ended, groups.load(Ordering::Relaxed));
+        // As long as others come to their end, it is only a long queue.
+        if before == ended {
+            error!(
+                seconds = COMMIT_DEADLINE.as_secs(),
+                "store lost: a commit did not end"
+            );
+            health.send_replace(StoreHealth::Lost);
+            return Err(StoreError::OutcomeUnknown);
+        }
     }
 }
 
@@ -211,6 +241,7 @@ impl<E: Engine> Store for LocalStore<E> {
     }
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
+        self.refuse_lost()?;
         self.read(&record::place(id))
     }
 
@@ -248,13 +279,20 @@ impl<E: Engine> Store for LocalStore<E> {
     fn close(&self) {
         let thread = self.writer.lock().map_or(None, |mut writer| writer.take());
         let Some(thread) = thread else { return };
-        // A writer that hangs in the engine would keep the process from its
-        // end: what it was asked for last has no answer yet, so nothing that
-        // was acknowledged is lost by not waiting.
         drop(self.jobs.lock().map_or(None, |mut jobs| jobs.take()));
-        if *self.health.borrow() == StoreHealth::Sound {
-            // It catches its own panics.
-            let _ = thread.join();
+        let patience = Instant::now() + COMMIT_DEADLINE;
+        while !thread.is_finished() && Instant::now() < patience {
+            if *self.health.borrow() == StoreHealth::Lost {
+                break;
+            }
+            thread::sleep(CLOSE_PAUSE);
+        }
+        // A writer that hangs in the engine must not keep the process from its
+        // end: what it was asked for last has no answer yet, so nothing that
+        // was acknowledged is lost by not waiting. The engine is not let go of
+        // then: sled would wait for its own threads, perhaps for ever.
+        if !thread.is_finished() || *self.health.borrow() == StoreHealth::Lost {
+            std::mem::forget(Arc::clone(&self.engine));
         }
     }
 }
@@ -266,5 +304,5 @@ impl<E> fmt::Debug for LocalStore<E> {
 }
 
 fn unreadable(error: engine::EngineError) -> StoreError {
-    StoreError::Damaged(Damage::Files(error.0))
+    StoreError::Damaged(Damage::Files(error.text))
 }

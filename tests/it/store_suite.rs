@@ -80,6 +80,7 @@ suite! {
     what_is_too_large_changes_nothing
     records_at_every_limit_fit
     many_large_commits_are_split_into_groups
+    a_caller_that_gives_up_leaves_the_watch_behind
     a_commit_that_does_not_end_loses_the_store
     a_writer_that_dies_loses_the_store
 }
@@ -1067,14 +1068,35 @@ fn a_commit_that_does_not_end_loses_the_store(backend: Backend) {
     subject.store.close();
     subject.gate.open();
     let error = subject.commit(create(2)).unwrap_err();
-    assert!(
-        matches!(error, StoreError::Unavailable | StoreError::OutcomeUnknown),
-        "{error}"
-    );
-    assert_eq!(
-        subject.store.get(&create(2).writes[0].record.id()).unwrap(),
-        None
-    );
+    assert!(matches!(error, StoreError::Unavailable), "{error}");
+    // What it would show may not be durable.
+    let shown = subject.store.get(&create(1).writes[0].record.id());
+    assert!(matches!(shown, Err(StoreError::Unavailable)), "{shown:?}");
+}
+
+fn a_caller_that_gives_up_leaves_the_watch_behind(backend: Backend) {
+    let (subject, workspace) = Subject::with_workspace(backend);
+    subject.gate.shut();
+    let paused = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let batch = create(Record::Key(records::key(&workspace, 1)));
+    let mut health = subject.store.health();
+    paused.block_on(async {
+        let deadline = std::time::Duration::from_secs(1);
+        assert!(
+            timeout(deadline, subject.store.commit(batch))
+                .await
+                .is_err()
+        );
+        health
+            .wait_for(|health| *health == StoreHealth::Lost)
+            .await
+            .unwrap();
+    });
+    subject.gate.open();
 }
 
 fn a_writer_that_dies_loses_the_store(backend: Backend) {

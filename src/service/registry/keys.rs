@@ -150,11 +150,6 @@ impl Registry {
             let now = self.clock.now();
             let mut key = found.record;
             if key.revocation.is_some() {
-                // It may be in the store and not in the index yet.
-                self.index
-                    .reached(found.revision)
-                    .await
-                    .map_err(|_| RegistryError::Internal)?;
                 return Ok(KeyView::new(key, &workspace, now));
             }
             key.revocation = Some(Revocation {
@@ -211,6 +206,7 @@ impl Registry {
             .await?
             .map_err(|error| RegistryError::from_store(&error, Kind::Key, id))?
             .ok_or_else(absent)?;
+        self.settled(found.revision).await?;
         let Record::Key(key) = found.record else {
             return Err(RegistryError::Internal);
         };

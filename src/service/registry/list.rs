@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use crate::domain::admin::Deed;
 use crate::domain::id::WorkspaceId;
+use crate::domain::key::Key;
 use crate::domain::violation::Violations;
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::super::page;
 use super::{KeyView, Registry, blocking};
+
+/// A page ends about here, in bytes: half of what gRPC clients take in one
+/// message unless they are told otherwise.
+const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
 
 /// Which keys to list.
 #[derive(Clone, Debug, Default)]
@@ -77,8 +82,9 @@ impl Registry {
         let mut keys = blocking(move || store.keys(workspace.as_ref(), after, wanted))
             .await?
             .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
-        let more = keys.len() > size;
-        keys.truncate(size);
+        let shown = fitting(&keys).min(size);
+        let more = keys.len() > shown;
+        keys.truncate(shown);
         let next_page_token = match keys.last().filter(|_| more) {
             Some(last) => self.pager.token(&list, last.id),
             None => String::new(),
@@ -115,4 +121,31 @@ impl Registry {
                 .map(|found| Some(found.id.clone())),
         }
     }
+}
+
+/// How many of the keys fit into a page: at least one.
+fn fitting(keys: &[Key]) -> usize {
+    let mut len = 0;
+    let fits = |key: &&Key| {
+        len += text_len(key);
+        len <= MAX_PAGE_LEN
+    };
+    keys.iter().take_while(fits).count().max(1)
+}
+
+/// About how long a key is on the wire, in bytes.
+fn text_len(key: &Key) -> usize {
+    /// Ids, times, tags and lengths.
+    const FIXED: usize = 300;
+    let scopes: usize = key
+        .scopes
+        .iter()
+        .map(|scope| scope.as_str().len() + 2)
+        .sum();
+    let metadata: usize = key
+        .metadata
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 6)
+        .sum();
+    FIXED + key.name.len() + key.description.len() + key.principal.len() + scopes + metadata
 }

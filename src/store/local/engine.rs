@@ -1,14 +1,50 @@
 //! The bytes below a one-node store: ordered places, one atomic batch, a sync.
 
 use std::fmt;
+use std::io;
 
 use thiserror::Error;
 
 /// What the engine says when it fails. It is not tried again: engines' errors
 /// stick, and what a failed one says next is not to be trusted.
 #[derive(Clone, Debug, Error)]
-#[error("{0}")]
-pub struct EngineError(pub String);
+#[error("{text}")]
+pub struct EngineError {
+    /// In words for people.
+    pub text: String,
+    /// What the system says, if it is the system that does not let it read or
+    /// write, whatever is in its files.
+    pub system: Option<io::ErrorKind>,
+}
+
+impl EngineError {
+    /// An error of the engine's own.
+    pub(super) fn own(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            system: None,
+        }
+    }
+}
+
+/// What an engine's files met with. A full disk or a missing right is not
+/// damage.
+impl From<io::Error> for EngineError {
+    fn from(error: io::Error) -> Self {
+        let system = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+        );
+        Self {
+            text: error.to_string(),
+            system: system.then_some(error.kind()),
+        }
+    }
+}
 
 /// A place and the bytes there.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);

@@ -1,6 +1,7 @@
 //! Loading: every record verified, the whole held against the state digest and
 //! the guard file, before anything is served.
 
+use std::io;
 use std::sync::mpsc::SyncSender;
 
 use crate::domain::clock::Timestamp;
@@ -20,7 +21,10 @@ pub(in crate::store) type Chunk = Result<Vec<Versioned>, OpenError>;
 
 impl From<EngineError> for OpenError {
     fn from(error: EngineError) -> Self {
-        Self::Damaged(Damage::Files(error.to_string()))
+        match error.system {
+            Some(kind) => Self::io("the store's files", io::Error::new(kind, error.text)),
+            None => Self::Damaged(Damage::Files(error.text)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::engine::{Engine, EngineError, Entries, Entry};
 pub struct MemoryEngine(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 fn poisoned<E>(_: E) -> EngineError {
-    EngineError("a writer panicked".to_owned())
+    EngineError::own("a writer panicked")
 }
 
 impl Engine for MemoryEngine {

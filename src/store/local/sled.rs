@@ -39,8 +39,6 @@ pub struct SledEngine {
 pub(in crate::store) enum Unopened {
     /// Another process has it.
     Locked,
-    /// The system does not let it read or write, whatever is in its files.
-    Io(io::Error),
     /// Its files cannot be read.
     Failed(EngineError),
 }
@@ -64,15 +62,12 @@ impl SledEngine {
                     }
                     thread::sleep(LOCK_PAUSE);
                 }
-                Ok(Err(sled::Error::Io(error))) if is_of_the_system(&error) => {
-                    return Err(Unopened::Io(error));
-                }
                 Ok(Err(error)) => return Err(Unopened::Failed(told(&error))),
                 Err(_) => return Err(Unopened::Failed(panicked())),
             }
         };
-        let log = File::open(folder.join(LOG_FILE))
-            .map_err(|error| Unopened::Failed(EngineError(error.to_string())))?;
+        let log =
+            File::open(folder.join(LOG_FILE)).map_err(|error| Unopened::Failed(error.into()))?;
         Ok(Self { db, log })
     }
 }
@@ -123,9 +118,7 @@ impl Engine for SledEngine {
 
     fn sync(&self) -> Result<(), EngineError> {
         guarded(|| self.db.flush().map(drop))?;
-        self.log
-            .sync_data()
-            .map_err(|error| EngineError(error.to_string()))
+        self.log.sync_data().map_err(EngineError::from)
     }
 }
 
@@ -139,28 +132,17 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> 
 
 /// What sled says, in words for people.
 fn told(error: &sled::Error) -> EngineError {
-    EngineError(match error {
-        sled::Error::Corruption { .. } => "a page of the log is corrupt".to_owned(),
-        sled::Error::Io(error) => error.to_string(),
+    match error {
+        sled::Error::Corruption { .. } => EngineError::own("a page of the log is corrupt"),
+        sled::Error::Io(error) => io::Error::new(error.kind(), error.to_string()).into(),
         sled::Error::CollectionNotFound(_)
         | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_) => error.to_string(),
-    })
+        | sled::Error::ReportableBug(_) => EngineError::own(error.to_string()),
+    }
 }
 
 fn panicked() -> EngineError {
-    EngineError("sled gave up on what it found in them".to_owned())
-}
-
-fn is_of_the_system(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-    )
+    EngineError::own("sled gave up on what it found in them")
 }
 
 /// sled tells of a lock that is taken as an error of its own making, which

@@ -121,37 +121,45 @@ impl<E: Engine> Writer<E> {
         }
 
         let plan = group.close();
-        if let Some(problem) = broken {
-            // Nothing of the group was applied.
-            self.lose(&problem);
-            accepted
-                .into_iter()
-                .for_each(|(_, reply)| answer(reply, Err(StoreError::Unavailable)));
-        } else if let Some(plan) = plan {
-            self.finish(plan, accepted);
-        }
+        let durable = match (broken, plan) {
+            (Some(problem), _) => {
+                // Nothing of the group was applied.
+                self.lose(&problem);
+                accepted
+                    .into_iter()
+                    .for_each(|(_, reply)| answer(reply, Err(StoreError::Unavailable)));
+                false
+            }
+            (None, Some(plan)) => self.finish(plan, accepted),
+            (None, None) => true,
+        };
         self.groups.fetch_add(1, Ordering::Relaxed);
-        // What they conflict with is durable now, or they would be told of
-        // something that may never have happened.
-        refused
-            .into_iter()
-            .for_each(|(error, reply)| answer(reply, Err(error)));
+        // Only now is what they conflict with durable; if it is not, they
+        // would be told of something that may never have happened.
+        for (error, reply) in refused {
+            let error = if durable {
+                error
+            } else {
+                StoreError::Unavailable
+            };
+            answer(reply, Err(error));
+        }
         left_over
     }
 
     /// Makes a group durable, tells the followers, answers the askers: in this
-    /// order.
+    /// order. Whether it is durable.
     fn finish(
         &mut self,
         plan: Plan,
         accepted: Vec<(Revision, oneshot::Sender<Result<Revision, StoreError>>)>,
-    ) {
+    ) -> bool {
         if let Err(problem) = self.make_durable(&plan) {
             self.lose(&problem);
             accepted
                 .into_iter()
                 .for_each(|(_, reply)| answer(reply, Err(StoreError::OutcomeUnknown)));
-            return;
+            return false;
         }
         self.ledger.state = plan.state;
         for commit in plan.commits {
@@ -164,6 +172,7 @@ impl<E: Engine> Writer<E> {
         accepted
             .into_iter()
             .for_each(|(revision, reply)| answer(reply, Ok(revision)));
+        true
     }
 
     fn make_durable(&mut self, plan: &Plan) -> Result<(), String> {
