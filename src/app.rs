@@ -53,7 +53,9 @@ pub struct Addresses {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// An address is not to be had.
-    #[error("cannot listen on {address}: {error}")]
+    #[error(
+        "cannot listen on {address}: {error}; stop what has it, or name another with --check-listen or --admin-listen"
+    )]
     Bind {
         /// The address.
         address: Address,

@@ -35,7 +35,7 @@ const EXIT_CODES: &str = "\
 Exit codes of workspaces, keys and check:
   0  done; for check: allowed
   1  the call failed
-  2  the command line, or the admin token that it names, cannot be used
+  2  the command line cannot be used, or there is no admin token
   3  denied (check alone)
   4  not known: the server was not reached, gave no answer in time, or could
      not decide; a change may have been made";

@@ -80,7 +80,7 @@ fn init(args: &InitArgs) -> Result<(), ServerFailure> {
     let made = format!(
         "Store:        {}\nPepper:       {}, which the store is worthless without: back it up, apart from the store\n{shown}",
         home.store_dir().display(),
-        home.guard_dir().display(),
+        home.pepper_file().display(),
     );
     output::deliver(&made).map_err(|error| {
         ServerFailure::File(format!(
@@ -92,6 +92,7 @@ fn init(args: &InitArgs) -> Result<(), ServerFailure> {
 /// Makes a store. The token is written to `file`, if there is one, before
 /// anything else is made: a store whose token got lost would be of no use.
 pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFailure> {
+    home.refuse_existing()?;
     let token = bootstrap::mint_admin_token()
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     if let Some(path) = file {

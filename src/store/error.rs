@@ -110,7 +110,7 @@ pub enum Damage {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// There is no store.
-    #[error("there is no store at {}; make one with `keyward init`", .0.display())]
+    #[error("there is no store at {}; name the right --data-dir, or make one with `keyward init`", .0.display())]
     Missing(PathBuf),
     /// An earlier init did not come to its end.
     #[error(
@@ -125,7 +125,7 @@ pub enum OpenError {
         guard: PathBuf,
     },
     /// Something is there already.
-    #[error("{} exists; keyward never replaces a store, a pepper or a guard file", .0.display())]
+    #[error("{} exists; keyward never replaces a store, a pepper or a guard file: choose other folders", .0.display())]
     Exists(PathBuf),
     /// Another process has the store open.
     #[error("the store at {} is open in another process; stop that first", .0.display())]

@@ -53,6 +53,12 @@ impl Home {
         &self.guard
     }
 
+    /// Where the pepper is, or will be.
+    #[must_use]
+    pub fn pepper_file(&self) -> PathBuf {
+        self.guard.join(PEPPER_FILE)
+    }
+
     /// Makes pepper, store and guard file, with one commit in them, which
     /// `first` makes for the pepper that it is given. The store is closed
     /// again when this returns.
@@ -153,7 +159,12 @@ impl Home {
         Ok(())
     }
 
-    fn refuse_existing(&self) -> Result<(), OpenError> {
+    /// Makes sure that a store could be made here.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Exists`], if any part of one is there already.
+    pub fn refuse_existing(&self) -> Result<(), OpenError> {
         let taken = [PEPPER_FILE, GUARD_FILE, NEW_GUARD_FILE].map(|file| self.guard.join(file));
         for path in taken {
             if present(&path)? {

@@ -264,7 +264,7 @@ fn init_makes_a_store_and_shows_the_admin_token_once() {
     let (code, shown, complaint) = init(&[]);
     let expected = "\
         Store:        ./keyward-data/store\n\
-        Pepper:       ./keyward-data/guard, which the store is worthless without: back it up, apart from the store\n\
+        Pepper:       ./keyward-data/guard/pepper, which the store is worthless without: back it up, apart from the store\n\
         Admin token:  keyward_admin_TOKEN\n              \
         This is shown once, and cannot be had again.\n";
     assert_eq!((code, complaint.as_str()), (0, ""));
@@ -301,7 +301,7 @@ fn init_makes_a_store_and_shows_the_admin_token_once() {
     ]);
     let expected = "\
         Store:        b/store\n\
-        Pepper:       vault, which the store is worthless without: back it up, apart from the store\n\
+        Pepper:       vault/pepper, which the store is worthless without: back it up, apart from the store\n\
         Admin token:  in b.token (readable by you alone)\n";
     assert_eq!((code, shown.as_str()), (0, expected));
     assert_eq!(mode(&at("b.token")), 0o600);

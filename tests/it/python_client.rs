@@ -37,7 +37,7 @@ fn grpcio_issues_checks_and_revokes_a_key() {
                 "key_id": id,
                 "name": "from Python",
                 "principal": "user:ada",
-                "workspace": "kling",
+                "workspace": "python-demo",
                 "environment": "live",
                 "scopes": ["read:customers"],
             },

@@ -3,6 +3,8 @@ it, and checks it again. It has no proto files: the listeners describe
 themselves.
 
     check.py CHECK_TARGET ADMIN_TARGET    with the admin token on stdin
+
+Needs the packages grpcio and grpcio-reflection, as tests/run installs them.
 """
 
 import json
@@ -51,11 +53,11 @@ def main():
     admin = Service(admin_target, "keyward.v1.KeyAdmin", [("authorization", authorization)])
     stranger = Service(admin_target, "keyward.v1.KeyAdmin")
 
-    workspace = {"id": "kling", "token_prefix": "klg", "environments": ["live", "test"]}
+    workspace = {"id": "python-demo", "token_prefix": "klg", "environments": ["live", "test"]}
     admin.call("CreateWorkspace", workspace=workspace)
     issued = admin.call(
         "CreateKey",
-        workspace="kling",
+        workspace="python-demo",
         principal="user:ada",
         name="from Python",
         scopes=["read:customers"],
