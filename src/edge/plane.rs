@@ -11,8 +11,8 @@ use tower::Service;
 
 use super::check::{CHECK, KeyCheckService};
 
-/// Checks, and the rest. A router in front of both would cost a check more
-/// than its verdict does.
+/// Checks, and the rest. A router in front of both would be work for nothing in
+/// every check: there is one path to compare.
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
