@@ -97,8 +97,8 @@ impl App {
     ///
     /// [`StartError`]; nothing is left open then.
     pub fn build(config: ServeConfig) -> Result<Self, StartError> {
-        let check = bind(&config, &config.check_listen)?;
-        let admin = bind(&config, &config.admin_listen)?;
+        let check = bind(&config, &config.check.listen)?;
+        let admin = bind(&config, &config.admin.listen)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(store);

@@ -12,7 +12,8 @@ use clap::{Args, ValueEnum};
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::config::ServeConfig;
+use crate::config::listener::ListenerConfig;
+use crate::config::{DEFAULT_KEY_RETENTION, ServeConfig};
 use crate::edge::listener::Address;
 use crate::process;
 use crate::store::home::Home;
@@ -124,13 +125,14 @@ fn serve(args: &ServeArgs, home: Home) -> Result<(), ServerFailure> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let app = App::build(ServeConfig {
         home,
-        check_listen: args.check_listen.clone(),
-        admin_listen: args.admin_listen.clone(),
+        check: ListenerConfig::plain(args.check_listen.clone()),
+        admin: ListenerConfig::plain(args.admin_listen.clone()),
         check_threads: args.check_threads.unwrap_or(cores),
         encrypted_elsewhere: args.encrypted_elsewhere,
         reflection: !args.no_reflection,
         drain_timeout: args.drain_timeout,
         store_lost_grace: args.store_lost_grace,
+        key_retention: DEFAULT_KEY_RETENTION,
     })?;
     let told_to_stop = async {
         if let Err(error) = process::told_to_stop().await {
