@@ -34,7 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Ordered maps, so that one record has one encoding and one MAC.
         .btree_map(".")
         // These carry tokens: `edge::pb` writes a `Debug` that keeps them.
-        .skip_debug(["keyward.v1.CheckRequest", "keyward.v1.CreateKeyResponse"])
+        .skip_debug([
+            "keyward.v1.CheckRequest",
+            "keyward.v1.CreateKeyResponse",
+            "keyward.v1.CreateAdminKeyResponse",
+            "keyward.v1.RotateAdminKeyResponse",
+        ])
         .compile_fds(files)?;
     Ok(())
 }

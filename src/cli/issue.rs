@@ -83,6 +83,7 @@ pub(crate) async fn run(
             .expires
             .resolve(SystemClock::default().now())
             .map_err(Failure::usage)?,
+        ..CreateKeyRequest::default()
     };
     let mut admin = Admin::connect(flags).await?;
     let reply = admin

@@ -78,6 +78,7 @@ async fn list(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), F
         workspace: args.workspace.unwrap_or_default(),
         page_size: args.page_size,
         page_token: String::new(),
+        ..ListKeysRequest::default()
     };
     while keys.len() < limit {
         let wanted = i32::try_from(limit - keys.len()).unwrap_or(i32::MAX);

@@ -58,6 +58,7 @@ pub(crate) async fn run(
     let request = RevokeKeyRequest {
         key_id: argument::key_id(args.key_id)?,
         reason: reason.into(),
+        ..RevokeKeyRequest::default()
     };
     let mut admin = Admin::connect(flags).await?;
     let reply = admin

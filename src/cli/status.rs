@@ -168,6 +168,8 @@ fn answered(status: &Status, reason: &str, about: &HashMap<String, String>) -> F
         // The sentence says all, or the fields do.
         ErrorReason::Conflict
         | ErrorReason::StoreUnavailable
+        | ErrorReason::EtagMismatch
+        | ErrorReason::PreconditionFailed
         | ErrorReason::InvalidFields
         | ErrorReason::Unspecified => failure,
     }

@@ -111,8 +111,7 @@ fn draft(args: CreateArgs) -> Workspace {
         environments: args.environments,
         default_environment: args.default_environment.unwrap_or_default(),
         unmarked_environment: args.unmarked_environment.unwrap_or_default(),
-        create_time: None,
-        created_by: String::new(),
+        ..Workspace::default()
     }
 }
 

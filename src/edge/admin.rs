@@ -131,6 +131,7 @@ impl KeyAdmin for KeyAdminService {
             workspace,
             page_size,
             page_token,
+            ..
         } = request.into_inner();
         let question = ListKeys {
             workspace,
@@ -154,7 +155,7 @@ impl KeyAdmin for KeyAdminService {
         request: Request<RevokeKeyRequest>,
     ) -> Result<Response<RevokeKeyResponse>, Status> {
         let actor = self.actor(request.metadata())?;
-        let RevokeKeyRequest { key_id, reason } = request.into_inner();
+        let RevokeKeyRequest { key_id, reason, .. } = request.into_inner();
         let reason =
             convert::revocation_reason(reason).map_err(|error| status::of(&error.into()))?;
         let revoked = self
@@ -165,5 +166,124 @@ impl KeyAdmin for KeyAdminService {
         Ok(Response::new(RevokeKeyResponse {
             key: Some(convert::key(revoked)),
         }))
+    }
+
+    async fn who_am_i(
+        &self,
+        _: Request<super::pb::WhoAmIRequest>,
+    ) -> Result<Response<super::pb::WhoAmIResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn list_workspaces(
+        &self,
+        _: Request<super::pb::ListWorkspacesRequest>,
+    ) -> Result<Response<super::pb::ListWorkspacesResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn update_workspace(
+        &self,
+        _: Request<super::pb::UpdateWorkspaceRequest>,
+    ) -> Result<Response<super::pb::UpdateWorkspaceResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn disable_workspace(
+        &self,
+        _: Request<super::pb::DisableWorkspaceRequest>,
+    ) -> Result<Response<super::pb::DisableWorkspaceResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn enable_workspace(
+        &self,
+        _: Request<super::pb::EnableWorkspaceRequest>,
+    ) -> Result<Response<super::pb::EnableWorkspaceResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn delete_workspace(
+        &self,
+        _: Request<super::pb::DeleteWorkspaceRequest>,
+    ) -> Result<Response<super::pb::DeleteWorkspaceResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn update_key(
+        &self,
+        _: Request<super::pb::UpdateKeyRequest>,
+    ) -> Result<Response<super::pb::UpdateKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn disable_key(
+        &self,
+        _: Request<super::pb::DisableKeyRequest>,
+    ) -> Result<Response<super::pb::DisableKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn enable_key(
+        &self,
+        _: Request<super::pb::EnableKeyRequest>,
+    ) -> Result<Response<super::pb::EnableKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn delete_key(
+        &self,
+        _: Request<super::pb::DeleteKeyRequest>,
+    ) -> Result<Response<super::pb::DeleteKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn create_admin_key(
+        &self,
+        _: Request<super::pb::CreateAdminKeyRequest>,
+    ) -> Result<Response<super::pb::CreateAdminKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn get_admin_key(
+        &self,
+        _: Request<super::pb::GetAdminKeyRequest>,
+    ) -> Result<Response<super::pb::GetAdminKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn list_admin_keys(
+        &self,
+        _: Request<super::pb::ListAdminKeysRequest>,
+    ) -> Result<Response<super::pb::ListAdminKeysResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn update_admin_key(
+        &self,
+        _: Request<super::pb::UpdateAdminKeyRequest>,
+    ) -> Result<Response<super::pb::UpdateAdminKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn rotate_admin_key(
+        &self,
+        _: Request<super::pb::RotateAdminKeyRequest>,
+    ) -> Result<Response<super::pb::RotateAdminKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn revoke_admin_key(
+        &self,
+        _: Request<super::pb::RevokeAdminKeyRequest>,
+    ) -> Result<Response<super::pb::RevokeAdminKeyResponse>, Status> {
+        Err(status::unimplemented())
+    }
+
+    async fn list_audit_events(
+        &self,
+        _: Request<super::pb::ListAuditEventsRequest>,
+    ) -> Result<Response<super::pb::ListAuditEventsResponse>, Status> {
+        Err(status::unimplemented())
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
         unmarked_environment: name(workspace.unmarked_environment),
         create_time: Some(wire_time(workspace.create_time)),
         created_by: workspace.created_by,
+        ..pb::Workspace::default()
     }
 }
 
@@ -85,6 +86,7 @@ pub(super) fn key(view: KeyView) -> pb::Key {
         revoke_time: revocation.map(|end| wire_time(end.time)),
         revocation_reason: reason.into(),
         revoked_by: revocation.map(|end| end.by.clone()).unwrap_or_default(),
+        ..pb::Key::default()
     }
 }
 

@@ -39,3 +39,19 @@ impl std::fmt::Debug for CreateKeyResponse {
             .finish_non_exhaustive()
     }
 }
+
+impl std::fmt::Debug for CreateAdminKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateAdminKeyResponse")
+            .field("admin_key", &self.admin_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RotateAdminKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RotateAdminKeyResponse")
+            .field("admin_key", &self.admin_key)
+            .finish_non_exhaustive()
+    }
+}

@@ -177,6 +177,8 @@ fn encode_workspace(workspace: &Workspace) -> pb::WorkspaceRecord {
         create_time: workspace.create_time.as_micros(),
         created_by: workspace.created_by.clone(),
         disabled: workspace.disabled,
+        scope_catalog: Vec::new(),
+        deletion: None,
     }
 }
 
@@ -215,6 +217,7 @@ fn encode_key(key: &Key) -> pb::KeyRecord {
         expire_time: key.expire_time.map(Timestamp::as_micros),
         disabled: key.disabled,
         revocation: key.revocation.as_ref().map(encode_revocation),
+        deletion: None,
     }
 }
 
@@ -302,6 +305,7 @@ fn encode_secret(secret: &Secret) -> pb::SecretRecord {
         tail: String::from_utf8_lossy(&secret.tail).into_owned(),
         create_time: secret.create_time.as_micros(),
         pepper_id: secret.pepper_id.0.to_vec(),
+        end_time: None,
     }
 }
 
@@ -339,6 +343,7 @@ fn encode_revocation(revocation: &Revocation) -> pb::RevocationRecord {
         time: revocation.time.as_micros(),
         reason,
         by: revocation.by.clone(),
+        note: String::new(),
     }
 }
 
