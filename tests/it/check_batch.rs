@@ -1,4 +1,4 @@
-//! CheckBatch through the socket: each question is judged by itself, in order,
+//! `CheckBatch` through the socket: each question is judged by itself, in order,
 //! and what spoils one spoils no other.
 
 use keyward::edge::pb::{
@@ -12,6 +12,9 @@ use tonic_types::StatusExt;
 use crate::support::{
     Checks, Server, check_request, connect, key_request, raw_call, undecided_of, verdict_of,
 };
+
+/// What a question is to come to; none: it has no verdict.
+type Expected = Option<Result<(), DenialReason>>;
 
 const PATH: &str = "/keyward.v1.KeyCheck/CheckBatch";
 
@@ -65,7 +68,7 @@ async fn a_question_that_cannot_be_read_spoils_no_other() {
     let denied = |reason| Some(Err(reason));
     // Beside the good question: one that is nobody's, one that ends too early,
     // one whose text is a number, a text that is not UTF-8, nothing at all.
-    let table: [(&[u8], Option<Result<(), DenialReason>>); 7] = [
+    let table: [(&[u8], Expected); 7] = [
         (&good, Some(Ok(()))),
         (&[0xff], None),
         (&[0x0a, 9, b'x'], None),

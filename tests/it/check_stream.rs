@@ -1,5 +1,5 @@
-//! CheckStream through the socket: a conversation that goes on over what cannot
-//! be read, is held up by whoever takes no answers, and ends cleanly.
+//! `CheckStream` through the socket: a conversation that goes on over what
+//! cannot be read, is held up by whoever takes no answers, and ends cleanly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
