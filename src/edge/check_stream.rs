@@ -6,7 +6,7 @@
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::watch;
@@ -142,16 +142,23 @@ impl<'a> Asked<'a> {
 struct Stop {
     receiver: watch::Receiver<bool>,
     wait: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Who is woken when it comes.
+    waker: Option<Waker>,
 }
 
 impl Stop {
     fn new(receiver: watch::Receiver<bool>) -> Self {
         let mut waiting = receiver.clone();
-        let wait = Box::pin(async move {
+        // Polled once for each waker: it must not be put off to another turn.
+        let wait = Box::pin(coop::unconstrained(async move {
             // If nobody can tell any more, it is time too.
             let _ = waiting.wait_for(|stop| *stop).await;
-        });
-        Self { receiver, wait }
+        }));
+        Self {
+            receiver,
+            wait,
+            waker: None,
+        }
     }
 
     /// Whether it has come. It turns true once, so any change is that one.
@@ -160,6 +167,15 @@ impl Stop {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_come() {
+            return Poll::Ready(());
+        }
+        // To wait takes a lock that all threads share, so not at each question.
+        let waits = |waker: &Waker| waker.will_wake(cx.waker());
+        if self.waker.as_ref().is_some_and(waits) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
         self.wait.as_mut().poll(cx)
     }
 }
