@@ -7,6 +7,7 @@ mod admin;
 mod admin_token;
 mod argument;
 mod check;
+mod check_many;
 mod connect;
 mod expiry;
 mod failure;
@@ -33,12 +34,12 @@ use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes of workspaces, keys and check:
-  0  done; for check: allowed
+  0  done; for check: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
-  3  denied (check alone)
+  3  denied (check alone), with --batch at least one
   4  not known: the server was not reached, gave no answer in time, or could
-     not decide; a change may have been made";
+     not decide, with --batch at least one; a change may have been made";
 
 /// Issues API keys and answers, for any gateway: who is behind this header,
 /// and may they?

@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
+use tonic::Status;
+use tonic::transport::Channel;
 
 use super::argument::{self, Scopes};
+use super::check_many;
 use super::connect::{self, Server};
 use super::failure::{Exit, Failure};
 use super::output::Output;
@@ -28,8 +32,12 @@ pub(crate) struct CheckArgs {
     /// The value of the header that carries the credential, such as
     /// `Bearer klg_live_…`; `-` reads it from stdin, so that the token is in no
     /// shell history and no list of processes
-    #[arg(value_name = "HEADER", required = true, num_args = 1..)]
+    #[arg(value_name = "HEADER", required_unless_present = "batch", num_args = 1..)]
     words: Vec<Word>,
+    /// Ask for the verdicts on many headers instead: one on each line of this
+    /// file; `-` reads them from stdin. A line is written for each
+    #[arg(long, value_name = "FILE", conflicts_with = "words")]
+    batch: Option<PathBuf>,
     /// The workspace that the request is for [default: the key's own]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace: Option<String>,
@@ -75,44 +83,75 @@ impl fmt::Debug for Word {
     }
 }
 
-/// Asks for the verdict and shows it.
+/// Asks for the verdict, or for many, and shows them.
 pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
-    let request = CheckRequest {
-        credential: credential(&args.words)?,
+    let mut request = CheckRequest {
+        credential: String::new(),
         workspace: args.workspace.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
     };
-    let channel = args.check_server.connect(args.timeout, SERVER_FLAG).await?;
-    let mut client = KeyCheckClient::new(channel);
-    let asked = Asked {
-        server: &args.check_server,
-        server_flag: SERVER_FLAG,
-        flags: &[],
-        changes: false,
+    let headers = match &args.batch {
+        Some(file) => Some(check_many::open(file)?),
+        None => {
+            request.credential = credential(&args.words)?;
+            None
+        }
     };
-    let reply = connect::call(request, args.timeout, async |request| {
-        client.check(request).await
-    })
-    .await
-    // Whatever the error is: without a verdict, nothing is known.
-    .map_err(|status| {
+    let channel = args.check_server.connect(args.timeout, SERVER_FLAG).await?;
+    let gateway = Gateway {
+        client: KeyCheckClient::new(channel),
+        server: args.check_server,
+        timeout: args.timeout,
+        output: args.output,
+    };
+    match headers {
+        Some(headers) => check_many::run(gateway, headers, request).await,
+        None => run_one(gateway, request).await,
+    }
+}
+
+/// Who asks, and how.
+pub(crate) struct Gateway {
+    pub(crate) client: KeyCheckClient<Channel>,
+    pub(crate) server: Server,
+    pub(crate) timeout: Duration,
+    pub(crate) output: Output,
+}
+
+impl Gateway {
+    /// What it means that there is no reply.
+    pub(crate) fn failure(&self, status: &Status) -> Failure {
+        let asked = Asked {
+            server: &self.server,
+            server_flag: SERVER_FLAG,
+            flags: &[],
+            changes: false,
+        };
+        // Whatever the error is: without a verdict, nothing is known.
         asked
-            .failure(&status)
+            .failure(status)
             .note("That is no verdict.")
             .with_exit(Exit::NotKnown)
-    })?;
+    }
+}
 
+async fn run_one(mut gateway: Gateway, request: CheckRequest) -> Result<Exit, Failure> {
+    let reply = connect::call(request, gateway.timeout, async |request| {
+        gateway.client.check(request).await
+    })
+    .await
+    .map_err(|status| gateway.failure(&status))?;
     match reply.outcome.unwrap_or_else(unfamiliar) {
         Outcome::Allowed(allowed) => {
-            args.output.print(
+            gateway.output.print(
                 || verdict_view::allowed_lines(&allowed),
                 || json!({ "allowed": verdict_view::allowed_json(&allowed) }),
             )?;
             Ok(Exit::Done)
         }
         Outcome::Denied(denied) => {
-            args.output.print(
+            gateway.output.print(
                 || verdict_view::denied_lines(&denied),
                 || json!({ "denied": verdict_view::denied_json(&denied) }),
             )?;
@@ -160,7 +199,7 @@ fn read(input: impl Read) -> Result<String, Failure> {
 }
 
 /// An answer that is neither of the two known here is a denial.
-fn unfamiliar() -> Outcome {
+pub(crate) fn unfamiliar() -> Outcome {
     Outcome::Denied(Denied {
         http_status: 403,
         ..Denied::default()

@@ -56,10 +56,19 @@ pub(crate) fn tell(line: &impl fmt::Display) {
 
 /// The value as indented JSON, with a newline at its end.
 pub(crate) fn json_text(value: &Value) -> String {
+    steering_nothing(&format!("{value:#}\n"))
+}
+
+/// The value as JSON on one line.
+pub(crate) fn json_line(value: &Value) -> String {
+    steering_nothing(&format!("{value}\n"))
+}
+
+fn steering_nothing(json: &str) -> String {
     let mut out = String::new();
     // Such characters can stand in strings alone, where JSON can escape them;
     // the newlines of the layout stay.
-    for c in format!("{value:#}\n").chars() {
+    for c in json.chars() {
         if c != '\n' && steers(c) {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {

@@ -83,7 +83,7 @@ pub fn check_plane(
     add_shared(
         &mut routes,
         health,
-        reflection.then_some(&[pb::CHECK_DESCRIPTORS]),
+        reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
     Ok(CheckPlane::new(checks, routes.routes()))
 }
@@ -167,6 +167,7 @@ pub fn serve_on_threads(
     threads: usize,
     drain: &Drain,
 ) -> Result<Vec<oneshot::Receiver<Result<(), ServeError>>>, ServeError> {
+    let plane = plane.clone().until(drain.stop.clone());
     let mut workers = Vec::with_capacity(threads);
     let mut ends = Vec::with_capacity(threads);
     for number in 0..threads {

@@ -37,9 +37,14 @@ pub(super) fn unimplemented() -> Status {
     Status::unimplemented("there is no such method")
 }
 
-/// The status of bytes that are not the message they should be.
-pub(super) fn broken_message() -> Status {
-    Status::invalid_argument("the request is not a keyward.v1.CheckRequest")
+/// The status of bytes that are not the `message` that they should be.
+pub(super) fn broken_message(message: &str) -> Status {
+    Status::invalid_argument(format!("the request is not a keyward.v1.{message}"))
+}
+
+/// The status of a request with fields that are not acceptable.
+pub(super) fn invalid(violations: Violations) -> Status {
+    of(&RegistryError::Invalid(violations))
 }
 
 /// The status of a failed call of an operator.
