@@ -19,6 +19,7 @@ mod law_revoked;
 mod law_secrets;
 mod law_undecided;
 mod listeners;
+mod packaging;
 mod python_client;
 mod records;
 mod reflection;
