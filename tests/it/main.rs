@@ -22,6 +22,7 @@ mod law_revoked_many;
 mod law_secrets;
 mod law_undecided;
 mod listeners;
+mod packaging;
 mod python_client;
 mod records;
 mod reflection;
