@@ -541,6 +541,7 @@ async fn a_key_for_everything_is_nobodys_admin() {
             .revoke_key(RevokeKeyRequest {
                 key_id: key.id.clone(),
                 reason: 0,
+                ..RevokeKeyRequest::default()
             })
             .await
             .unwrap_err(),
@@ -647,7 +648,11 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                     workspace.disabled = true;
                     Record::Workspace(workspace)
                 }
-                Record::Key(_) | Record::Workspace(_) | Record::AdminKey(_) => continue,
+                Record::Key(_)
+                | Record::Workspace(_)
+                | Record::AdminKey(_)
+                | Record::Request(_)
+                | Record::Tombstone(_) => continue,
             };
             batches.push(records::update(changed, revision));
         }

@@ -241,6 +241,7 @@ async fn live(server: &Server, heard: &mut Heard) -> Vec<String> {
             let request = RevokeKeyRequest {
                 key_id: key.id,
                 reason: 4,
+                ..RevokeKeyRequest::default()
             };
             heard.reply("RevokeKey", admin.client.revoke_key(request).await);
         }
@@ -366,7 +367,11 @@ async fn misplace(server: &Server, heard: &mut Heard, token: &str) {
             key_id: key_id.clone(),
         };
         heard.reply("GetKey", client.get_key(request).await);
-        let request = RevokeKeyRequest { key_id, reason: 0 };
+        let request = RevokeKeyRequest {
+            key_id,
+            reason: 0,
+            ..RevokeKeyRequest::default()
+        };
         heard.reply("RevokeKey", client.revoke_key(request).await);
     }
     let workspace = token.to_owned();

@@ -412,6 +412,7 @@ impl Admin {
         let request = RevokeKeyRequest {
             key_id: key_id.to_owned(),
             reason: 0,
+            ..RevokeKeyRequest::default()
         };
         self.client
             .revoke_key(request)
