@@ -52,6 +52,17 @@ pub fn start(form: Form, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// Whether `filter` can be used.
+///
+/// # Errors
+///
+/// The filter is not one.
+pub fn check(filter: &str) -> Result<(), TelemetryError> {
+    own(filter)
+        .map(drop)
+        .ok_or_else(|| TelemetryError::Filter(filter.to_owned()))
+}
+
 /// The filter for keyward's own events; those of others are held to warnings.
 fn own(filter: &str) -> Option<EnvFilter> {
     let directives = filter
