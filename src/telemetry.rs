@@ -52,15 +52,10 @@ pub fn start(form: Form, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Whether `filter` can be used.
-///
-/// # Errors
-///
-/// The filter is not one.
-pub fn check(filter: &str) -> Result<(), TelemetryError> {
-    own(filter)
-        .map(drop)
-        .ok_or_else(|| TelemetryError::Filter(filter.to_owned()))
+/// Whether `filter` is one that [`start`] takes.
+#[must_use]
+pub fn is_filter(filter: &str) -> bool {
+    own(filter).is_some()
 }
 
 /// The filter for keyward's own events; those of others are held to warnings.

@@ -109,7 +109,7 @@ impl Rules<'_> {
             return None;
         }
         let fault = format!(
-            "is {open}, which other machines can reach, and tokens would cross the network in clear: give \
+            "is \"{open}\", which other machines can reach, and tokens would cross the network in clear: give \
              the listener a certificate with {{}}, listen on a loopback address or a unix socket, or say with \
              --encrypted-elsewhere (server.encrypted_elsewhere) that something else encrypts the traffic"
         );
@@ -134,7 +134,8 @@ fn addresses_differ(all: &Gathered) -> Option<Problem> {
     } else {
         ("check.listen", "admin.listen")
     };
-    let fault = format!("is {check}, as is {{}}: give each listener an address of its own");
+    let address = check.to_string();
+    let fault = format!("is {address:?}, as is {{}}: give each listener an address of its own");
     problem(all, one, &fault, other)
 }
 
@@ -146,7 +147,7 @@ pub(super) fn unreadable_files(all: &Gathered) -> Vec<Problem> {
             let effective = all.effective.iter().find(|of| of.key == setting.key)?;
             let path = effective.value.as_ref()?.as_str()?;
             let error = read_some(Path::new(path)).err()?;
-            let fault = format!("names {path}, which cannot be read: {error}");
+            let fault = format!("names {path:?}, which cannot be read: {error}");
             Some(Problem::with(setting, &effective.origin, &fault))
         })
         .collect()

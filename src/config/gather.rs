@@ -125,10 +125,7 @@ impl Sources {
             return Err(Problem::new(origin, sentence));
         }
         let text = fs::read_to_string(&path).map_err(|error| {
-            let sentence = format!(
-                "{origin} names {}, which cannot be read: {error}",
-                path.display()
-            );
+            let sentence = format!("{origin} names {path:?}, which cannot be read: {error}");
             Problem::new(origin, sentence)
         })?;
         Ok(file::read(&path.display().to_string(), &text))

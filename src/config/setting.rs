@@ -16,6 +16,9 @@ use super::draft::Draft;
 /// No span is longer, so that no sum with a time of day overflows.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
+/// What a log filter is.
+const FILTER: &str = "a level, or something like \"info,keyward::store=debug\"";
+
 /// One setting of the server.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -178,8 +181,7 @@ impl Setting {
                 Ok(on.into())
             }
             Kind::Word(words) => {
-                let names: Vec<_> = words.iter().map(|(name, _)| format!("{name:?}")).collect();
-                let names = names.join(" or ");
+                let names = one_of(words.iter().map(|(name, _)| *name));
                 let text = given.text(&names)?;
                 let known = words.iter().find(|(name, _)| *name == text);
                 let (_, set) = known.ok_or_else(|| format!("is {text:?}; give {names}"))?;
@@ -187,10 +189,12 @@ impl Setting {
                 Ok(text.into())
             }
             Kind::Filter(set) => {
-                let text = given.text(
-                    "a log filter: a level, or something like \"info,keyward::store=debug\"",
-                )?;
-                telemetry::check(&text).map_err(|error| format!("cannot be used: {error}"))?;
+                let text = given.text(FILTER)?;
+                if !telemetry::is_filter(&text) {
+                    return Err(format!(
+                        "is {text:?}, which is no log filter; give {FILTER}"
+                    ));
+                }
                 set(draft, text.clone());
                 Ok(text.into())
             }
@@ -268,6 +272,15 @@ impl Given {
                 }
             }
         }
+    }
+}
+
+/// `"a", "b" or "c"`.
+fn one_of(words: impl Iterator<Item = &'static str>) -> String {
+    let words: Vec<_> = words.map(|word| format!("{word:?}")).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some(_) | None => words.concat(),
     }
 }
 

@@ -10,6 +10,7 @@ mod admin_rights;
 mod architecture;
 mod check_api;
 mod cli;
+mod config;
 mod docs;
 mod health;
 mod index;
