@@ -159,14 +159,20 @@ fn a_token_in_the_place_of_a_setting_is_not_told() {
         command.env("KEYWARD_DRAIN_TIMEOUT", TOKEN);
         let (code, said) = told(&mut command);
         assert_eq!(code, Some(64), "{said}");
-        assert!(!said.contains("yhjskwd") && said.contains("(a token)"), "{said}");
+        assert!(
+            !said.contains("yhjskwd") && said.contains("(a token)"),
+            "{said}"
+        );
     }
     for form in ["toml", "json"] {
         let mut command = keyward();
         command.args(["config", "show", "--output", form, "--data-dir", TOKEN]);
         let (code, said) = told(&mut command);
         assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains("yhjskwd") && said.contains("(a token)"), "{said}");
+        assert!(
+            !said.contains("yhjskwd") && said.contains("(a token)"),
+            "{said}"
+        );
     }
 }
 
@@ -180,7 +186,9 @@ fn show_tells_each_setting_with_where_it_came_from_and_can_be_used_as_a_file() {
     .unwrap();
     let show = |file: &str, form: &str| {
         let mut command = keyward();
-        command.current_dir(folder.path()).env("KEYWARD_CONFIG", file);
+        command
+            .current_dir(folder.path())
+            .env("KEYWARD_CONFIG", file);
         command.args(["config", "show", "--output", form]);
         command
     };
@@ -208,9 +216,15 @@ fn show_tells_each_setting_with_where_it_came_from_and_can_be_used_as_a_file() {
     let json: Value = serde_json::from_str(&given(show("k.toml", "json"))).unwrap();
     assert_eq!(json.as_object().unwrap().len(), settings().count());
     for (key, expected) in [
-        ("server.drain_timeout", r#"{"value":"10s","from":"default"}"#),
+        (
+            "server.drain_timeout",
+            r#"{"value":"10s","from":"default"}"#,
+        ),
         ("store.guard_dir", r#"{"value":null,"from":"default"}"#),
-        ("check.threads", r#"{"value":3,"from":"flag","flag":"--check-threads"}"#),
+        (
+            "check.threads",
+            r#"{"value":3,"from":"flag","flag":"--check-threads"}"#,
+        ),
         (
             "check.limits.max_calls",
             r#"{"value":500,"from":"variable","variable":"KEYWARD_CHECK_MAX_CALLS"}"#,
@@ -229,7 +243,11 @@ fn show_tells_each_setting_with_where_it_came_from_and_can_be_used_as_a_file() {
     let again: Value = serde_json::from_slice(&again.stdout).unwrap();
     for (key, about) in json.as_object().unwrap() {
         assert_eq!(again[key]["value"], about["value"], "{key}");
-        let from = if about["value"].is_null() { "default" } else { "file" };
+        let from = if about["value"].is_null() {
+            "default"
+        } else {
+            "file"
+        };
         assert_eq!(again[key]["from"], from, "{key}");
     }
 }
@@ -275,7 +293,10 @@ async fn init_and_serve_go_by_the_file() {
     fs::write(&file, text.replace("guard_dir", "gard_dir")).unwrap();
     let (code, said) = told(&mut init);
     assert_eq!(code, Some(64));
-    assert!(said.ends_with(":3:1: unknown key `gard_dir` in [store]; did you mean `guard_dir`?\n"), "{said}");
+    assert!(
+        said.ends_with(":3:1: unknown key `gard_dir` in [store]; did you mean `guard_dir`?\n"),
+        "{said}"
+    );
 }
 
 /// The exit code, and all that was said.
