@@ -8,6 +8,7 @@ mod draft;
 pub mod example;
 mod file;
 pub mod gather;
+mod given;
 pub mod listener;
 pub mod names;
 pub mod origin;
@@ -419,140 +420,146 @@ mod tests {
         );
     }
 
+    /// A line of the file, and what is told of it.
+    const WRONG_TYPES: &[(&str, &str)] = &[
+        (
+            "store.data_dir = 5",
+            "1:18: store.data_dir is the number 5; give a path, in quotes",
+        ),
+        (
+            "store.data_dir = ''",
+            "1:18: store.data_dir is empty; give a path, or leave it out",
+        ),
+        (
+            "check.listen = 50051",
+            "1:16: check.listen is the number 50051; give an address: \"HOST:PORT\", as in \"127.0.0.1:50051\", or \
+                 \"unix:PATH\", in quotes",
+        ),
+        (
+            "check.threads = 'four'",
+            "1:17: check.threads is the text \"four\"; give a whole number from 1 to 1024, without quotes",
+        ),
+        (
+            "check.threads = 1.5",
+            "1:17: check.threads is a number with a fraction; give a whole number from 1 to 1024",
+        ),
+        (
+            "check.threads = true",
+            "1:17: check.threads is true; give a whole number from 1 to 1024",
+        ),
+        (
+            "check.threads = 0x10",
+            "1:17: check.threads is a number that is not decimal; give a whole number from 1 to 1024",
+        ),
+        (
+            "admin.limits.max_calls = [5]",
+            "1:26: admin.limits.max_calls is a list; give a whole number from 1 to 4294967295",
+        ),
+        (
+            "server.drain_timeout = 10",
+            "1:24: server.drain_timeout is the number 10; give a span such as \"500ms\", \"10s\" or \"5m\", in quotes",
+        ),
+        (
+            "server.drain_timeout = 2026-01-01",
+            "1:24: server.drain_timeout is a date; give a span such as \"500ms\", \"10s\" or \"5m\"",
+        ),
+        (
+            "check.limits.max_connection_age = false",
+            "1:35: check.limits.max_connection_age is false; give a span such as \"30m\", or \"never\", in quotes",
+        ),
+        (
+            "server.reflection = 'yes'",
+            "1:21: server.reflection is the text \"yes\"; give true or false, without quotes",
+        ),
+        (
+            "server.reflection = 1",
+            "1:21: server.reflection is the number 1; give true or false",
+        ),
+        (
+            "[log.format]",
+            "1:1: log.format is a section; give \"text\" or \"json\"",
+        ),
+        (
+            "\n\n  'store' = 5",
+            "3:3: store is a section: write [store] in a line of its own, and its keys below that",
+        ),
+    ];
+
     #[test]
     fn a_value_of_the_wrong_type_is_told_with_its_place() {
-        for (line, told) in [
-            (
-                "store.data_dir = 5",
-                "1:18: store.data_dir is the number 5; give a path, in quotes",
-            ),
-            (
-                "store.data_dir = ''",
-                "1:18: store.data_dir is empty; give a path, or leave it out",
-            ),
-            (
-                "check.listen = 50051",
-                "1:16: check.listen is the number 50051; give an address: \"HOST:PORT\", as in \"127.0.0.1:50051\", or \
-                 \"unix:PATH\", in quotes",
-            ),
-            (
-                "check.threads = 'four'",
-                "1:17: check.threads is the text \"four\"; give a whole number from 1 to 1024, without quotes",
-            ),
-            (
-                "check.threads = 1.5",
-                "1:17: check.threads is a number with a fraction; give a whole number from 1 to 1024",
-            ),
-            (
-                "check.threads = true",
-                "1:17: check.threads is true; give a whole number from 1 to 1024",
-            ),
-            (
-                "check.threads = 0x10",
-                "1:17: check.threads is a number that is not decimal; give a whole number from 1 to 1024",
-            ),
-            (
-                "admin.limits.max_calls = [5]",
-                "1:26: admin.limits.max_calls is a list; give a whole number from 1 to 4294967295",
-            ),
-            (
-                "server.drain_timeout = 10",
-                "1:24: server.drain_timeout is the number 10; give a span such as \"500ms\", \"10s\" or \"5m\", in quotes",
-            ),
-            (
-                "server.drain_timeout = 2026-01-01",
-                "1:24: server.drain_timeout is a date; give a span such as \"500ms\", \"10s\" or \"5m\"",
-            ),
-            (
-                "check.limits.max_connection_age = false",
-                "1:35: check.limits.max_connection_age is false; give a span such as \"30m\", or \"never\", in quotes",
-            ),
-            (
-                "server.reflection = 'yes'",
-                "1:21: server.reflection is the text \"yes\"; give true or false, without quotes",
-            ),
-            (
-                "server.reflection = 1",
-                "1:21: server.reflection is the number 1; give true or false",
-            ),
-            (
-                "[log.format]",
-                "1:1: log.format is a section; give \"text\" or \"json\"",
-            ),
-            (
-                "\n\n  'store' = 5",
-                "3:3: store is a section: write [store] in a line of its own, and its keys below that",
-            ),
-        ] {
+        for (line, told) in WRONG_TYPES.iter().copied() {
             assert_eq!(wrong(line), format!("keyward.toml:{told}"), "{line}");
         }
     }
 
+    /// A flag, its value, and what is told of that.
+    const NONSENSE: &[(&str, &str, &str)] = &[
+        (
+            "check-listen",
+            "nowhere",
+            "is \"nowhere\", which is neither HOST:PORT, as in 127.0.0.1:50051, nor unix:PATH",
+        ),
+        (
+            "admin-listen",
+            "",
+            "is empty; give an address: \"HOST:PORT\", as in \"127.0.0.1:50051\", or \"unix:PATH\", or leave it out",
+        ),
+        (
+            "check-threads",
+            "0",
+            "is 0; give a whole number from 1 to 1024",
+        ),
+        (
+            "check-threads",
+            "1025",
+            "is 1025; give a whole number from 1 to 1024",
+        ),
+        (
+            "check-max-calls",
+            "-1",
+            "is -1; give a whole number from 1 to 4294967295",
+        ),
+        (
+            "drain-timeout",
+            "10",
+            "is \"10\", which is no span; give one such as \"500ms\", \"10s\" or \"5m\"",
+        ),
+        (
+            "drain-timeout",
+            "101years",
+            "is \"101years\"; give at most 100 years",
+        ),
+        (
+            "check-keepalive-interval",
+            "10ms",
+            "is \"10ms\"; give at least 1s",
+        ),
+        (
+            "admin-max-connection-age",
+            "0s",
+            "is \"0s\"; give at least 1s",
+        ),
+        (
+            "check-tls-client-certificate",
+            "maybe",
+            "is \"maybe\"; give \"none\", \"optional\" or \"required\"",
+        ),
+        ("log-format", "xml", "is \"xml\"; give \"text\" or \"json\""),
+        (
+            "log",
+            "h2=trace",
+            "is \"h2=trace\", which is not a log filter; give a level, or something like \"info,keyward::store=debug\"",
+        ),
+        (
+            "encrypted-elsewhere",
+            "perhaps",
+            "is \"perhaps\"; give true or false",
+        ),
+    ];
+
     #[test]
     fn a_value_that_makes_no_sense_is_told_by_the_name_it_was_given_under() {
-        for (flag, value, told) in [
-            (
-                "check-listen",
-                "nowhere",
-                "is \"nowhere\", which is neither HOST:PORT, as in 127.0.0.1:50051, nor unix:PATH",
-            ),
-            (
-                "admin-listen",
-                "",
-                "is empty; give an address: \"HOST:PORT\", as in \"127.0.0.1:50051\", or \"unix:PATH\", or leave it out",
-            ),
-            (
-                "check-threads",
-                "0",
-                "is 0; give a whole number from 1 to 1024",
-            ),
-            (
-                "check-threads",
-                "1025",
-                "is 1025; give a whole number from 1 to 1024",
-            ),
-            (
-                "check-max-calls",
-                "-1",
-                "is -1; give a whole number from 1 to 4294967295",
-            ),
-            (
-                "drain-timeout",
-                "10",
-                "is \"10\", which is no span; give one such as \"500ms\", \"10s\" or \"5m\"",
-            ),
-            (
-                "drain-timeout",
-                "101years",
-                "is \"101years\"; give at most 100 years",
-            ),
-            (
-                "check-keepalive-interval",
-                "10ms",
-                "is \"10ms\"; give at least 1s",
-            ),
-            (
-                "admin-max-connection-age",
-                "0s",
-                "is \"0s\"; give at least 1s",
-            ),
-            (
-                "check-tls-client-certificate",
-                "maybe",
-                "is \"maybe\"; give \"none\", \"optional\" or \"required\"",
-            ),
-            ("log-format", "xml", "is \"xml\"; give \"text\" or \"json\""),
-            (
-                "log",
-                "h2=trace",
-                "is \"h2=trace\", which is no log filter; give a level, or something like \"info,keyward::store=debug\"",
-            ),
-            (
-                "encrypted-elsewhere",
-                "perhaps",
-                "is \"perhaps\"; give true or false",
-            ),
-        ] {
+        for (flag, value, told) in NONSENSE.iter().copied() {
             assert_eq!(flagged(flag, value), format!("--{flag} {told}"));
             let setting = settings().find(|setting| setting.flag == flag).unwrap();
             let variable = setting.variable();
@@ -589,71 +596,74 @@ mod tests {
         );
     }
 
+    /// A file, and what is told of it.
+    const UNKNOWN: &[(&str, &str)] = &[
+        (
+            "[check]\nlisen = 'a'",
+            "2:1: unknown key `lisen` in [check]; did you mean `listen`?",
+        ),
+        (
+            "[check]\nlimts.max_calls = 1",
+            "2:1: unknown section [check.limts]; did you mean [check.limits]?",
+        ),
+        (
+            "[admin.limits]\n  max_connection = 1",
+            "2:3: unknown key `max_connection` in [admin.limits]; did you mean `max_connections`?",
+        ),
+        (
+            "[chekc]\nlisten = 'a'",
+            "1:2: unknown section [chekc]; did you mean [check]?",
+        ),
+        (
+            "[tls]\nkey = 'a'",
+            "1:2: unknown section [tls]; write [check.tls] or [admin.tls]",
+        ),
+        (
+            "[metrics]\nport = 1",
+            "1:2: unknown section [metrics]; `keyward config example` shows all sections",
+        ),
+        // In the wrong section, or under the name of its flag.
+        (
+            "[log]\ndrain_timeout = '5s'",
+            "2:1: unknown key `drain_timeout` in [log]; write `drain_timeout` in [server]",
+        ),
+        (
+            "[store]\nlisten = 'a'",
+            "2:1: unknown key `listen` in [store]; write `listen` in [check] or `listen` in [admin]",
+        ),
+        (
+            "data_dir = 'a'",
+            "1:1: unknown key `data_dir` outside of all sections; write `data_dir` in [store]",
+        ),
+        (
+            "[store]\ndata-dir = 'a'",
+            "2:1: unknown key `data-dir` in [store]; write `data_dir`",
+        ),
+        (
+            "[store]\nstore-lost-grace = '5m'",
+            "2:1: unknown key `store-lost-grace` in [store]; write `lost_grace`",
+        ),
+        (
+            "[server]\nno_reflection = true",
+            "2:1: unknown key `no_reflection` in [server]; write `reflection`",
+        ),
+        (
+            "'check.listen' = 'a'",
+            "1:1: unknown key `check.listen` outside of all sections; write `listen` in [check]",
+        ),
+        (
+            "[server]\ncolour = 'a'",
+            "2:1: unknown key `colour` in [server]; `keyward config example` shows all keys",
+        ),
+        (
+            "[server]\n\"\\u001b[2J\" = 1",
+            "2:1: unknown key `\\u{1b}[2J` in [server]; `keyward config example` shows all keys",
+        ),
+    ];
+
     #[test]
     fn unknown_names_are_told_with_what_was_meant() {
-        for (text, told) in [
-            (
-                "[check]\nlisen = 'a'",
-                "2:1: unknown key `lisen` in [check]; did you mean `listen`?",
-            ),
-            (
-                "[check]\nlimts.max_calls = 1",
-                "2:1: unknown section [check.limts]; did you mean [check.limits]?",
-            ),
-            (
-                "[admin.limits]\n  max_connection = 1",
-                "2:3: unknown key `max_connection` in [admin.limits]; did you mean `max_connections`?",
-            ),
-            (
-                "[chekc]\nlisten = 'a'",
-                "1:2: unknown section [chekc]; did you mean [check]?",
-            ),
-            (
-                "[tls]\nkey = 'a'",
-                "1:2: unknown section [tls]; write [check.tls] or [admin.tls]",
-            ),
-            (
-                "[metrics]\nport = 1",
-                "1:2: unknown section [metrics]; `keyward config example` shows all sections",
-            ),
-            // In the wrong section, or under the name of its flag.
-            (
-                "[log]\ndrain_timeout = '5s'",
-                "2:1: unknown key `drain_timeout` in [log]; write `drain_timeout` in [server]",
-            ),
-            (
-                "[store]\nlisten = 'a'",
-                "2:1: unknown key `listen` in [store]; write `listen` in [check] or `listen` in [admin]",
-            ),
-            (
-                "data_dir = 'a'",
-                "1:1: unknown key `data_dir` outside of all sections; write `data_dir` in [store]",
-            ),
-            (
-                "[store]\ndata-dir = 'a'",
-                "2:1: unknown key `data-dir` in [store]; write `data_dir`",
-            ),
-            (
-                "[store]\nstore-lost-grace = '5m'",
-                "2:1: unknown key `store-lost-grace` in [store]; write `lost_grace`",
-            ),
-            (
-                "[server]\nno_reflection = true",
-                "2:1: unknown key `no_reflection` in [server]; write `reflection`",
-            ),
-            (
-                "'check.listen' = 'a'",
-                "1:1: unknown key `check.listen` outside of all sections; write `listen` in [check]",
-            ),
-            (
-                "[server]\ncolour = 'a'",
-                "2:1: unknown key `colour` in [server]; `keyward config example` shows all keys",
-            ),
-            (
-                "[server]\n\"\\u001b[2J\" = 1",
-                "2:1: unknown key `\\u{1b}[2J` in [server]; `keyward config example` shows all keys",
-            ),
-        ] {
+        for (text, told) in UNKNOWN.iter().copied() {
             assert_eq!(wrong(text), format!("keyward.toml:{told}"), "{text}");
         }
     }

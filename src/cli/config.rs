@@ -68,10 +68,8 @@ pub(crate) fn run(args: &ConfigArgs) -> ExitCode {
 
 fn check(sources: &Sources) -> Result<(), ServerFailure> {
     for mistyped in mistyped(&sources.variables) {
-        output::tell(&text::without_tokens(&format!(
-            "warning: {}",
-            told(&mistyped)
-        )));
+        let told = text::escaped(&text::without_tokens(&told(&mistyped)));
+        output::tell(&format_args!("warning: {told}"));
     }
     config::check(sources)?;
     print("good\n")

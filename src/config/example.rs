@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::draft::Draft;
-use super::setting::{Given, Preset, Setting};
+use super::given::Given;
+use super::setting::{Preset, Setting};
 use super::table::settings;
 
 /// The longest line of a comment.

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::given::Given;
 use super::names;
 use super::origin::{Origin, Problem};
-use super::setting::{Given, Setting};
+use super::setting::Setting;
 use super::table::settings;
 
 /// What a file says.

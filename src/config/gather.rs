@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::draft::Draft;
 use super::file::{self, FileContent};
+use super::given::Given;
 use super::names::FILE_VARIABLE;
 use super::origin::{Origin, Problem};
-use super::setting::{Given, Setting};
+use super::setting::Setting;
 use super::table::settings;
 
 /// Where settings can come from.

@@ -1,7 +1,6 @@
 //! What one setting is: its names, its default, what it means, and how its
-//! value is read.
+//! value gets to its field.
 
-use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,15 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::edge::listener::Address;
-use crate::telemetry;
 
 use super::draft::Draft;
-
-/// No span is longer, so that no sum with a time of day overflows.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-/// What a log filter is.
-const FILTER: &str = "a level, or something like \"info,keyward::store=debug\"";
+use super::given::Given;
 
 /// One setting of the server.
 #[derive(Clone, Debug)]
@@ -30,7 +23,7 @@ pub struct Setting {
     pub preset: Preset,
     /// What it means, in a sentence without a full stop.
     pub meaning: &'static str,
-    /// How a value is read.
+    /// How a value gets to its field.
     pub(super) kind: Kind,
 }
 
@@ -47,6 +40,9 @@ pub enum Preset {
         sample: &'static str,
     },
 }
+
+/// A word that a setting can be, and what it does to the draft.
+pub(super) type Word = (&'static str, fn(&mut Draft));
 
 /// What a setting's value is, and the field that it goes to.
 #[derive(Clone, Copy, Debug)]
@@ -68,26 +64,9 @@ pub(super) enum Kind {
     /// Yes or no, where flag and variable say the opposite of the file's key.
     Negated(fn(&mut Draft, bool)),
     /// One of some words.
-    Word(&'static [(&'static str, fn(&mut Draft))]),
+    Word(&'static [Word]),
     /// What is logged.
     Filter(fn(&mut Draft, String)),
-}
-
-/// A value as it was given.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Given {
-    /// By a flag or a variable, which know nothing but text.
-    Words(OsString),
-    /// A default.
-    Preset(&'static str),
-    /// A text in the file.
-    Text(String),
-    /// A whole number in the file, as it is written there.
-    Number(String),
-    /// `true` or `false` in the file.
-    Switch(bool),
-    /// Something else in the file, such as `an array`.
-    Other(&'static str),
 }
 
 impl Setting {
@@ -137,14 +116,8 @@ impl Setting {
                 Ok(path.to_string_lossy().into())
             }
             Kind::Address(set) => {
-                let text = given.text(
-                    "an address: \"HOST:PORT\", as in \"127.0.0.1:50051\", or \"unix:PATH\"",
-                )?;
-                set(
-                    draft,
-                    text.parse()
-                        .map_err(|error| format!("is {text:?}, which {error}"))?,
-                );
+                let (text, address) = given.address()?;
+                set(draft, address);
                 Ok(text.into())
             }
             Kind::Count(most, set) => {
@@ -153,21 +126,13 @@ impl Setting {
                 Ok(number.get().into())
             }
             Kind::Span(least, set) => {
-                let text = given.text("a span such as \"500ms\", \"10s\" or \"5m\"")?;
-                set(draft, span(&text, least)?);
+                let (text, span) = given.span(least)?;
+                set(draft, span);
                 Ok(text.into())
             }
             Kind::SpanOrNever(least, set) => {
-                let text = given.text("a span such as \"30m\", or \"never\"")?;
-                let never = text == "never";
-                set(
-                    draft,
-                    if never {
-                        None
-                    } else {
-                        Some(span(&text, least)?)
-                    },
-                );
+                let (text, span) = given.span_or_never(least)?;
+                set(draft, span);
                 Ok(text.into())
             }
             Kind::Switch(set) => {
@@ -181,22 +146,14 @@ impl Setting {
                 Ok(on.into())
             }
             Kind::Word(words) => {
-                let names = one_of(words.iter().map(|(name, _)| *name));
-                let text = given.text(&names)?;
-                let known = words.iter().find(|(name, _)| *name == text);
-                let (_, set) = known.ok_or_else(|| format!("is {text:?}; give {names}"))?;
+                let (word, set) = given.word(words)?;
                 set(draft);
-                Ok(text.into())
+                Ok(word.into())
             }
             Kind::Filter(set) => {
-                let text = given.text(FILTER)?;
-                if !telemetry::is_filter(&text) {
-                    return Err(format!(
-                        "is {text:?}, which is no log filter; give {FILTER}"
-                    ));
-                }
-                set(draft, text.clone());
-                Ok(text.into())
+                let filter = given.filter()?;
+                set(draft, filter.clone());
+                Ok(filter.into())
             }
         }
     }
@@ -208,92 +165,4 @@ impl Setting {
             Preset::Absent { .. } => None,
         }
     }
-}
-
-impl Given {
-    /// The words that were given; `wanted` is what there should have been.
-    fn words(&self, wanted: &str) -> Result<OsString, String> {
-        let words = match self {
-            Self::Words(words) => words.clone(),
-            Self::Preset(text) => text.into(),
-            Self::Text(text) => text.into(),
-            Self::Number(number) => {
-                return Err(format!("is the number {number}; give {wanted}, in quotes"));
-            }
-            Self::Switch(on) => return Err(format!("is {on}; give {wanted}, in quotes")),
-            Self::Other(what) => return Err(format!("is {what}; give {wanted}")),
-        };
-        if words.is_empty() {
-            return Err(format!("is empty; give {wanted}, or leave it out"));
-        }
-        Ok(words)
-    }
-
-    fn text(&self, wanted: &str) -> Result<String, String> {
-        self.words(wanted)?
-            .into_string()
-            .map_err(|words| format!("is {words:?}, which is not UTF-8; give {wanted}"))
-    }
-
-    fn count(&self, most: u32) -> Result<NonZeroU32, String> {
-        let wanted = format!("a whole number from 1 to {most}");
-        let text = match self {
-            Self::Number(number) => number.clone(),
-            Self::Text(text) => {
-                return Err(format!(
-                    "is the text {text:?}; give {wanted}, without quotes"
-                ));
-            }
-            Self::Words(_) | Self::Preset(_) => self.text(&wanted)?,
-            Self::Switch(on) => return Err(format!("is {on}; give {wanted}")),
-            Self::Other(what) => return Err(format!("is {what}; give {wanted}")),
-        };
-        text.parse()
-            .ok()
-            .filter(|number: &NonZeroU32| number.get() <= most)
-            .ok_or_else(|| format!("is {text}; give {wanted}"))
-    }
-
-    fn switch(&self) -> Result<bool, String> {
-        const WANTED: &str = "true or false";
-        match self {
-            Self::Switch(on) => Ok(*on),
-            Self::Text(text) => Err(format!(
-                "is the text {text:?}; give {WANTED}, without quotes"
-            )),
-            Self::Number(number) => Err(format!("is the number {number}; give {WANTED}")),
-            Self::Other(what) => Err(format!("is {what}; give {WANTED}")),
-            Self::Words(_) | Self::Preset(_) => {
-                let text = self.text(WANTED)?;
-                match text.to_ascii_lowercase().as_str() {
-                    "true" | "yes" | "on" | "t" | "y" | "1" => Ok(true),
-                    "false" | "no" | "off" | "f" | "n" | "0" => Ok(false),
-                    _ => Err(format!("is {text:?}; give {WANTED}")),
-                }
-            }
-        }
-    }
-}
-
-/// `"a", "b" or "c"`.
-fn one_of(words: impl Iterator<Item = &'static str>) -> String {
-    let words: Vec<_> = words.map(|word| format!("{word:?}")).collect();
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        Some(_) | None => words.concat(),
-    }
-}
-
-fn span(text: &str, least: Duration) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|_| {
-        format!("is {text:?}, which is no span; give one such as \"500ms\", \"10s\" or \"5m\"")
-    })?;
-    if span < least {
-        let least = humantime::format_duration(least);
-        return Err(format!("is {text:?}; give at least {least}"));
-    }
-    if span > LONGEST {
-        return Err(format!("is {text:?}; give at most 100 years"));
-    }
-    Ok(span)
 }

@@ -1,5 +1,9 @@
 //! The settings as their users meet them: `keyward config`, the example file
 //! and the page that tells of them.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use std::fs;
 use std::path::Path;

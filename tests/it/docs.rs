@@ -125,7 +125,7 @@ fn rows(section: &str) -> Flags {
         .lines()
         .filter_map(|line| {
             let mut cells = line.split('|').map(plain);
-            let flag = cells.find(|cell| cell.starts_with("--"))?;
+            let flag = cells.find(|cell| cell.starts_with("--") && cell != "---")?;
             let (variable, default) = (cells.next()?, cells.next()?);
             // Help tells no default of a switch, which says what its name says.
             let is_switch = ["true", "false"].contains(&default.as_str());
