@@ -1,6 +1,6 @@
 //! The command line: the tree of commands, and what their exit codes mean.
 //!
-//! `init` and `serve` are the server; all other commands are gRPC clients of a
+//! `init`, `serve` and `config` are the server; all other commands are gRPC clients of a
 //! running one and know nothing of its store.
 
 mod admin;
@@ -8,6 +8,7 @@ mod admin_token;
 mod argument;
 mod check;
 mod check_many;
+mod config;
 mod connect;
 mod expiry;
 mod failure;
@@ -19,6 +20,7 @@ mod output;
 mod revoke;
 mod serve;
 mod server_exit;
+mod settings;
 mod status;
 mod table;
 mod text;
@@ -58,6 +60,9 @@ enum Command {
     /// Run the server
     #[command(after_help = server_exit::EXIT_CODES)]
     Serve(serve::ServeArgs),
+    /// Check and show the server's settings
+    #[command(after_help = server_exit::EXIT_CODES)]
+    Config(config::ConfigArgs),
     /// Create and read workspaces
     #[command(visible_alias = "workspace")]
     Workspaces(workspaces::WorkspacesArgs),
@@ -97,6 +102,7 @@ impl Cli {
         match self.command {
             Command::Init(args) => init::run(&args),
             Command::Serve(args) => serve::run(&args),
+            Command::Config(args) => config::run(&args),
             Command::Workspaces(args) => ask(workspaces::run(args)),
             Command::Keys(args) => ask(keys::run(args)),
             Command::Check(args) => ask(check::run(args)),

@@ -52,6 +52,12 @@ pub fn start(form: Form, filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
+/// Whether `filter` is one that [`start`] takes.
+#[must_use]
+pub fn is_filter(filter: &str) -> bool {
+    own(filter).is_some()
+}
+
 /// The filter for keyward's own events; those of others are held to warnings.
 fn own(filter: &str) -> Option<EnvFilter> {
     let directives = filter

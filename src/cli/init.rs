@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::config;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::token::Token;
 use crate::service::bootstrap;
@@ -17,6 +18,7 @@ use crate::store::home::Home;
 
 use super::output;
 use super::server_exit::{ServerFailure, end};
+use super::settings::FolderArgs;
 
 /// Where the store is to be made, and where the first admin token goes.
 #[derive(Args, Debug)]
@@ -29,43 +31,13 @@ pub(crate) struct InitArgs {
     admin_token_file: Option<PathBuf>,
 }
 
-/// Where a store lies.
-#[derive(Args, Debug)]
-pub(crate) struct FolderArgs {
-    /// The data folder; the store is in `store` in it
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "KEYWARD_DATA_DIR",
-        default_value = "./keyward-data"
-    )]
-    data_dir: PathBuf,
-    /// The folder of the pepper and the guard file, which backups of the store
-    /// must not hold [default: `guard` in the data folder]
-    #[arg(long, value_name = "PATH", env = "KEYWARD_GUARD_DIR")]
-    guard_dir: Option<PathBuf>,
-}
-
-impl FolderArgs {
-    /// The folders as they are meant.
-    pub(crate) fn home(&self) -> Result<Home, ServerFailure> {
-        home_in(&self.data_dir, self.guard_dir.clone())
-    }
-}
-
-/// The home in `data`, with the guard's folder in it unless it is elsewhere.
-pub(crate) fn home_in(data: &Path, guard: Option<PathBuf>) -> Result<Home, ServerFailure> {
-    let guard = guard.unwrap_or_else(|| data.join("guard"));
-    Ok(Home::new(data.join("store"), guard)?)
-}
-
 /// Makes the store and shows the token of its first admin key.
 pub(crate) fn run(args: &InitArgs) -> ExitCode {
     end(init(args))
 }
 
 fn init(args: &InitArgs) -> Result<(), ServerFailure> {
-    let home = args.folders.home()?;
+    let home = config::load_home(&args.folders.sources())?;
     let token = make(&home, args.admin_token_file.as_deref())?;
     let shown = match &args.admin_token_file {
         Some(path) => format!(

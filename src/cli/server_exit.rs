@@ -5,6 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::app::{RunError, StartError};
+use crate::config::SettingsError;
 use crate::edge::server::ServeError;
 use crate::store::OpenError;
 
@@ -12,7 +13,7 @@ use super::{output, text};
 
 /// The codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes of init and serve:
+Exit codes of init, serve and config:
    0  done; told to stop
    2  the command line cannot be used
   64  the settings cannot be used
@@ -53,6 +54,15 @@ pub(crate) enum ServerFailure {
 impl From<OpenError> for ServerFailure {
     fn from(error: OpenError) -> Self {
         Self::Start(error.into())
+    }
+}
+
+impl From<SettingsError> for ServerFailure {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Problems(problems) => Self::Settings(problems.to_string()),
+            SettingsError::Home(error) => error.into(),
+        }
     }
 }
 

@@ -7,34 +7,36 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "docs/architecture.md",
+    "docs/configuration.md",
     "docs/installing.md",
     "docs/operating.md",
     "docs/verdict.md",
 ];
 
-/// The tables of flags in the README, by their headings, and a command whose
-/// help has all of their flags.
-const TABLES: [(&str, &[&str]); 4] = [
-    ("### `keyward serve`", &["serve"]),
-    ("### `keyward init`", &["init"]),
+/// The tables of flags: the document, the heading, and a command whose help has
+/// all of their flags.
+const TABLES: [(&str, &str, &[&str]); 4] = [
+    ("docs/configuration.md", "## All settings", &["serve"]),
+    ("README.md", "### `keyward init`", &["init"]),
     (
+        "README.md",
         "### `keyward workspaces`, `keyward keys`",
         &["workspaces", "get"],
     ),
-    ("### `keyward check`", &["check"]),
+    ("README.md", "### `keyward check`", &["check"]),
 ];
 
 #[test]
 fn the_tables_of_flags_are_those_of_the_help() {
-    let readme = document("README.md");
-    for (heading, command) in TABLES {
-        let from = readme
+    for (name, heading, command) in TABLES {
+        let text = document(name);
+        let from = text
             .find(&format!("\n{heading}\n"))
-            .unwrap_or_else(|| panic!("the README has no {heading}"));
-        let section = &readme[from + heading.len() + 2..];
+            .unwrap_or_else(|| panic!("{name} has no {heading}"));
+        let section = &text[from + heading.len() + 2..];
         let section = &section[..section.find("\n#").unwrap_or(section.len())];
         assert_eq!(rows(section), flags(&help(command)), "{heading}");
     }
@@ -77,7 +79,7 @@ fn commands_in_the_documents_exist_and_take_what_they_are_given() {
                 .iter()
                 .copied()
                 .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
-                .take(if words[0] == "workspaces" || words[0] == "keys" {
+                .take(if ["workspaces", "keys", "config"].contains(&words[0]) {
                     2
                 } else {
                     1
@@ -124,14 +126,18 @@ fn scripts_and_files_that_the_documents_name_are_there() {
 /// A flag's variable and default; empty: none.
 pub(crate) type Flags = BTreeMap<String, (String, String)>;
 
-/// The flags of a table.
+/// The flags of a table: the cell with a flag, and the two after it.
 fn rows(section: &str) -> Flags {
     section
         .lines()
         .filter_map(|line| {
-            let mut cells = line.strip_prefix("| `--")?.split('|').map(plain);
-            let flag = format!("--{}", cells.next()?);
-            Some((flag, (cells.next()?, cells.next()?)))
+            let mut cells = line.split('|').map(plain);
+            let flag = cells.find(|cell| cell.starts_with("--") && cell != "---")?;
+            let (variable, default) = (cells.next()?, cells.next()?);
+            // Help tells no default of a switch, which says what its name says.
+            let is_switch = ["true", "false"].contains(&default.as_str());
+            let default = if is_switch { String::new() } else { default };
+            Some((flag, (variable, default)))
         })
         .collect()
 }
@@ -154,7 +160,7 @@ pub(crate) fn flags(help: &str) -> Flags {
         .iter()
         .filter_map(|text| {
             let name = text
-                .split_whitespace()
+                .split([' ', '['])
                 .next()
                 .filter(|name| name.starts_with("--"))?;
             let about = |what| {

@@ -12,6 +12,7 @@ mod check_api;
 mod check_batch;
 mod check_stream;
 mod cli;
+mod config;
 mod docs;
 mod health;
 mod index;

@@ -1,0 +1,82 @@
+//! The settings as they were read one by one, before it is known whether they
+//! go together.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::edge::listener::Address;
+
+use super::listener::{ConnectionLimits, ListenerConfig, TlsConfig};
+
+/// One field for each setting. What a new one holds counts for nothing: each
+/// field is written by its setting's default first.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Draft {
+    pub(super) data_dir: PathBuf,
+    /// None: in the data folder.
+    pub(super) guard_dir: Option<PathBuf>,
+    pub(super) lost_grace: Duration,
+    pub(super) key_retention: Duration,
+    pub(super) check: ListenerDraft,
+    pub(super) admin: ListenerDraft,
+    /// None: one per core.
+    pub(super) threads: Option<NonZeroUsize>,
+    pub(super) encrypted_elsewhere: bool,
+    pub(super) reflection: bool,
+    pub(super) drain_timeout: Duration,
+    pub(super) log_as_json: bool,
+    pub(super) log_filter: String,
+}
+
+/// One field for each setting of a listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ListenerDraft {
+    pub(super) listen: Address,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) client_certificate: ClientCertificate,
+    pub(super) limits: ConnectionLimits,
+}
+
+impl Default for ListenerDraft {
+    fn default() -> Self {
+        Self {
+            listen: Address::Unix(PathBuf::new()),
+            certificate: None,
+            key: None,
+            client_ca: None,
+            client_certificate: ClientCertificate::None,
+            limits: ConnectionLimits::default(),
+        }
+    }
+}
+
+impl ListenerDraft {
+    /// The listener, once it is known that its settings go together.
+    pub(super) fn config(&self) -> ListenerConfig {
+        let files = self.certificate.clone().zip(self.key.clone());
+        ListenerConfig {
+            listen: self.listen.clone(),
+            tls: files.map(|(certificate, key)| TlsConfig {
+                certificate,
+                key,
+                client_ca: self.client_ca.clone(),
+                client_certificate_required: self.client_certificate == ClientCertificate::Required,
+            }),
+            limits: self.limits,
+        }
+    }
+}
+
+/// What a listener asks of its clients when they shake hands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ClientCertificate {
+    /// Nothing.
+    None,
+    /// A certificate, if they have one.
+    Optional,
+    /// A certificate.
+    Required,
+}
