@@ -2,23 +2,20 @@
 
 use std::fmt;
 use std::io::Read;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
-use super::argument::{self, Scopes};
+use super::argument::Scopes;
 use super::connect::{self, Server};
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::status::Asked;
+use super::reach::{Listener, ReachFlags};
 use super::verdict_view;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::key_check_client::KeyCheckClient;
 use crate::edge::pb::{CheckRequest, Denied};
-
-const SERVER_FLAG: &str = "--check-server";
 
 /// The most that is read from stdin, in bytes: no header is near it.
 const MAX_INPUT_LEN: u64 = 64 * 1024;
@@ -42,20 +39,15 @@ pub(crate) struct CheckArgs {
     /// hold several separated by spaces; all must hold
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
-    /// The check listener: `http://host:port` or `unix:PATH`
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEYWARD_CHECK_SERVER",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    check_server: Server,
+    /// The check listener: `http://host:port`, `https://host:port` or
+    /// `unix:PATH` [default: that of the context, else http://127.0.0.1:50051]
+    #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
+    check_server: Option<Server>,
     /// The form of what is written to stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// How long to wait for the server
-    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
-    timeout: Duration,
+    #[command(flatten)]
+    reach: ReachFlags,
 }
 
 /// A word of the header. Several are taken, so that forgotten quotes do not
@@ -83,15 +75,10 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
     };
-    let channel = args.check_server.connect(args.timeout, SERVER_FLAG).await?;
-    let mut client = KeyCheckClient::new(channel);
-    let asked = Asked {
-        server: &args.check_server,
-        server_flag: SERVER_FLAG,
-        flags: &[],
-        changes: false,
-    };
-    let reply = connect::call(request, args.timeout, async |request| {
+    let target = args.reach.target(args.check_server, Listener::Check)?;
+    let mut client = KeyCheckClient::new(target.connect().await?);
+    let asked = target.asked(&[], false);
+    let reply = connect::call(request, target.timeout, async |request| {
         client.check(request).await
     })
     .await
