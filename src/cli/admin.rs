@@ -7,12 +7,12 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::admin_token;
 use super::connect::{self, Server};
 use super::failure::Failure;
 use super::output::Output;
 use super::reach::{Listener, ReachFlags, Target};
 use super::status::Flags;
-use super::admin_token;
 use crate::edge::pb::key_admin_client::KeyAdminClient;
 
 /// The largest reply that is read, in bytes: a page of 1,000 large keys.

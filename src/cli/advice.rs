@@ -189,7 +189,11 @@ mod tests {
             &[("type", "key"), ("id", "key_1")],
             "keyward keys get key_1",
         ),
-        ("PRECONDITION_FAILED", &[("condition", "LAST_OWNER")], "--role owner"),
+        (
+            "PRECONDITION_FAILED",
+            &[("condition", "LAST_OWNER")],
+            "--role owner",
+        ),
     ];
 
     fn told(reason: &str, about: &[(&str, &str)]) -> (Exit, String) {

@@ -74,10 +74,10 @@ pub(crate) fn key_id(text: String) -> Result<String, Failure> {
 pub(crate) fn admin_key_id(text: String) -> Result<String, Failure> {
     match text.parse::<AdminKeyId>() {
         Ok(_) => Ok(text),
-        Err(_) => Err(
-            Failure::usage("that is no admin key's id: it would be `adm_` and 26 characters")
-                .note("`keyward admins list` shows ids; `keyward whoami` shows your own."),
-        ),
+        Err(_) => Err(Failure::usage(
+            "that is no admin key's id: it would be `adm_` and 26 characters",
+        )
+        .note("`keyward admins list` shows ids; `keyward whoami` shows your own.")),
     }
 }
 

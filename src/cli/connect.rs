@@ -53,8 +53,7 @@ impl Server {
     }
 
     fn unreached(&self, why: &str, flag: &str) -> Failure {
-        let failure =
-            Failure::not_known(format!("cannot reach a keyward server at {self}: {why}"));
+        let failure = Failure::not_known(format!("cannot reach a keyward server at {self}: {why}"));
         match tls::advice(why) {
             Some(advice) => failure.note(advice),
             None => failure.note(format!(
@@ -84,15 +83,15 @@ impl FromStr for Server {
             return Err(format!("`{scheme}` is no scheme that is known here"));
         }
         let host = host.strip_suffix('/').unwrap_or(host);
-        let authority: http::uri::Authority = host
-            .parse()
-            .map_err(|_| {
-                "expected `http://host:port`, `https://host:port` or `unix:PATH`".to_owned()
-            })?;
+        let authority: http::uri::Authority = host.parse().map_err(|_| {
+            "expected `http://host:port`, `https://host:port` or `unix:PATH`".to_owned()
+        })?;
         match (authority.port_u16(), scheme) {
             (Some(_), "https") => Ok(Self::Https(format!("https://{authority}"))),
             (Some(_), _) => Ok(Self::Http(format!("http://{authority}"))),
-            (None, _) => Err(format!("a port is missing, as in `{scheme}://{host}:50051`")),
+            (None, _) => Err(format!(
+                "a port is missing, as in `{scheme}://{host}:50051`"
+            )),
         }
     }
 }

@@ -112,8 +112,10 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 /// Where the contexts are kept, or what to do to have such a place.
 pub(crate) fn file() -> Result<PathBuf, Failure> {
     place().ok_or_else(|| {
-        Failure::usage("there is no place to keep contexts: neither HOME nor XDG_CONFIG_HOME is set")
-            .note(format!("Name a file with {VARIABLE}."))
+        Failure::usage(
+            "there is no place to keep contexts: neither HOME nor XDG_CONFIG_HOME is set",
+        )
+        .note(format!("Name a file with {VARIABLE}."))
     })
 }
 
@@ -153,7 +155,10 @@ mod tests {
         ];
         assert_eq!(place(&all).unwrap(), "c");
         assert_eq!(place(&all[1..]).unwrap(), "/x/keyward/contexts.toml");
-        assert_eq!(place(&all[2..]).unwrap(), "/h/.config/keyward/contexts.toml");
+        assert_eq!(
+            place(&all[2..]).unwrap(),
+            "/h/.config/keyward/contexts.toml"
+        );
         assert_eq!(place(&[]), None);
     }
 

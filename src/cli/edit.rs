@@ -93,7 +93,10 @@ mod tests {
     fn a_list_is_replaced_or_changed_word_by_word() {
         assert_eq!(applied("c:read d:read", "", "", false), "c:read d:read");
         assert_eq!(applied("", "", "", true), "");
-        assert_eq!(applied("", "c:read a:read", "", false), "a:read b:read c:read");
+        assert_eq!(
+            applied("", "c:read a:read", "", false),
+            "a:read b:read c:read"
+        );
         assert_eq!(applied("", "c:read", "a:read,b:read", false), "c:read");
         assert!(!Edit::default().is_any());
     }

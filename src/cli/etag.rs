@@ -30,7 +30,11 @@ pub(crate) async fn revise<R>(
     given: &EtagFlag,
     mut attempt: impl AsyncFnMut() -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    let spare = if given.etag.is_some() { 0 } else { ATTEMPTS - 1 };
+    let spare = if given.etag.is_some() {
+        0
+    } else {
+        ATTEMPTS - 1
+    };
     for _ in 0..spare {
         match attempt().await {
             Err(failure) if failure.reason() == "ETAG_MISMATCH" => {}

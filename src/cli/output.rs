@@ -119,9 +119,6 @@ mod tests {
             "time": "2026-05-28T20:26:40Z",
             "lines": "a\nb: c",
         });
-        assert_eq!(
-            yaml_text(&value),
-            "?"
-        );
+        assert_eq!(yaml_text(&value), "?");
     }
 }

@@ -107,7 +107,10 @@ mod tests {
             ca_file: path("/nonexistent/ca"),
             ..Tls::default()
         };
-        for (tls, part) in [(half, "belong together"), (missing, "--ca-file /nonexistent")] {
+        for (tls, part) in [
+            (half, "belong together"),
+            (missing, "--ca-file /nonexistent"),
+        ] {
             let failure = tls.config().unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.to_string().contains(part), "{failure}");

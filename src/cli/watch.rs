@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::argument;
 use super::failure::{Exit, Failure};
 use super::output::{self, Output};
-use super::argument;
 
 /// Puts the cursor to the upper left corner and clears all behind it.
 const CLEAR: &str = "\x1b[H\x1b[2J";
