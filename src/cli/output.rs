@@ -119,6 +119,23 @@ mod tests {
             "time": "2026-05-28T20:26:40Z",
             "lines": "a\nb: c",
         });
-        assert_eq!(yaml_text(&value), "?");
+        let expected = "\
+empty: \"\"
+hint: klg_…x7Qa
+key:
+  disabled: false
+  expire_time: null
+  name: \"no\"
+  scopes:
+  - \"*\"
+  - a:b
+lines: |-
+  a
+  b: c
+none: []
+number: \"12\"
+time: \"2026-05-28T20:26:40Z\"
+";
+        assert_eq!(yaml_text(&value), expected);
     }
 }

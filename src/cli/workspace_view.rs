@@ -124,7 +124,7 @@ mod tests {
     fn a_disabled_workspace_says_so() {
         let mut workspace = sample();
         assert!(!lines(&workspace, None).contains("State"));
-        assert!(list(&[workspace.clone()], None).contains("klipy      ENABLED   klipy_api"));
+        assert!(list(&[workspace.clone()], None).contains("klipy      ENABLED  klipy_api"));
         workspace.disabled = true;
         assert!(lines(&workspace, None).contains("State         DISABLED\n"));
         assert!(list(&[workspace], None).contains("klipy      DISABLED  klipy_api"));
