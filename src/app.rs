@@ -15,12 +15,14 @@ use tracing::{error, info};
 
 use crate::config::ServeConfig;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::edge::admin::KeyAdminService;
 use crate::edge::listener::{Address, Bound};
 use crate::edge::server::{self, Drain, ServeError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
+use crate::service::denials::Denials;
 use crate::service::registry::Registry;
 use crate::store::{OpenError, Store, StoreHealth};
 
@@ -38,6 +40,7 @@ pub struct App {
     checker: Checker,
     registry: Arc<Registry>,
     admission: Admission,
+    denials: Arc<Denials>,
 }
 
 /// Where a server can be reached.
@@ -112,8 +115,10 @@ impl App {
             Arc::clone(&store),
             Arc::clone(&index),
             pepper,
-            clock,
+            Arc::clone(&clock),
+            config.key_retention,
         ));
+        let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
         Ok(Self {
             config,
             check,
@@ -123,6 +128,7 @@ impl App {
             checker,
             registry,
             admission,
+            denials,
         })
     }
 
@@ -177,8 +183,7 @@ impl App {
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
-            self.registry,
-            self.admission,
+            KeyAdminService::new(self.registry, self.admission, self.denials),
             admin_health.clone(),
             reflection,
         )?;

@@ -11,6 +11,7 @@ mod advice;
 mod argument;
 mod audit;
 mod check;
+mod check_many;
 mod completions;
 mod confirm;
 mod connect;
@@ -54,12 +55,12 @@ use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes, but for init and serve:
-  0  done; for check: allowed
+  0  done; for check: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
-  3  denied (check alone)
+  3  denied (check alone), with --batch at least one
   4  not known: the server was not reached, gave no answer in time, or could
-     not decide; a change may have been made";
+     not decide, with --batch at least one; a change may have been made";
 
 /// Issues API keys and answers, for any gateway: who is behind this header,
 /// and may they?

@@ -4,14 +4,20 @@
 //! runtime, and time is an argument. `tests/it/architecture.rs` keeps it so.
 
 pub mod admin;
+pub mod admin_draft;
 pub mod audit;
+pub mod catalog;
 pub mod clock;
 pub mod credential;
 pub mod digest;
+pub mod fields;
 pub mod id;
 pub mod key;
+pub mod key_draft;
+pub mod request;
 pub mod scope;
 pub mod token;
+pub mod tombstone;
 pub mod verdict;
 pub mod violation;
 pub mod workspace;

@@ -11,8 +11,11 @@ pub mod server;
 
 mod answer;
 mod bytes_codec;
+mod check_batch;
+mod check_stream;
 mod connection;
 mod convert;
 mod plane;
 mod question;
+mod result;
 mod status;

@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod bootstrap;
 pub mod checker;
+pub mod denials;
 pub mod error;
 pub mod page;
 pub mod registry;

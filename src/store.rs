@@ -26,10 +26,12 @@ use std::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
-use crate::domain::audit::AuditEntry;
+use crate::domain::audit::{AuditEntry, AuditEvent, AuditLog};
 use crate::domain::digest::StoreId;
 use crate::domain::id::{AdminKeyId, KeyId, WorkspaceId};
 use crate::domain::key::Key;
+use crate::domain::request::{IssueRequest, RequestId};
+use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
 
 pub use error::{Damage, OpenError, StoreError};
@@ -44,7 +46,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// Anything that is loaded into the index.
+/// Anything that is stored under an id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record {
     /// A workspace.
@@ -53,6 +55,10 @@ pub enum Record {
     Key(Key),
     /// An admin key.
     AdminKey(AdminKey),
+    /// A request to issue a key that may be repeated.
+    Request(IssueRequest),
+    /// What is left of a deleted workspace or key, in its place.
+    Tombstone(Tombstone),
 }
 
 impl Record {
@@ -63,6 +69,11 @@ impl Record {
             Self::Workspace(workspace) => RecordId::Workspace(workspace.id.clone()),
             Self::Key(key) => RecordId::Key(key.id),
             Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
+            Self::Request(request) => RecordId::Request(request.id),
+            Self::Tombstone(tombstone) => match &tombstone.of {
+                Buried::Workspace(id) => RecordId::Workspace(id.clone()),
+                Buried::Key { id, .. } => RecordId::Key(*id),
+            },
         }
     }
 }
@@ -76,6 +87,8 @@ pub enum RecordId {
     Key(KeyId),
     /// An admin key's.
     AdminKey(AdminKeyId),
+    /// A request's.
+    Request(RequestId),
 }
 
 impl fmt::Display for RecordId {
@@ -84,6 +97,7 @@ impl fmt::Display for RecordId {
             Self::Workspace(id) => write!(f, "workspace {id}"),
             Self::Key(id) => write!(f, "key {id}"),
             Self::AdminKey(id) => write!(f, "admin key {id}"),
+            Self::Request(id) => write!(f, "request {id}"),
         }
     }
 }
@@ -106,8 +120,11 @@ pub struct Versioned<T = Record> {
 /// One change, which happens whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What it writes; each record once.
+    /// What it writes; each record once. A batch that writes nothing is for
+    /// its audit entry.
     pub writes: Vec<Write>,
+    /// What else has to hold for it to happen.
+    pub requires: Vec<Requirement>,
     /// What the audit log says of it.
     pub audit: AuditEntry,
 }
@@ -119,6 +136,28 @@ pub struct Write {
     pub record: Record,
     /// What is there now, or the batch conflicts.
     pub expect: Expect,
+}
+
+/// A record that a batch does not write but relies on.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    /// The record.
+    pub id: RecordId,
+    /// What is there now, or the batch conflicts.
+    pub expect: Expect,
+}
+
+/// Which records to read one after the other.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum List {
+    /// All workspaces.
+    Workspaces,
+    /// All admin keys.
+    AdminKeys,
+    /// All keys.
+    Keys,
+    /// The keys of one workspace.
+    KeysOf(WorkspaceId),
 }
 
 /// What has to be there for a write to happen.
@@ -148,7 +187,7 @@ pub struct Change {
     pub after: Record,
 }
 
-/// All records at one revision: workspaces first, keys last.
+/// All records at one revision that are in use: workspaces first, keys last.
 ///
 /// Only what came before the end of the iterator can be trusted, and only if
 /// it ended without an error: the state as a whole is verified last.
@@ -241,18 +280,32 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::Damaged`] or [`StoreError::Unavailable`].
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError>;
 
-    /// Reads at most `limit` keys in the order of their ids, of one workspace
-    /// or of all, from behind `after` on. May wait for the disk.
+    /// Reads at most `limit` records of `list`, in the order of their ids, from
+    /// behind `after` on. May wait for the disk.
     ///
     /// # Errors
     ///
     /// [`StoreError::Damaged`] or [`StoreError::Unavailable`].
-    fn keys(
+    fn list(
         &self,
-        workspace: Option<&WorkspaceId>,
-        after: Option<KeyId>,
+        list: &List,
+        after: Option<&RecordId>,
         limit: usize,
-    ) -> Result<Vec<Key>, StoreError>;
+    ) -> Result<Vec<Versioned>, StoreError>;
+
+    /// Reads at most `limit` events of `log`, newest first, from before the
+    /// position `before` on, or from the newest. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`], also if an event is missing, or
+    /// [`StoreError::Unavailable`].
+    fn audit(
+        &self,
+        log: &AuditLog,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
 
     /// Whether the store takes changes, now and as that changes.
     fn health(&self) -> watch::Receiver<StoreHealth>;

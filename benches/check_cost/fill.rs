@@ -9,7 +9,8 @@ use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE};
 use keyward::domain::clock::{Clock, SystemClock};
 use keyward::domain::digest::Pepper;
 use keyward::domain::id::KeyId;
-use keyward::domain::key::{Key, KeyDraft, Secret};
+use keyward::domain::key::{Key, Secret};
+use keyward::domain::key_draft::KeyDraft;
 use keyward::domain::token::Token;
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
@@ -146,6 +147,7 @@ impl Hand {
             tail: token.tail(),
             create_time: now,
             pepper_id: self.pepper.id(),
+            end_time: None,
         };
         let key = Key {
             id: KeyId::generate(now),
@@ -176,6 +178,7 @@ impl Hand {
 /// One new record, and the audit record that goes with it.
 fn batch(workspace: &Workspace, clock: &dyn Clock, action: AuditAction, record: Record) -> Batch {
     Batch {
+        requires: Vec::new(),
         audit: AuditEntry {
             workspace: Some(workspace.id.clone()),
             time: clock.now(),

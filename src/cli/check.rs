@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::io::Read;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
+use tonic::Status;
+use tonic::transport::Channel;
 
 use super::argument::Scopes;
+use super::check_many;
 use super::connect::{self, Server};
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::reach::{Listener, ReachFlags};
+use super::reach::{Listener, ReachFlags, Target};
 use super::verdict_view;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::key_check_client::KeyCheckClient;
@@ -25,8 +29,12 @@ pub(crate) struct CheckArgs {
     /// The value of the header that carries the credential, such as
     /// `Bearer klg_live_…`; `-` reads it from stdin, so that the token is in no
     /// shell history and no list of processes
-    #[arg(value_name = "HEADER", required = true, num_args = 1..)]
+    #[arg(value_name = "HEADER", required_unless_present = "batch", num_args = 1..)]
     words: Vec<Word>,
+    /// Ask for the verdicts on many headers instead: one on each line of this
+    /// file; `-` reads them from stdin. A line is written for each
+    #[arg(long, value_name = "FILE", conflicts_with = "words")]
+    batch: Option<PathBuf>,
     /// The workspace that the request is for [default: the key's own]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace: Option<String>,
@@ -67,39 +75,68 @@ impl fmt::Debug for Word {
     }
 }
 
-/// Asks for the verdict and shows it.
+/// Asks for the verdict, or for many, and shows them.
 pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
-    let request = CheckRequest {
-        credential: credential(&args.words)?,
+    let mut request = CheckRequest {
+        credential: String::new(),
         workspace: args.workspace.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
     };
+    let headers = match &args.batch {
+        Some(file) => Some(check_many::open(file)?),
+        None => {
+            request.credential = credential(&args.words)?;
+            None
+        }
+    };
     let target = args.reach.target(args.check_server, Listener::Check)?;
-    let mut client = KeyCheckClient::new(target.connect().await?);
-    let asked = target.asked(&[], false);
-    let reply = connect::call(request, target.timeout, async |request| {
-        client.check(request).await
-    })
-    .await
-    // Whatever the error is: without a verdict, nothing is known.
-    .map_err(|status| {
-        asked
-            .failure(&status)
+    let gateway = Gateway {
+        client: KeyCheckClient::new(target.connect().await?),
+        target,
+        output: args.output,
+    };
+    match headers {
+        Some(headers) => check_many::run(gateway, headers, request).await,
+        None => run_one(gateway, request).await,
+    }
+}
+
+/// Who asks, and how.
+pub(crate) struct Gateway {
+    pub(crate) client: KeyCheckClient<Channel>,
+    pub(crate) target: Target,
+    pub(crate) output: Output,
+}
+
+impl Gateway {
+    /// What it means that there is no reply.
+    pub(crate) fn failure(&self, status: &Status) -> Failure {
+        // Whatever the error is: without a verdict, nothing is known.
+        self.target
+            .asked(&[], false)
+            .failure(status)
             .note("That is no verdict.")
             .with_exit(Exit::NotKnown)
-    })?;
+    }
+}
 
+async fn run_one(mut gateway: Gateway, request: CheckRequest) -> Result<Exit, Failure> {
+    let reply = connect::call(request, gateway.target.timeout, async |request| {
+        gateway.client.check(request).await
+    })
+    .await
+    .map_err(|status| gateway.failure(&status))?;
     match reply.outcome.unwrap_or_else(unfamiliar) {
         Outcome::Allowed(allowed) => {
-            args.output.print(
+            gateway.output.print(
                 || verdict_view::allowed_lines(&allowed),
                 || json!({ "allowed": verdict_view::allowed_json(&allowed) }),
             )?;
             Ok(Exit::Done)
         }
         Outcome::Denied(denied) => {
-            args.output.print(
+            gateway.output.print(
                 || verdict_view::denied_lines(&denied),
                 || json!({ "denied": verdict_view::denied_json(&denied) }),
             )?;
@@ -147,7 +184,7 @@ fn read(input: impl Read) -> Result<String, Failure> {
 }
 
 /// An answer that is neither of the two known here is a denial.
-fn unfamiliar() -> Outcome {
+pub(crate) fn unfamiliar() -> Outcome {
     Outcome::Denied(Denied {
         http_status: 403,
         ..Denied::default()

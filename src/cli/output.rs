@@ -41,6 +41,15 @@ impl Output {
             Self::Yaml => yaml_text(fields),
         }
     }
+
+    /// The fields of one of many things that are written as they come: a line
+    /// of JSON, or a document of YAML.
+    pub(crate) fn item(self, fields: &Value) -> String {
+        match self {
+            Self::Table | Self::Json => json_line(fields),
+            Self::Yaml => format!("---\n{}", yaml_text(fields)),
+        }
+    }
 }
 
 /// Writes to stdout. A reader who has seen enough and closed the pipe is no
@@ -76,10 +85,19 @@ fn yaml_text(value: &Value) -> String {
 
 /// The value as indented JSON, with a newline at its end.
 fn json_text(value: &Value) -> String {
+    steering_nothing(&format!("{value:#}\n"))
+}
+
+/// The value as JSON on one line.
+fn json_line(value: &Value) -> String {
+    steering_nothing(&format!("{value}\n"))
+}
+
+fn steering_nothing(json: &str) -> String {
     let mut out = String::new();
     // Such characters can stand in strings alone, where JSON can escape them;
     // the newlines of the layout stay.
-    for c in format!("{value:#}\n").chars() {
+    for c in json.chars() {
         if c != '\n' && steers(c) {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {

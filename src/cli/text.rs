@@ -4,7 +4,7 @@
 use prost_types::Timestamp;
 
 use crate::domain::token::{Shape, shape};
-use crate::edge::pb::{AdminRole, DenialReason, KeyState, RevocationReason};
+use crate::edge::pb::{AdminRole, DenialReason, KeyState, RevocationReason, UndecidedReason};
 
 /// The text with all that could steer a terminal made visible: control
 /// characters, and those that change the direction or the lines of a text.
@@ -78,6 +78,12 @@ pub(crate) fn admin_role(value: i32) -> String {
 pub(crate) fn revocation_reason(value: i32) -> String {
     let known = RevocationReason::try_from(value).map(|reason| reason.as_str_name());
     bare(known, "REVOCATION_REASON_", value)
+}
+
+/// `UNREADABLE`, and so on.
+pub(crate) fn undecided_reason(value: i32) -> String {
+    let known = UndecidedReason::try_from(value).map(|reason| reason.as_str_name());
+    bare(known, "UNDECIDED_REASON_", value)
 }
 
 /// `REVOKED`, and so on.

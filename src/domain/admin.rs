@@ -1,10 +1,14 @@
-//! Admin keys: who may change what.
+//! Admin keys: who may do what, where.
+//!
+//! What a call needs is in one table, [`Deed::needs`]; what an admin key may is
+//! decided in one place, [`AdminKey::may`]. `docs/admin-rights.md` says the same
+//! in words, and a test holds it to this.
 
 use std::fmt;
 
 use super::clock::Timestamp;
 use super::id::{AdminKeyId, WorkspaceId};
-use super::key::{Revocation, Secret};
+use super::key::{KeyState, Revocation, Secret};
 use super::scope::ScopeSet;
 use super::verdict::DenialReason;
 
@@ -42,14 +46,42 @@ impl AdminKey {
     /// Why the admin key does not work at `now`; none if it does.
     #[must_use]
     pub fn denial(&self, now: Timestamp) -> Option<DenialReason> {
-        if self.revocation.is_some() {
-            Some(DenialReason::Revoked)
-        } else if self.expire_time.is_some_and(|expiry| expiry <= now) {
-            Some(DenialReason::Expired)
-        } else if self.disabled {
-            Some(DenialReason::Disabled)
-        } else {
-            None
+        match self.state(now) {
+            KeyState::Active => None,
+            KeyState::Revoked => Some(DenialReason::Revoked),
+            KeyState::Expired => Some(DenialReason::Expired),
+            KeyState::Disabled => Some(DenialReason::Disabled),
+        }
+    }
+
+    /// Whether it works at `now`, and if not, why.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> KeyState {
+        KeyState::of(
+            self.revocation.as_ref(),
+            self.expire_time,
+            self.disabled,
+            now,
+        )
+    }
+
+    /// Whether this one keeps the system from being without an owner: an OWNER
+    /// of the system that works and does not expire.
+    #[must_use]
+    pub fn keeps_the_system(&self) -> bool {
+        self.role == Role::Owner
+            && self.reach == Reach::System
+            && self.revocation.is_none()
+            && self.expire_time.is_none()
+            && !self.disabled
+    }
+
+    /// Where it acts.
+    #[must_use]
+    pub const fn place(&self) -> Place<'_> {
+        match &self.reach {
+            Reach::System => Place::System,
+            Reach::Workspace(workspace) => Place::Workspace(workspace),
         }
     }
 
@@ -70,7 +102,7 @@ impl AdminKey {
             // What is the system's is known to exist, and not theirs.
             (Reach::Workspace(_), Place::System) => return Err(Refusal::NotOfTheSystem),
         }
-        let required = deed.role();
+        let required = deed.needs();
         if self.role >= required {
             Ok(())
         } else {
@@ -121,24 +153,30 @@ pub enum Place<'a> {
 /// What an admin call does, as far as its rights go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deed {
-    /// Makes a workspace.
-    CreateWorkspace,
-    /// Reads a workspace or keys.
+    /// Reads workspaces or keys.
     Read,
-    /// Issues a key.
-    IssueKey,
-    /// Revokes a key.
-    RevokeKey,
+    /// Issues, changes, switches, revokes or deletes a key.
+    ManageKeys,
+    /// Changes what a workspace is called, knows or means by default.
+    ManageWorkspace,
+    /// Makes, reads, changes or revokes admin keys.
+    ManageAdmins,
+    /// Reads the audit log.
+    ReadAudit,
+    /// Makes, switches or deletes a workspace.
+    RuleWorkspaces,
 }
 
 impl Deed {
     /// The least role that may do it.
     #[must_use]
-    pub const fn role(self) -> Role {
+    pub const fn needs(self) -> Role {
         match self {
             Self::Read => Role::Reader,
-            Self::IssueKey | Self::RevokeKey => Role::Issuer,
-            Self::CreateWorkspace => Role::Owner,
+            Self::ManageKeys => Role::Issuer,
+            Self::ManageWorkspace | Self::ManageAdmins | Self::ReadAudit | Self::RuleWorkspaces => {
+                Role::Owner
+            }
         }
     }
 }
@@ -180,38 +218,36 @@ mod tests {
 
     #[test]
     fn each_role_may_what_its_table_says() {
-        use Deed::{CreateWorkspace, IssueKey, Read, RevokeKey};
+        use Deed::{ManageAdmins, ManageKeys, ManageWorkspace, Read, ReadAudit, RuleWorkspaces};
+        let all = [
+            Read,
+            ManageKeys,
+            ManageWorkspace,
+            ManageAdmins,
+            ReadAudit,
+            RuleWorkspaces,
+        ];
         let table = [
-            (Role::Reader, vec![Read]),
-            (Role::Issuer, vec![Read, IssueKey, RevokeKey]),
-            (
-                Role::Owner,
-                vec![Read, IssueKey, RevokeKey, CreateWorkspace],
-            ),
+            (Role::Reader, &all[..1]),
+            (Role::Issuer, &all[..2]),
+            (Role::Owner, &all[..]),
         ];
         let here: WorkspaceId = "here".parse().unwrap();
         for (role, allowed) in table {
-            for deed in [CreateWorkspace, Read, IssueKey, RevokeKey] {
+            for deed in all {
                 let expected = if allowed.contains(&deed) {
                     Ok(())
                 } else {
                     Err(Refusal::Role {
-                        required: deed.role(),
+                        required: deed.needs(),
                     })
                 };
                 let system = admin(role, Reach::System);
-                assert_eq!(system.may(deed, Place::System), expected, "{role} {deed:?}");
-                assert_eq!(
-                    system.may(deed, Place::Workspace(&here)),
-                    expected,
-                    "{role} {deed:?}"
-                );
                 let local = admin(role, Reach::Workspace(here.clone()));
-                assert_eq!(
-                    local.may(deed, Place::Workspace(&here)),
-                    expected,
-                    "{role} {deed:?}"
-                );
+                let there = Place::Workspace(&here);
+                assert_eq!(system.may(deed, Place::System), expected, "{role} {deed:?}");
+                assert_eq!(system.may(deed, there), expected, "{role} {deed:?}");
+                assert_eq!(local.may(deed, there), expected, "{role} {deed:?}");
                 assert_eq!(local.may(deed, Place::System), Err(Refusal::NotOfTheSystem));
             }
         }
@@ -228,7 +264,7 @@ mod tests {
                 Err(Refusal::Invisible)
             );
             assert_eq!(
-                local.may(Deed::RevokeKey, Place::Workspace(&there)),
+                local.may(Deed::ManageKeys, Place::Workspace(&there)),
                 Err(Refusal::Invisible)
             );
         }
@@ -247,6 +283,7 @@ mod tests {
             time: now,
             reason: super::super::key::RevocationReason::Unused,
             by: String::new(),
+            note: String::new(),
         });
         assert_eq!(key.denial(now), Some(DenialReason::Revoked));
     }

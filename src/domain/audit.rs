@@ -14,6 +14,9 @@ use super::id::WorkspaceId;
 /// The actor of what is done on the command line beside a stopped server.
 pub const OFFLINE: &str = "offline";
 
+/// The actor of a call without a valid admin token.
+pub const UNKNOWN: &str = "unknown";
+
 /// What was done, before it has its place in a chain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditEntry {
@@ -21,7 +24,7 @@ pub struct AuditEntry {
     pub workspace: Option<WorkspaceId>,
     /// When.
     pub time: Timestamp,
-    /// The id of the admin key that acted, or [`OFFLINE`].
+    /// The id of the admin key that acted, [`OFFLINE`] or [`UNKNOWN`].
     pub actor: String,
     /// What was done.
     pub action: AuditAction,
@@ -36,12 +39,40 @@ pub struct AuditEntry {
 pub enum AuditAction {
     /// A store was made, with its first admin key.
     Init,
+    /// An OWNER of the system was made beside a stopped server.
+    Recover,
+    /// A call was refused.
+    DenyCall,
     /// A workspace was created.
     CreateWorkspace,
+    /// A workspace was changed.
+    UpdateWorkspace,
+    /// A workspace was switched off.
+    DisableWorkspace,
+    /// A workspace was switched on again.
+    EnableWorkspace,
+    /// A workspace was deleted.
+    DeleteWorkspace,
     /// A key was issued.
     CreateKey,
+    /// A key was changed.
+    UpdateKey,
+    /// A key was switched off.
+    DisableKey,
+    /// A key was switched on again.
+    EnableKey,
     /// A key was revoked.
     RevokeKey,
+    /// What was left of a key was deleted.
+    DeleteKey,
+    /// An admin key was made.
+    CreateAdmin,
+    /// An admin key was changed.
+    UpdateAdmin,
+    /// An admin key was given a new token.
+    RotateAdmin,
+    /// An admin key was revoked.
+    RevokeAdmin,
 }
 
 impl AuditAction {
@@ -50,9 +81,64 @@ impl AuditAction {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Init => "store.init",
+            Self::Recover => "admin.recover",
+            Self::DenyCall => "call.deny",
             Self::CreateWorkspace => "workspace.create",
+            Self::UpdateWorkspace => "workspace.update",
+            Self::DisableWorkspace => "workspace.disable",
+            Self::EnableWorkspace => "workspace.enable",
+            Self::DeleteWorkspace => "workspace.delete",
             Self::CreateKey => "key.create",
+            Self::UpdateKey => "key.update",
+            Self::DisableKey => "key.disable",
+            Self::EnableKey => "key.enable",
             Self::RevokeKey => "key.revoke",
+            Self::DeleteKey => "key.delete",
+            Self::CreateAdmin => "admin.create",
+            Self::UpdateAdmin => "admin.update",
+            Self::RotateAdmin => "admin.rotate",
+            Self::RevokeAdmin => "admin.revoke",
+        }
+    }
+}
+
+/// What was done, as it is read back from its chain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditEvent {
+    /// The workspace in whose chain it is; none: the system's.
+    pub workspace: Option<WorkspaceId>,
+    /// Its place in the chain, from 1, without gaps.
+    pub sequence: u64,
+    /// The number of the commit that wrote it; each commit writes one.
+    pub revision: u64,
+    /// When it was done.
+    pub time: Timestamp,
+    /// The id of the admin key that acted, [`OFFLINE`] or [`UNKNOWN`].
+    pub actor: String,
+    /// What was done: the name of an [`AuditAction`].
+    pub action: String,
+    /// The id of what it was done to.
+    pub resource: String,
+    /// What is worth knowing of it.
+    pub detail: BTreeMap<String, String>,
+}
+
+/// Which events to read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AuditLog {
+    /// All, of all chains, by the order of commits.
+    All,
+    /// Those of one chain: a workspace's, or, without one, the system's.
+    Of(Option<WorkspaceId>),
+}
+
+impl AuditLog {
+    /// Where an event stands in this log: later ones have higher numbers.
+    #[must_use]
+    pub const fn position(&self, event: &AuditEvent) -> u64 {
+        match self {
+            Self::All => event.revision,
+            Self::Of(_) => event.sequence,
         }
     }
 }

@@ -98,6 +98,15 @@ impl Pepper {
         }
     }
 
+    /// The sealer of requests that may be repeated.
+    #[must_use]
+    pub fn request_sealer(&self, store: StoreId) -> Sealer {
+        Sealer {
+            key: self.subkey("keyward v1 request"),
+            store,
+        }
+    }
+
     fn subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key(context, self.0.as_slice()))
     }

@@ -9,6 +9,10 @@ use super::scope::ScopeSet;
 /// The environment to ask for when any will do.
 pub const ANY_ENVIRONMENT: &str = "*";
 
+/// The most scope requirements of one check. Those behind are never met: no
+/// route has so many, and it bounds what a check can cost.
+pub const MAX_REQUIREMENTS: usize = 100;
+
 /// What a gateway asks. `R` walks over the scope requirements, without
 /// holding a copy of them.
 #[derive(Clone, Copy, Debug)]
@@ -180,15 +184,26 @@ where
         return Verdict::Denied(reason);
     }
     // Last, as it is the only one that costs more than a comparison.
-    if ask
-        .required_scopes
-        .clone()
-        .all(|requirement| key.scopes.meets(requirement))
+    if unmet(key.scopes, ask.required_scopes.clone())
+        .next()
+        .is_none()
     {
         Verdict::Allowed
     } else {
         Verdict::Denied(DenialReason::InsufficientScope)
     }
+}
+
+/// Those of `required` that `granted` does not meet. What is behind the
+/// [`MAX_REQUIREMENTS`]th is never met.
+pub fn unmet<'a>(
+    granted: &ScopeSet,
+    required: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = &'a str> {
+    required
+        .enumerate()
+        .filter(|(place, requirement)| *place >= MAX_REQUIREMENTS || !granted.meets(requirement))
+        .map(|(_, requirement)| requirement)
 }
 
 fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
@@ -378,6 +393,24 @@ mod tests {
             };
             assert_eq!(case.verdict() == Verdict::Allowed, passes, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn requirements_behind_the_hundredth_are_never_met() {
+        assert_eq!(MAX_REQUIREMENTS, 100);
+        let all = scopes(&["*"]);
+        let verdict = |number: usize| {
+            let mut case = Case::sound();
+            case.standing.scopes = Box::leak(Box::new(all.clone()));
+            case.required = vec!["a:b"; number].leak();
+            case.verdict()
+        };
+        assert_eq!(verdict(100), Verdict::Allowed);
+        let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+        assert_eq!(verdict(101), insufficient);
+        assert_eq!(verdict(100_000), insufficient);
+        assert!(unmet(&all, ["a", "A", "b"].into_iter()).eq(["A"]));
+        assert_eq!(unmet(&all, ["a"; 103].into_iter()).count(), 3);
     }
 
     #[test]

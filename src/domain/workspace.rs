@@ -1,5 +1,6 @@
 //! The workspace: tenant and isolation boundary.
 
+use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::id::WorkspaceId;
 use super::token::{EnvironmentName, TokenPrefix};
@@ -35,6 +36,8 @@ pub struct Workspace {
     pub created_by: String,
     /// Whether it is switched off.
     pub disabled: bool,
+    /// The scopes that are in use there.
+    pub scope_catalog: ScopeCatalog,
 }
 
 impl Workspace {
@@ -63,6 +66,8 @@ pub struct WorkspaceDraft {
     pub default_environment: String,
     /// Empty: all are marked.
     pub unmarked_environment: String,
+    /// The scopes that are in use there; empty: any may be given.
+    pub scope_catalog: Vec<String>,
 }
 
 impl WorkspaceDraft {
@@ -85,7 +90,7 @@ impl WorkspaceDraft {
             MAX_DISPLAY_NAME_LEN,
         );
         let token_prefix = self.prefix(&mut violations);
-        let environments = self.declared(&mut violations);
+        let environments = declared(&mut violations, &self.environments);
         let default_environment = pick(
             &mut violations,
             "workspace.default_environment",
@@ -98,6 +103,11 @@ impl WorkspaceDraft {
             "workspace.unmarked_environment",
             &self.unmarked_environment,
             &environments,
+        );
+        let scope_catalog = ScopeCatalog::read(
+            &mut violations,
+            "workspace.scope_catalog",
+            &self.scope_catalog,
         );
 
         // A missing part has left a violation, so nothing is lost here.
@@ -114,6 +124,7 @@ impl WorkspaceDraft {
             create_time: now,
             created_by,
             disabled: false,
+            scope_catalog,
         })
     }
 
@@ -129,31 +140,129 @@ impl WorkspaceDraft {
         }
         Some(prefix)
     }
+}
 
-    fn declared(&self, violations: &mut Violations) -> Vec<EnvironmentName> {
-        if self.environments.len() > MAX_ENVIRONMENTS {
-            let description = format!(
-                "has {} entries; at most {MAX_ENVIRONMENTS} are allowed",
-                self.environments.len()
-            );
-            violations.add("workspace.environments", description);
-            return Vec::new();
+/// What to change of a workspace; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct WorkspacePatch {
+    /// The name for people.
+    pub display_name: Option<String>,
+    /// The environments that its keys can be of: those of now, and more.
+    pub environments: Option<Vec<String>>,
+    /// The environment that is meant where none is given.
+    pub default_environment: Option<String>,
+    /// The scopes that are in use there.
+    pub scope_catalog: Option<Vec<String>>,
+}
+
+impl WorkspacePatch {
+    /// The workspace as it is to be, and the names of the fields that differ.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn apply(
+        self,
+        workspace: &Workspace,
+    ) -> Result<(Workspace, Vec<&'static str>), Violations> {
+        let mut violations = Violations::default();
+        let mut changed = workspace.clone();
+        if let Some(name) = self.display_name {
+            let field = "workspace.display_name";
+            plain_text(&mut violations, field, &name, false, MAX_DISPLAY_NAME_LEN);
+            changed.display_name = name;
         }
-        let mut declared = Vec::new();
-        for (position, text) in self.environments.iter().enumerate() {
-            let field = format!("workspace.environments[{position}]");
-            let Some(name) = violations.check(&field, EnvironmentName::try_from(text.as_str()))
-            else {
-                continue;
-            };
-            if declared.contains(&name) {
-                violations.add(field, "is named twice");
-            } else {
-                declared.push(name);
+        if let Some(texts) = self.environments {
+            changed.environments = declared(&mut violations, &texts);
+            refuse_lost_environments(&mut violations, workspace, &changed.environments);
+        }
+        if let Some(name) = self.default_environment {
+            let field = "workspace.default_environment";
+            if name.is_empty() && !changed.environments.is_empty() {
+                violations.add(field, "is required where there are environments");
             }
+            changed.default_environment =
+                pick(&mut violations, field, &name, &changed.environments);
         }
-        declared
+        if let Some(texts) = self.scope_catalog {
+            let field = "workspace.scope_catalog";
+            changed.scope_catalog = ScopeCatalog::read(&mut violations, field, &texts);
+        }
+        violations.none()?;
+        let fields = [
+            (
+                "display_name",
+                changed.display_name != workspace.display_name,
+            ),
+            (
+                "environments",
+                changed.environments != workspace.environments,
+            ),
+            (
+                "default_environment",
+                changed.default_environment != workspace.default_environment,
+            ),
+            (
+                "scope_catalog",
+                changed.scope_catalog != workspace.scope_catalog,
+            ),
+        ];
+        let differing = fields.into_iter().filter(|(_, differs)| *differs);
+        let differing = differing.map(|(field, _)| field).collect();
+        Ok((changed, differing))
     }
+}
+
+/// Keys that were issued stay of the environment that they are of: none may
+/// lose its own, and those of no environment would pass nowhere any more.
+fn refuse_lost_environments(
+    violations: &mut Violations,
+    workspace: &Workspace,
+    environments: &[EnvironmentName],
+) {
+    let field = "workspace.environments";
+    if workspace.environments.is_empty() && !environments.is_empty() {
+        violations.add(
+            field,
+            "cannot be given to a workspace that was created without: its keys are of none; create another workspace",
+        );
+    }
+    let lost: Vec<_> = workspace
+        .environments
+        .iter()
+        .filter(|name| !environments.contains(name))
+        .map(EnvironmentName::as_str)
+        .collect();
+    if !lost.is_empty() {
+        violations.add(
+            field,
+            format!("can only grow: keys may be of {}", lost.join(", ")),
+        );
+    }
+}
+
+fn declared(violations: &mut Violations, texts: &[String]) -> Vec<EnvironmentName> {
+    if texts.len() > MAX_ENVIRONMENTS {
+        let description = format!(
+            "has {} entries; at most {MAX_ENVIRONMENTS} are allowed",
+            texts.len()
+        );
+        violations.add("workspace.environments", description);
+        return Vec::new();
+    }
+    let mut declared = Vec::new();
+    for (position, text) in texts.iter().enumerate() {
+        let field = format!("workspace.environments[{position}]");
+        let Some(name) = violations.check(&field, EnvironmentName::try_from(text.as_str())) else {
+            continue;
+        };
+        if declared.contains(&name) {
+            violations.add(field, "is named twice");
+        } else {
+            declared.push(name);
+        }
+    }
+    declared
 }
 
 /// The declared environment called `name`; none if `name` is empty.
@@ -242,6 +351,7 @@ mod tests {
             environments: vec!["live".into(), "live".into(), "LIVE".into()],
             default_environment: "prod".into(),
             unmarked_environment: "prod".into(),
+            scope_catalog: vec!["people:read".into(), "People".into()],
         })
         .unwrap_err();
         assert_eq!(
@@ -254,6 +364,7 @@ mod tests {
                 "workspace.environments[2]",
                 "workspace.default_environment",
                 "workspace.unmarked_environment",
+                "workspace.scope_catalog[1]",
             ]
         );
     }

@@ -9,7 +9,8 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ID_LEN;
-use crate::domain::verdict::{DenialReason, Verdict};
+use crate::domain::scope::MAX_REQUIREMENT_LEN;
+use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
 use crate::index::IndexedKey;
 use crate::service::checker::Outcome;
 
@@ -18,15 +19,31 @@ use super::question::RequiredScopes;
 
 /// Writes the answer to a check whose requirements were `required_scopes`.
 pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
+    let mut buffer = BytesMut::new();
+    append(&mut buffer, &[], outcome, required_scopes);
+    buffer.freeze()
+}
+
+/// Appends the answer to a check whose requirements were `required_scopes`, as
+/// a field of a message round it: `within` is the path to that field, by tags.
+pub(super) fn append(
+    buffer: &mut BytesMut,
+    within: &[u32],
+    outcome: Outcome<'_>,
+    required_scopes: RequiredScopes<'_>,
+) {
     match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => response(ALLOWED, &Allowed(key)),
+        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
         // It cannot be that nobody is allowed; if it were, it would not pass.
-        (Verdict::Allowed, None) => response(
+        (Verdict::Allowed, None) => enclose(
+            buffer,
+            within,
             DENIED,
             &Denied::new(DenialReason::Unknown, None, required_scopes),
         ),
         (Verdict::Denied(reason), key) => {
-            response(DENIED, &Denied::new(reason, key, required_scopes))
+            let denied = Denied::new(reason, key, required_scopes);
+            enclose(buffer, within, DENIED, &denied);
         }
     }
 }
@@ -35,12 +52,32 @@ pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -
 const ALLOWED: u32 = 1;
 const DENIED: u32 = 2;
 
-fn response(tag: u32, outcome: &impl Message) -> Bytes {
+/// Appends `message` as the field `tag` of the message at the path `within`.
+pub(super) fn enclose(buffer: &mut BytesMut, within: &[u32], tag: u32, message: &impl Message) {
     let mut length = Length(0);
-    length.nested(tag, outcome);
-    let mut buffer = BytesMut::with_capacity(length.0);
-    buffer.nested(tag, outcome);
-    buffer.freeze()
+    message.tell(&mut length);
+    let length = length.0;
+    let innermost = enclosed_len(&[tag], length);
+    buffer.reserve(enclosed_len(within, innermost));
+    for depth in 0..within.len() {
+        let inner = enclosed_len(&within[depth + 1..], innermost);
+        open(buffer, within[depth], inner);
+    }
+    open(buffer, tag, length);
+    message.tell(buffer);
+}
+
+/// What precedes a message of this length that is the field `tag`.
+fn open(buffer: &mut BytesMut, tag: u32, length: usize) {
+    encode_key(tag, WireType::LengthDelimited, buffer);
+    encode_varint(length as u64, buffer);
+}
+
+/// The length of `length` bytes at the end of the path `within`.
+fn enclosed_len(within: &[u32], length: usize) -> usize {
+    within.iter().rev().fold(length, |length, &tag| {
+        key_len(tag) + encoded_len_varint(length as u64) + length
+    })
 }
 
 /// The wire value of a reason.
@@ -58,12 +95,12 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
 }
 
 /// A message that can tell its fields.
-trait Message {
+pub(super) trait Message {
     fn tell(&self, fields: &mut impl Fields);
 }
 
 /// What fields are told to.
-trait Fields: Sized {
+pub(super) trait Fields: Sized {
     /// A varint; 0 is left out, as proto3 has it.
     fn number(&mut self, tag: u32, value: u64);
     /// Bytes behind their length, empty or not.
@@ -110,16 +147,14 @@ impl Fields for BytesMut {
     }
 
     fn entry(&mut self, tag: u32, value: &[u8]) {
-        encode_key(tag, WireType::LengthDelimited, self);
-        encode_varint(value.len() as u64, self);
+        open(self, tag, value.len());
         self.put_slice(value);
     }
 
     fn nested(&mut self, tag: u32, message: &impl Message) {
         let mut length = Length(0);
         message.tell(&mut length);
-        encode_key(tag, WireType::LengthDelimited, self);
-        encode_varint(length.0 as u64, self);
+        open(self, tag, length.0);
         message.tell(self);
     }
 }
@@ -180,8 +215,9 @@ impl<'k> Denied<'k> {
         required_scopes: RequiredScopes<'k>,
     ) -> Self {
         let missing_scopes = match (reason, key) {
-            (DenialReason::InsufficientScope, Some(key)) => required_scopes
-                .filter(|requirement| !key.scopes().meets(requirement))
+            (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
+                .filter(|requirement| requirement.len() <= MAX_REQUIREMENT_LEN)
+                .take(MAX_REQUIREMENTS)
                 .collect(),
             (_, _) => Vec::new(),
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, StdError, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -19,33 +20,57 @@ use tower::Service;
 use crate::service::checker::Checker;
 
 use super::bytes_codec::BytesCodec;
+use super::check_batch::{self, CheckBatch};
+use super::check_stream::CheckStream;
 use super::question::Question;
 use super::{answer, status};
 
 /// The name of the service, as health and reflection know it.
 pub const SERVICE: &str = "keyward.v1.KeyCheck";
 
-/// The path of the one method.
-pub(super) const CHECK: &str = "/keyward.v1.KeyCheck/Check";
+/// What the paths of its methods start with.
+pub(super) const METHODS: &str = "/keyward.v1.KeyCheck/";
 
-/// The largest message that is read, in bytes: far above any header that a
+const CHECK: &str = "/keyward.v1.KeyCheck/Check";
+const CHECK_BATCH: &str = "/keyward.v1.KeyCheck/CheckBatch";
+const CHECK_STREAM: &str = "/keyward.v1.KeyCheck/CheckStream";
+
+/// The largest question that is read, in bytes: far above any header that a
 /// gateway passes, so that a large one is denied and does not fail the call.
-const MAX_MESSAGE_LEN: usize = 4 * 1024 * 1024;
+const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
 /// Serves checks.
 #[derive(Clone, Debug)]
 pub struct KeyCheckService {
     /// Of this thread alone, see [`Self::for_thread`].
-    checker: Arc<Checker>,
+    own: Arc<Own>,
+}
+
+/// What calls need, in one piece: a call counts one reference.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub(super) checker: Checker,
+    /// Turns true when conversations are to end; none: they never have to.
+    pub(super) stop: Option<watch::Receiver<bool>>,
 }
 
 impl KeyCheckService {
     /// Serves the verdicts of `checker`.
     #[must_use]
     pub fn new(checker: Checker) -> Self {
-        Self {
-            checker: Arc::new(checker),
-        }
+        Self::of(Own {
+            checker,
+            stop: None,
+        })
+    }
+
+    /// The same service, whose conversations end when `stop` turns true.
+    #[must_use]
+    pub(super) fn until(self, stop: watch::Receiver<bool>) -> Self {
+        Self::of(Own {
+            checker: self.own.checker.clone(),
+            stop: Some(stop),
+        })
     }
 
     /// The same service for another thread. Each call counts a reference to
@@ -53,7 +78,11 @@ impl KeyCheckService {
     /// caches.
     #[must_use]
     pub(super) fn for_thread(&self) -> Self {
-        Self::new((*self.checker).clone())
+        Self::of((*self.own).clone())
+    }
+
+    fn of(own: Own) -> Self {
+        Self { own: Arc::new(own) }
     }
 }
 
@@ -75,19 +104,30 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        if request.uri().path() != CHECK {
-            return Box::pin(ready(Ok(status::unimplemented().into_http())));
+        let own = Arc::clone(&self.own);
+        match request.uri().path() {
+            CHECK => {
+                Box::pin(async move { Ok(grpc(MAX_MESSAGE_LEN).unary(Check(own), request).await) })
+            }
+            CHECK_BATCH => Box::pin(async move {
+                let mut grpc = grpc(check_batch::MAX_MESSAGE_LEN);
+                Ok(grpc.unary(CheckBatch(own), request).await)
+            }),
+            CHECK_STREAM => Box::pin(async move {
+                let mut grpc = grpc(MAX_MESSAGE_LEN);
+                Ok(grpc.streaming(CheckStream(own), request).await)
+            }),
+            _ => Box::pin(ready(Ok(status::unimplemented().into_http()))),
         }
-        let check = Check(Arc::clone(&self.checker));
-        Box::pin(async move {
-            let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MAX_MESSAGE_LEN);
-            Ok(grpc.unary(check, request).await)
-        })
     }
 }
 
+fn grpc(max_message_len: usize) -> Grpc<BytesCodec> {
+    Grpc::new(BytesCodec).max_decoding_message_size(max_message_len)
+}
+
 /// One call of `Check`.
-struct Check(Arc<Checker>);
+struct Check(Arc<Own>);
 
 impl UnaryService<Bytes> for Check {
     type Response = Bytes;
@@ -96,10 +136,10 @@ impl UnaryService<Bytes> for Check {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let message = request.into_inner();
         let Ok(question) = Question::read(&message) else {
-            return ready(Err(status::broken_message()));
+            return ready(Err(status::broken_message("CheckRequest")));
         };
         let Question { credential, ask } = question;
-        let answer = self.0.check(credential, &ask, |outcome| {
+        let answer = self.0.checker.check(credential, &ask, |outcome| {
             answer::write(outcome, ask.required_scopes)
         });
         ready(Ok(Response::new(answer)))

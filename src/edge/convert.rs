@@ -1,93 +1,39 @@
-//! Between wire types and the domain's.
+//! Between wire types and the domain's: what all resources share.
+
+pub(super) mod admin_key;
+pub(super) mod audit_event;
+pub(super) mod key;
+pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::key::{KeyDraft, KeyState, RevocationReason};
-use crate::domain::token::EnvironmentName;
+use crate::domain::key::{KeyState, RevocationReason};
 use crate::domain::violation::Violations;
-use crate::domain::workspace::{Workspace, WorkspaceDraft};
-use crate::service::registry::KeyView;
 
 use super::pb;
 
-/// What the creator of a workspace asks for. Output-only fields are ignored.
-pub(super) fn workspace_draft(workspace: pb::Workspace) -> WorkspaceDraft {
-    WorkspaceDraft {
-        id: workspace.id,
-        display_name: workspace.display_name,
-        token_prefix: workspace.token_prefix,
-        environments: workspace.environments,
-        default_environment: workspace.default_environment,
-        unmarked_environment: workspace.unmarked_environment,
+/// The fields that an update is to set, which must be among `known`.
+pub(super) fn mask(
+    mask: Option<prost_types::FieldMask>,
+    known: &[&str],
+) -> Result<Vec<String>, Violations> {
+    let paths = mask.unwrap_or_default().paths;
+    let mut violations = Violations::default();
+    let field = "update_mask";
+    if paths.is_empty() {
+        let description = format!("is required: name any of {}", known.join(", "));
+        violations.add(field, description);
     }
-}
-
-/// A workspace as it is shown.
-pub(super) fn workspace(workspace: Workspace) -> pb::Workspace {
-    let name = |environment: Option<EnvironmentName>| {
-        environment
-            .map(|name| name.as_str().to_owned())
-            .unwrap_or_default()
-    };
-    pb::Workspace {
-        id: workspace.id.to_string(),
-        display_name: workspace.display_name,
-        token_prefix: workspace.token_prefix.as_str().to_owned(),
-        environments: workspace
-            .environments
-            .iter()
-            .map(|name| name.as_str().to_owned())
-            .collect(),
-        default_environment: name(workspace.default_environment),
-        unmarked_environment: name(workspace.unmarked_environment),
-        create_time: Some(wire_time(workspace.create_time)),
-        created_by: workspace.created_by,
-        ..pb::Workspace::default()
+    for (position, path) in paths.iter().enumerate() {
+        if !known.contains(&path.as_str()) {
+            // Not echoed: it is the caller's text, of any length.
+            let description = format!(
+                "is not a field that can be changed; those are {}",
+                known.join(", ")
+            );
+            violations.add(format!("{field}.paths[{position}]"), description);
+        }
     }
-}
-
-/// What the issuer of a key asks for.
-pub(super) fn key_draft(request: pb::CreateKeyRequest) -> KeyDraft {
-    KeyDraft {
-        workspace: request.workspace,
-        environment: request.environment,
-        principal: request.principal,
-        name: request.name,
-        description: request.description,
-        scopes: request.scopes,
-        metadata: request.metadata,
-        expire_time: request.expire_time.map(read_time),
-    }
-}
-
-/// A key as it is shown.
-pub(super) fn key(view: KeyView) -> pb::Key {
-    let key = view.key;
-    let revocation = key.revocation.as_ref();
-    let reason = revocation.map_or(pb::RevocationReason::Unspecified, |end| {
-        wire_revocation_reason(end.reason)
-    });
-    pb::Key {
-        id: key.id.to_string(),
-        workspace: key.workspace.to_string(),
-        environment: key
-            .environment
-            .map(|name| name.as_str().to_owned())
-            .unwrap_or_default(),
-        principal: key.principal,
-        name: key.name,
-        description: key.description,
-        scopes: key.scopes.iter().map(ToString::to_string).collect(),
-        metadata: key.metadata,
-        state: wire_state(view.state).into(),
-        hint: view.hint,
-        create_time: Some(wire_time(key.create_time)),
-        created_by: key.created_by,
-        expire_time: key.expire_time.map(wire_time),
-        revoke_time: revocation.map(|end| wire_time(end.time)),
-        revocation_reason: reason.into(),
-        revoked_by: revocation.map(|end| end.by.clone()).unwrap_or_default(),
-        ..pb::Key::default()
-    }
+    violations.none().map(|()| paths)
 }
 
 /// The reason that a wire value names. One that this keyward does not know is
@@ -100,15 +46,29 @@ pub(super) fn revocation_reason(value: i32) -> Result<RevocationReason, Violatio
         Ok(pb::RevocationReason::PrivilegeWithdrawn) => Ok(RevocationReason::PrivilegeWithdrawn),
         Ok(pb::RevocationReason::Leaked) => Ok(RevocationReason::Leaked),
         Ok(pb::RevocationReason::Abused) => Ok(RevocationReason::Abused),
-        Err(_) => {
-            let mut violations = Violations::default();
-            violations.add(
-                "reason",
-                format!("{value} is not a RevocationReason that this server knows"),
-            );
-            Err(violations)
-        }
+        Err(_) => Err(unknown_value("reason", value, "RevocationReason")),
     }
+}
+
+/// The state that a filter names; none: any.
+pub(super) fn key_state(value: i32) -> Result<Option<KeyState>, Violations> {
+    match pb::KeyState::try_from(value) {
+        Ok(pb::KeyState::Unspecified) => Ok(None),
+        Ok(pb::KeyState::Active) => Ok(Some(KeyState::Active)),
+        Ok(pb::KeyState::Expired) => Ok(Some(KeyState::Expired)),
+        Ok(pb::KeyState::Disabled) => Ok(Some(KeyState::Disabled)),
+        Ok(pb::KeyState::Revoked) => Ok(Some(KeyState::Revoked)),
+        Err(_) => Err(unknown_value("state", value, "KeyState")),
+    }
+}
+
+fn unknown_value(field: &str, value: i32, of: &str) -> Violations {
+    let mut violations = Violations::default();
+    violations.add(
+        field,
+        format!("{value} is not a {of} that this server knows"),
+    );
+    violations
 }
 
 const fn wire_revocation_reason(reason: RevocationReason) -> pb::RevocationReason {
@@ -143,7 +103,7 @@ fn wire_time(time: Timestamp) -> prost_types::Timestamp {
 /// longer than was asked for. What is before 1970 is as far in the past as can
 /// be, and what is no time at all is beyond [`Timestamp::MAX`]: both are told
 /// of with whatever else is wrong with the key.
-fn read_time(time: prost_types::Timestamp) -> Timestamp {
+pub(super) fn read_time(time: prost_types::Timestamp) -> Timestamp {
     const NO_TIME: Timestamp = Timestamp::from_micros(u64::MAX);
     let Ok(nanos) = u64::try_from(time.nanos) else {
         return NO_TIME;
@@ -156,6 +116,20 @@ fn read_time(time: prost_types::Timestamp) -> Timestamp {
         .checked_mul(1_000_000)
         .and_then(|micros| micros.checked_add(nanos / 1_000));
     micros.map_or(NO_TIME, Timestamp::from_micros)
+}
+
+/// A span of time that is not negative.
+pub(super) fn read_span(
+    field: &str,
+    span: Option<prost_types::Duration>,
+) -> Result<Option<std::time::Duration>, Violations> {
+    span.map(std::time::Duration::try_from)
+        .transpose()
+        .map_err(|_| {
+            let mut violations = Violations::default();
+            violations.add(field, "is not a span of time, or is negative");
+            violations
+        })
 }
 
 #[cfg(test)]
@@ -180,12 +154,39 @@ mod tests {
     }
 
     #[test]
-    fn unknown_reasons_are_refused_and_known_ones_survive() {
+    fn unknown_values_are_refused_and_known_ones_survive() {
         for value in 0..=5 {
             let reason = revocation_reason(value).unwrap();
             assert_eq!(i32::from(wire_revocation_reason(reason)), value);
         }
         assert!(revocation_reason(6).is_err());
         assert!(revocation_reason(-1).is_err());
+        for value in 1..=4 {
+            let state = key_state(value).unwrap().unwrap();
+            assert_eq!(i32::from(wire_state(state)), value);
+        }
+        assert_eq!(key_state(0), Ok(None));
+        assert!(key_state(5).is_err());
+    }
+
+    #[test]
+    fn a_mask_names_fields_that_can_be_changed() {
+        let of = |paths: &[&str]| {
+            let paths = paths.iter().map(|&path| path.to_owned()).collect();
+            mask(Some(prost_types::FieldMask { paths }), &["name", "scopes"])
+        };
+        assert_eq!(of(&["scopes", "name"]).unwrap(), ["scopes", "name"]);
+        assert!(mask(None, &["name"]).is_err());
+        let refused = of(&["name", "id", "*"]).unwrap_err();
+        let fields: Vec<_> = refused.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["update_mask.paths[1]", "update_mask.paths[2]"]);
+    }
+
+    #[test]
+    fn spans_are_not_negative() {
+        let read = |seconds, nanos| read_span("x", Some(prost_types::Duration { seconds, nanos }));
+        assert_eq!(read(1, 5).unwrap(), Some(std::time::Duration::new(1, 5)));
+        assert_eq!(read_span("x", None).unwrap(), None);
+        assert!(read(-1, 0).is_err());
     }
 }

@@ -20,7 +20,8 @@ pub const CHECK_DESCRIPTORS: &[u8] =
 pub const ADMIN_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/admin_descriptors.bin"));
 
-// A token never appears in `Debug` output, not even of a wire type.
+// A token never appears in `Debug` output, not even of a wire type. What holds
+// a `CheckRequest` prints it as it prints itself.
 
 impl std::fmt::Debug for CheckRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

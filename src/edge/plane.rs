@@ -4,15 +4,16 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::service::Routes;
 use tower::Service;
 
-use super::check::{CHECK, KeyCheckService};
+use super::check::{KeyCheckService, METHODS};
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
-/// every check: there is one path to compare.
+/// every check: there is one start of a path to compare.
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
@@ -23,6 +24,12 @@ impl CheckPlane {
     /// Serves `checks` beside `rest`.
     pub(super) const fn new(checks: KeyCheckService, rest: Routes) -> Self {
         Self { checks, rest }
+    }
+
+    /// The same plane, whose conversations end when `stop` turns true.
+    #[must_use]
+    pub(super) fn until(self, stop: watch::Receiver<bool>) -> Self {
+        Self::new(self.checks.until(stop), self.rest)
     }
 
     /// The same plane for another thread.
@@ -42,7 +49,7 @@ impl Service<http::Request<Body>> for CheckPlane {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() == CHECK {
+        if request.uri().path().starts_with(METHODS) {
             self.checks.call(request)
         } else {
             Box::pin(self.rest.call(request))

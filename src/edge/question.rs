@@ -91,19 +91,46 @@ impl<'a> Iterator for RequiredScopes<'a> {
     }
 }
 
-/// The next field of the request that has a text; others are skipped.
+/// The next field of a `CheckRequest` that has a text; others are skipped.
 fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, BrokenMessage> {
     while rest.has_remaining() {
-        let (tag, wire_type) = decode_key(rest)?;
-        if wire_type == WireType::LengthDelimited {
-            return take_text(rest).map(|value| Some((tag, value)));
+        let (tag, value) = take_field(rest)?;
+        match value {
+            Value::Bytes(value) => return Ok(Some((tag, value))),
+            _ if (CREDENTIAL..=REQUIRED_SCOPES).contains(&tag) => return Err(BrokenMessage),
+            Value::Number(_) | Value::Other => {}
         }
-        if (CREDENTIAL..=REQUIRED_SCOPES).contains(&tag) {
-            return Err(BrokenMessage);
-        }
-        skip_field(wire_type, tag, rest, DecodeContext::default())?;
     }
     Ok(None)
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    /// A varint.
+    Number(u64),
+    /// A text or a message.
+    Bytes(&'a [u8]),
+    /// What no field that is read here has.
+    Other,
+}
+
+/// The field that `rest` starts with, by its tag.
+#[inline]
+pub(super) fn take_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Value<'a>), BrokenMessage> {
+    let (tag, wire_type) = decode_key(rest)?;
+    let value = match wire_type {
+        WireType::LengthDelimited => Value::Bytes(take_text(rest)?),
+        WireType::Varint => Value::Number(decode_varint(rest)?),
+        WireType::ThirtyTwoBit
+        | WireType::SixtyFourBit
+        | WireType::StartGroup
+        | WireType::EndGroup => {
+            skip_field(wire_type, tag, rest, DecodeContext::default())?;
+            Value::Other
+        }
+    };
+    Ok((tag, value))
 }
 
 fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BrokenMessage> {
@@ -209,7 +236,15 @@ mod tests {
             ..Default::default()
         };
         let message = request.encode_to_vec();
-        let printed = format!("{:?} {request:?}", Question::read(&message).unwrap().ask);
+        let batch = pb::CheckBatchRequest {
+            checks: vec![request.clone()],
+        };
+        let one_of_many = pb::CheckStreamRequest {
+            id: 1,
+            check: Some(request.clone()),
+        };
+        let ask = Question::read(&message).unwrap().ask;
+        let printed = format!("{ask:?} {request:?} {batch:?} {one_of_many:?}");
         assert!(printed.contains("a:b"), "{printed}");
         assert!(
             !printed.contains("secret") && !printed.contains("115"),

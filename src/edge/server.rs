@@ -24,9 +24,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tower::Service;
 use tracing::warn;
 
-use crate::service::admission::Admission;
 use crate::service::checker::Checker;
-use crate::service::registry::Registry;
 
 use super::admin::KeyAdminService;
 use super::check::KeyCheckService;
@@ -85,7 +83,7 @@ pub fn check_plane(
     add_shared(
         &mut routes,
         health,
-        reflection.then_some(&[pb::CHECK_DESCRIPTORS]),
+        reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
     Ok(CheckPlane::new(checks, routes.routes()))
 }
@@ -97,13 +95,12 @@ pub fn check_plane(
 ///
 /// The descriptors cannot be read, which is a fault of the build.
 pub fn admin_routes(
-    registry: Arc<Registry>,
-    admission: Admission,
+    admin: KeyAdminService,
     health: HealthReporter,
     reflection: bool,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
-    routes.add_service(KeyAdminService::server(registry, admission));
+    routes.add_service(admin.server());
     let descriptors = [pb::ADMIN_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET];
     add_shared(&mut routes, health, reflection.then_some(&descriptors))?;
     Ok(routes.routes())
@@ -170,6 +167,7 @@ pub fn serve_on_threads(
     threads: usize,
     drain: &Drain,
 ) -> Result<Vec<oneshot::Receiver<Result<(), ServeError>>>, ServeError> {
+    let plane = plane.clone().until(drain.stop.clone());
     let mut workers = Vec::with_capacity(threads);
     let mut ends = Vec::with_capacity(threads);
     for number in 0..threads {

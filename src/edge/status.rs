@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use prost::Message;
 use prost_types::Any;
 use tonic::{Code, Status};
-use tonic_types::pb::{BadRequest, Status as RpcStatus, bad_request::FieldViolation};
+use tonic_types::pb::bad_request::FieldViolation;
+use tonic_types::pb::precondition_failure::Violation;
+use tonic_types::pb::{
+    BadRequest, PreconditionFailure, ResourceInfo, RetryInfo, Status as RpcStatus,
+};
 
 use crate::domain::violation::Violations;
-use crate::service::error::RegistryError;
+use crate::service::error::{Condition, Kind, RegistryError};
 
 use super::pb::ErrorReason;
 
@@ -18,6 +22,13 @@ const DOMAIN: &str = "keyward";
 /// headers, in which the details are.
 const MAX_TOLD: usize = 25;
 
+/// When a call that lost to others, or to a store that takes no changes, may
+/// be tried again at the earliest.
+const RETRY_DELAY: prost_types::Duration = prost_types::Duration {
+    seconds: 1,
+    nanos: 0,
+};
+
 /// How many of them the sentence for people tells.
 const MAX_TOLD_IN_MESSAGE: usize = 3;
 
@@ -26,9 +37,14 @@ pub(super) fn unimplemented() -> Status {
     Status::unimplemented("there is no such method")
 }
 
-/// The status of bytes that are not the message they should be.
-pub(super) fn broken_message() -> Status {
-    Status::invalid_argument("the request is not a keyward.v1.CheckRequest")
+/// The status of bytes that are not the `message` that they should be.
+pub(super) fn broken_message(message: &str) -> Status {
+    Status::invalid_argument(format!("the request is not a keyward.v1.{message}"))
+}
+
+/// The status of a request with fields that are not acceptable.
+pub(super) fn invalid(violations: Violations) -> Status {
+    of(&RegistryError::Invalid(violations))
 }
 
 /// The status of a failed call of an operator.
@@ -40,14 +56,13 @@ pub(super) fn of(error: &RegistryError) -> Status {
         domain: DOMAIN.to_owned(),
         metadata: metadata(error),
     };
-    let mut details = vec![detail("google.rpc.ErrorInfo", &info)];
-    if let RegistryError::Invalid(violations) = error {
-        details.push(detail("google.rpc.BadRequest", &bad_request(violations)));
-    }
     let details = RpcStatus {
         code: code.into(),
         message: message.clone(),
-        details,
+        details: [detail("google.rpc.ErrorInfo", &info)]
+            .into_iter()
+            .chain(more(error, &message))
+            .collect(),
     };
     Status::with_details(code, message, details.encode_to_vec().into())
 }
@@ -89,10 +104,62 @@ fn detail(name: &str, message: &impl Message) -> Any {
     }
 }
 
+/// What the error tells beside its reason, in the standard messages.
+fn more(error: &RegistryError, message: &str) -> Option<Any> {
+    match error {
+        RegistryError::Invalid(violations) => {
+            Some(detail("google.rpc.BadRequest", &bad_request(violations)))
+        }
+        RegistryError::NotFound { kind, id }
+        | RegistryError::Hidden { kind, id }
+        | RegistryError::Exists { kind, id }
+        | RegistryError::EtagMismatch { kind, id } => Some(resource(*kind, id, message)),
+        RegistryError::Issued { id } => Some(resource(Kind::Key, id, message)),
+        RegistryError::Precondition {
+            kind,
+            id,
+            condition,
+        } => {
+            let violation = Violation {
+                r#type: condition.as_str().to_owned(),
+                subject: format!("{}/{id}", kind.as_str()),
+                description: condition.to_string(),
+            };
+            let failure = PreconditionFailure {
+                violations: vec![violation],
+            };
+            Some(detail("google.rpc.PreconditionFailure", &failure))
+        }
+        RegistryError::Conflict { .. } | RegistryError::StoreUnavailable => {
+            let retry = RetryInfo {
+                retry_delay: Some(RETRY_DELAY),
+            };
+            Some(detail("google.rpc.RetryInfo", &retry))
+        }
+        // Nothing changes by trying again, or it must be looked at first.
+        RegistryError::Unauthenticated { .. }
+        | RegistryError::RoleInsufficient { .. }
+        | RegistryError::NotOfTheSystem
+        | RegistryError::GrantCeiling(_)
+        | RegistryError::OutcomeUnknown
+        | RegistryError::Internal => None,
+    }
+}
+
+fn resource(kind: Kind, id: &str, message: &str) -> Any {
+    let info = ResourceInfo {
+        resource_type: format!("keyward.v1/{}", kind.as_str()),
+        resource_name: id.to_owned(),
+        description: message.to_owned(),
+        ..ResourceInfo::default()
+    };
+    detail("google.rpc.ResourceInfo", &info)
+}
+
 fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
     match error {
         RegistryError::Invalid(_) => (Code::InvalidArgument, ErrorReason::InvalidFields),
-        RegistryError::Unauthenticated(_) => {
+        RegistryError::Unauthenticated { .. } => {
             (Code::Unauthenticated, ErrorReason::AdminTokenInvalid)
         }
         RegistryError::RoleInsufficient { .. } => {
@@ -102,8 +169,16 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
         RegistryError::GrantCeiling(_) => {
             (Code::PermissionDenied, ErrorReason::GrantCeilingExceeded)
         }
-        RegistryError::NotFound { .. } => (Code::NotFound, ErrorReason::ResourceNotFound),
-        RegistryError::Exists { .. } => (Code::AlreadyExists, ErrorReason::ResourceExists),
+        RegistryError::NotFound { .. } | RegistryError::Hidden { .. } => {
+            (Code::NotFound, ErrorReason::ResourceNotFound)
+        }
+        RegistryError::Exists { .. } | RegistryError::Issued { .. } => {
+            (Code::AlreadyExists, ErrorReason::ResourceExists)
+        }
+        RegistryError::EtagMismatch { .. } => (Code::Aborted, ErrorReason::EtagMismatch),
+        RegistryError::Precondition { .. } => {
+            (Code::FailedPrecondition, ErrorReason::PreconditionFailed)
+        }
         RegistryError::Conflict { .. } => (Code::Aborted, ErrorReason::Conflict),
         RegistryError::StoreUnavailable => (Code::Unavailable, ErrorReason::StoreUnavailable),
         RegistryError::OutcomeUnknown => (Code::Unavailable, ErrorReason::OutcomeUnknown),
@@ -114,7 +189,9 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
 /// Every variable of the message is in the metadata too (AIP-193).
 fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
     let entries = match error {
-        RegistryError::Unauthenticated(denial) => vec![("denial", denial.as_str().to_owned())],
+        RegistryError::Unauthenticated { denial, .. } => {
+            vec![("denial", denial.as_str().to_owned())]
+        }
         RegistryError::RoleInsufficient { role, required } => {
             vec![
                 ("role", role.to_string()),
@@ -123,10 +200,20 @@ fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
         }
         RegistryError::GrantCeiling(scopes) => vec![("scopes", scopes.join(" "))],
         RegistryError::NotFound { kind, id }
+        | RegistryError::Hidden { kind, id }
         | RegistryError::Exists { kind, id }
+        | RegistryError::EtagMismatch { kind, id }
         | RegistryError::Conflict { kind, id } => {
             vec![("type", kind.as_str().to_owned()), ("id", id.clone())]
         }
+        RegistryError::Issued { id } => {
+            vec![("type", Kind::Key.as_str().to_owned()), ("id", id.clone())]
+        }
+        RegistryError::Precondition {
+            kind,
+            id,
+            condition,
+        } => precondition(*kind, id, *condition),
         RegistryError::Invalid(_)
         | RegistryError::NotOfTheSystem
         | RegistryError::StoreUnavailable
@@ -137,6 +224,27 @@ fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect()
+}
+
+fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str, String)> {
+    let mut entries = vec![
+        ("type", kind.as_str().to_owned()),
+        ("id", id.to_owned()),
+        ("condition", condition.as_str().to_owned()),
+    ];
+    match condition {
+        Condition::RetentionNotOver { until } => {
+            entries.push(("deletableTime", until.to_string()));
+        }
+        Condition::RotationPending { until } => entries.push(("endTime", until.to_string())),
+        Condition::Revoked
+        | Condition::NotRevoked
+        | Condition::WorkspaceDisabled
+        | Condition::WorkspaceEnabled
+        | Condition::WorkspaceNotEmpty
+        | Condition::LastOwner => {}
+    }
+    entries
 }
 
 fn bad_request(violations: &Violations) -> BadRequest {
@@ -183,7 +291,10 @@ mod tests {
                 "",
             ),
             (
-                RegistryError::Unauthenticated(DenialReason::Expired),
+                RegistryError::Unauthenticated {
+                    denial: DenialReason::Expired,
+                    admin: None,
+                },
                 Code::Unauthenticated,
                 "ADMIN_TOKEN_INVALID",
                 "denial=EXPIRED",

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::domain::key::Key;
+use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
 use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store};
 
@@ -91,7 +92,13 @@ impl Follower {
             Record::Key(key) => {
                 let before = match &change.before {
                     Some(Record::Key(before)) => Some(before),
-                    Some(Record::Workspace(_) | Record::AdminKey(_)) | None => None,
+                    Some(
+                        Record::Workspace(_)
+                        | Record::AdminKey(_)
+                        | Record::Request(_)
+                        | Record::Tombstone(_),
+                    )
+                    | None => None,
                 };
                 self.put_key(key, before)?;
             }
@@ -112,8 +119,25 @@ impl Follower {
                     admins.insert(secret.digest, Arc::clone(&admin));
                 }
             }
+            Record::Tombstone(tombstone) => self.bury(tombstone),
+            // Looked up in the store, by who repeats one.
+            Record::Request(_) => {}
         }
         Ok(())
+    }
+
+    fn bury(&self, tombstone: &Tombstone) {
+        match &tombstone.of {
+            Buried::Workspace(id) => {
+                self.index.workspaces.pin().remove(id.as_str());
+            }
+            Buried::Key { secrets, .. } => {
+                let keys = self.index.keys.pin();
+                for secret in secrets {
+                    keys.remove(&secret.digest);
+                }
+            }
+        }
     }
 
     fn put_workspace(&self, workspace: &Workspace) {

@@ -34,23 +34,26 @@ impl Actor {
         }
     }
 
-    /// Lets a deed of the whole system pass.
-    pub(super) fn may(&self, deed: Deed) -> Result<(), RegistryError> {
-        self.0
-            .may(deed, Place::System)
-            .map_err(|refusal| self.refusal(refusal, Kind::Workspace, ""))
+    /// The admin key itself.
+    #[must_use]
+    pub fn admin(&self) -> &AdminKey {
+        &self.0
     }
 
-    /// Lets a deed in `workspace` pass. A caller who may not know of it is
-    /// told that there is no `kind` of this `id`.
-    pub(super) fn may_in(
+    /// Lets a deed of the whole system pass.
+    pub(super) fn may(&self, deed: Deed) -> Result<(), RegistryError> {
+        self.may_at(deed, Place::System, Kind::Workspace, "")
+    }
+
+    /// Lets a deed at `place` pass. A caller who may not know of it is told
+    /// that there is no `kind` of this `id`.
+    pub(super) fn may_at(
         &self,
         deed: Deed,
-        workspace: &WorkspaceId,
+        place: Place<'_>,
         kind: Kind,
         id: &str,
     ) -> Result<(), RegistryError> {
-        let place = Place::Workspace(workspace);
         self.0
             .may(deed, place)
             .map_err(|refusal| self.refusal(refusal, kind, id))
@@ -73,7 +76,7 @@ impl Actor {
 
     fn refusal(&self, refusal: Refusal, kind: Kind, id: &str) -> RegistryError {
         match refusal {
-            Refusal::Invisible => RegistryError::NotFound {
+            Refusal::Invisible => RegistryError::Hidden {
                 kind,
                 id: id.to_owned(),
             },
@@ -111,22 +114,33 @@ impl Admission {
     ///
     /// [`RegistryError::Unauthenticated`], with the reason.
     pub fn authenticate(&self, authorization: &[u8]) -> Result<Actor, RegistryError> {
+        let refuse = |denial, admin| Err(RegistryError::Unauthenticated { denial, admin });
         let mut scratch = Scratch::new();
-        let token =
-            credential::parse(authorization, &mut scratch).map_err(|error| match error {
-                CredentialError::Missing => RegistryError::Unauthenticated(DenialReason::Missing),
-                CredentialError::Malformed => {
-                    RegistryError::Unauthenticated(DenialReason::Malformed)
-                }
-            })?;
+        let token = match credential::parse(authorization, &mut scratch) {
+            Ok(token) => token,
+            Err(CredentialError::Missing) => return refuse(DenialReason::Missing, None),
+            Err(CredentialError::Malformed) => return refuse(DenialReason::Malformed, None),
+        };
         let found = match token::shape(token) {
-            Shape::Native => self.index.admin(&self.hasher.digest(token)),
+            Shape::Native => {
+                let digest = self.hasher.digest(token);
+                self.index.admin(&digest).map(|admin| (admin, digest))
+            }
             Shape::BadChecksum | Shape::Foreign => None,
         };
         // A key that is not an admin key is told no more than a stranger.
-        let admin = found.ok_or(RegistryError::Unauthenticated(DenialReason::Unknown))?;
-        match admin.denial(self.clock.now()) {
-            Some(reason) => Err(RegistryError::Unauthenticated(reason)),
+        let Some((admin, digest)) = found else {
+            return refuse(DenialReason::Unknown, None);
+        };
+        let now = self.clock.now();
+        let replaced = admin
+            .secrets
+            .iter()
+            .any(|secret| secret.digest == digest && !secret.is_live(now));
+        match admin.denial(now) {
+            Some(reason) => refuse(reason, Some(admin.id)),
+            // The token was replaced by another, which works.
+            None if replaced => refuse(DenialReason::Expired, Some(admin.id)),
             None => Ok(Actor(admin)),
         }
     }

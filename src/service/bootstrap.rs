@@ -1,4 +1,5 @@
-//! The first admin key, without which nobody could make another.
+//! OWNERs of the system that nobody called for: the first one, and the one
+//! that takes over when the last is lost.
 
 use crate::domain::admin::{ADMIN_TOKEN_PREFIX, AdminKey, Reach, Role};
 use crate::domain::audit::{AuditAction, AuditEntry, OFFLINE};
@@ -10,9 +11,6 @@ use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token::{LabelError, Token, TokenPrefix};
 use crate::store::{Batch, Expect, Record, Write};
 
-/// The name of the first admin key.
-const NAME: &str = "first owner";
-
 /// Mints the token of an admin key.
 ///
 /// # Errors
@@ -22,20 +20,32 @@ pub fn mint_admin_token() -> Result<Token, LabelError> {
     TokenPrefix::try_from(ADMIN_TOKEN_PREFIX).map(|prefix| Token::mint(&prefix, None))
 }
 
-/// The change that makes `token` that of an OWNER of the system, who may hand
-/// out any scope.
+/// The change that makes `token` that of the first OWNER of the system, who may
+/// hand out any scope.
 #[must_use]
 pub fn first_owner(token: &Token, pepper: &Pepper, now: Timestamp) -> Batch {
+    owner(token, pepper, now, "first owner", AuditAction::Init)
+}
+
+/// The change that makes `token` that of another OWNER of the system, where
+/// all others may be lost. They stay as they are.
+#[must_use]
+pub fn recovered_owner(token: &Token, pepper: &Pepper, now: Timestamp) -> Batch {
+    owner(token, pepper, now, "recovered owner", AuditAction::Recover)
+}
+
+fn owner(token: &Token, pepper: &Pepper, now: Timestamp, name: &str, action: AuditAction) -> Batch {
     let id = AdminKeyId::generate(now);
     let secret = Secret {
         digest: pepper.token_hasher().digest(token.expose().as_bytes()),
         tail: token.tail(),
         create_time: now,
         pepper_id: pepper.id(),
+        end_time: None,
     };
     let owner = AdminKey {
         id,
-        name: NAME.to_owned(),
+        name: name.to_owned(),
         role: Role::Owner,
         reach: Reach::System,
         grant_ceiling: Scope::try_from("*").into_iter().collect::<ScopeSet>(),
@@ -51,11 +61,12 @@ pub fn first_owner(token: &Token, pepper: &Pepper, now: Timestamp) -> Batch {
             record: Record::AdminKey(owner),
             expect: Expect::Absent,
         }],
+        requires: Vec::new(),
         audit: AuditEntry {
             workspace: None,
             time: now,
             actor: OFFLINE.to_owned(),
-            action: AuditAction::Init,
+            action,
             resource: id.to_string(),
             detail: [("role".to_owned(), Role::Owner.to_string())].into(),
         },

@@ -1,9 +1,13 @@
 //! Why a call of an operator fails.
 
+use std::fmt;
+
 use thiserror::Error;
 use tracing::error;
 
 use crate::domain::admin::Role;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::AdminKeyId;
 use crate::domain::verdict::DenialReason;
 use crate::domain::violation::Violations;
 use crate::store::StoreError;
@@ -15,6 +19,8 @@ pub enum Kind {
     Workspace,
     /// A key.
     Key,
+    /// An admin key.
+    AdminKey,
 }
 
 impl Kind {
@@ -24,13 +30,89 @@ impl Kind {
         match self {
             Self::Workspace => "workspace",
             Self::Key => "key",
+            Self::AdminKey => "admin_key",
         }
     }
 }
 
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Workspace => "workspace",
+            Self::Key => "key",
+            Self::AdminKey => "admin key",
+        })
+    }
+}
+
+/// What has to change before a call can be carried out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// It is revoked, for good.
+    Revoked,
+    /// It is not revoked yet.
+    NotRevoked,
+    /// It was revoked, but not long enough ago.
+    RetentionNotOver {
+        /// When it will be.
+        until: Timestamp,
+    },
+    /// Its workspace is switched off.
+    WorkspaceDisabled,
+    /// The workspace is switched on.
+    WorkspaceEnabled,
+    /// The workspace holds keys, or admin keys that are not revoked.
+    WorkspaceNotEmpty,
+    /// Without it, nobody could rule the system.
+    LastOwner,
+    /// An old token works on beside the new one.
+    RotationPending {
+        /// When that ends.
+        until: Timestamp,
+    },
+}
+
+impl Condition {
+    /// The condition's name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "REVOKED",
+            Self::NotRevoked => "NOT_REVOKED",
+            Self::RetentionNotOver { .. } => "RETENTION_NOT_OVER",
+            Self::WorkspaceDisabled => "WORKSPACE_DISABLED",
+            Self::WorkspaceEnabled => "WORKSPACE_ENABLED",
+            Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
+            Self::LastOwner => "LAST_OWNER",
+            Self::RotationPending { .. } => "ROTATION_PENDING",
+        }
+    }
+}
+
+/// What stands in the way, and what to do about it.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revoked => f.write_str("is revoked, which is final"),
+            Self::NotRevoked => f.write_str("is not revoked: revoke it first"),
+            Self::RetentionNotOver { until } => {
+                write!(f, "was revoked too recently: it can be deleted from {until} on")
+            }
+            Self::WorkspaceDisabled => {
+                f.write_str("is of a workspace that is disabled: enable the workspace first")
+            }
+            Self::WorkspaceEnabled => f.write_str("is enabled: disable it first"),
+            Self::WorkspaceNotEmpty => f.write_str(
+                "is not empty: delete its keys, revoked ones too, and revoke its admin keys first",
+            ),
+            Self::LastOwner => f.write_str(
+                "is the last OWNER of the system that works and never expires: make another one first",
+            ),
+            Self::RotationPending { until } => write!(
+                f,
+                "has an old token that works until {until}: wait, or rotate with an overlap of zero, which ends all old tokens"
+            ),
+        }
     }
 }
 
@@ -42,7 +124,12 @@ pub enum RegistryError {
     Invalid(Violations),
     /// There is no admin token, or none that is valid.
     #[error("a valid admin token is needed: send it as `authorization: Bearer <token>`")]
-    Unauthenticated(DenialReason),
+    Unauthenticated {
+        /// What is wrong with what was sent.
+        denial: DenialReason,
+        /// The admin key whose token it was, which the caller is not told.
+        admin: Option<AdminKeyId>,
+    },
     /// The admin key's role does not allow the call.
     #[error("this needs the role {required}; the admin key has {role}")]
     RoleInsufficient {
@@ -66,8 +153,45 @@ pub enum RegistryError {
         /// the caller sent, perhaps a token, is not sent back.
         id: String,
     },
+    /// There is one, and the caller may not know of it: told in the same words
+    /// as [`Self::NotFound`].
+    #[error("there is no such {kind}{}", shown(.id))]
+    Hidden {
+        /// The kind of resource.
+        kind: Kind,
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The request was carried out before, and its token is gone.
+    #[error(
+        "this request_id has issued the key {id} already, and its token is no longer held: revoke that key and issue another under a new request_id"
+    )]
+    Issued {
+        /// The id of the key.
+        id: String,
+    },
+    /// The caller has read an older state of the resource.
+    #[error(
+        "the {kind} {id} has changed since it was read; nothing was changed: read it again, and decide again"
+    )]
+    EtagMismatch {
+        /// The kind of resource.
+        kind: Kind,
+        /// The id.
+        id: String,
+    },
+    /// The resource is not in a state in which this can be done.
+    #[error("the {kind} {id} {condition}")]
+    Precondition {
+        /// The kind of resource.
+        kind: Kind,
+        /// The id.
+        id: String,
+        /// What stands in the way.
+        condition: Condition,
+    },
     /// The id is taken.
-    #[error("the {kind} {id} exists already")]
+    #[error("the {kind} {id} exists already, or was deleted and keeps its id")]
     Exists {
         /// The kind of resource.
         kind: Kind,
@@ -104,6 +228,29 @@ fn shown(id: &str) -> String {
 }
 
 impl RegistryError {
+    /// What a denied call is called in the audit log; none, if it failed for
+    /// another reason than the caller's rights.
+    #[must_use]
+    pub const fn denial(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated { .. } => Some("ADMIN_TOKEN_INVALID"),
+            Self::RoleInsufficient { .. } => Some("ROLE_INSUFFICIENT"),
+            Self::NotOfTheSystem => Some("NOT_OF_THE_SYSTEM"),
+            Self::GrantCeiling(_) => Some("GRANT_CEILING_EXCEEDED"),
+            Self::Hidden { .. } => Some("NOT_VISIBLE"),
+            Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::Issued { .. }
+            | Self::EtagMismatch { .. }
+            | Self::Precondition { .. }
+            | Self::Exists { .. }
+            | Self::Conflict { .. }
+            | Self::StoreUnavailable
+            | Self::OutcomeUnknown
+            | Self::Internal => None,
+        }
+    }
+
     /// The error for a store's that is not the caller's doing. What the store
     /// said goes to the log, and no further.
     pub(super) fn from_store(failure: &StoreError, kind: Kind, id: &str) -> Self {

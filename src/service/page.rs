@@ -1,9 +1,10 @@
 //! Page tokens: opaque, and good for the list that they were made for alone.
 
+use std::str::FromStr;
+
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::domain::digest::{Mac, Sealer};
-use crate::domain::id::KeyId;
 
 /// The page size where none is asked for.
 pub const DEFAULT_PAGE_SIZE: usize = 50;
@@ -35,23 +36,22 @@ impl Pager {
 
     /// The token for what comes behind `last` in `list`.
     #[must_use]
-    pub fn token(&self, list: &str, last: KeyId) -> String {
-        let id = last.to_string();
-        let mac = self.0.seal(list.as_bytes(), &[id.as_bytes()]).mac;
-        BASE64URL_NOPAD.encode(&[mac.0.as_slice(), id.as_bytes()].concat())
+    pub fn token(&self, list: &str, last: &str) -> String {
+        let mac = self.0.seal(list.as_bytes(), &[last.as_bytes()]).mac;
+        BASE64URL_NOPAD.encode(&[mac.0.as_slice(), last.as_bytes()].concat())
     }
 
     /// Where `token` continues `list`; none, if it is not a token of that
     /// list.
     #[must_use]
-    pub fn read(&self, list: &str, token: &str) -> Option<KeyId> {
+    pub fn read<T: FromStr>(&self, list: &str, token: &str) -> Option<T> {
         let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
-        let (mac, id) = bytes.split_at_checked(Mac::LEN)?;
-        let sealed = self.0.seal(list.as_bytes(), &[id]).mac;
+        let (mac, last) = bytes.split_at_checked(Mac::LEN)?;
+        let sealed = self.0.seal(list.as_bytes(), &[last]).mac;
         if Mac::from_slice(mac) != Some(sealed) {
             return None;
         }
-        std::str::from_utf8(id).ok()?.parse().ok()
+        std::str::from_utf8(last).ok()?.parse().ok()
     }
 }
 
@@ -60,27 +60,28 @@ mod tests {
     use super::*;
     use crate::domain::clock::Timestamp;
     use crate::domain::digest::{Pepper, StoreId};
+    use crate::domain::id::KeyId;
 
     #[test]
     fn a_token_is_good_for_its_own_list_alone() {
         let pepper = Pepper::generate();
         let pager = Pager::new(pepper.page_sealer(StoreId([1; 16])));
         let id = KeyId::generate(Timestamp::from_micros(1));
-        let token = pager.token("klipy", id);
+        let token = pager.token("klipy", &id.to_string());
         assert_eq!(pager.read("klipy", &token), Some(id));
-        assert_eq!(pager.read("kling", &token), None);
+        assert_eq!(pager.read::<KeyId>("kling", &token), None);
         assert_eq!(
-            Pager::new(pepper.page_sealer(StoreId([2; 16]))).read("klipy", &token),
+            Pager::new(pepper.page_sealer(StoreId([2; 16]))).read::<KeyId>("klipy", &token),
             None
         );
         for position in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
             bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
-            assert_eq!(pager.read("klipy", &changed), None, "{position}");
+            assert_eq!(pager.read::<KeyId>("klipy", &changed), None, "{position}");
         }
         for foreign in ["", "AAAA", "!", &"A".repeat(10_000)] {
-            assert_eq!(pager.read("klipy", foreign), None);
+            assert_eq!(pager.read::<KeyId>("klipy", foreign), None);
         }
     }
 

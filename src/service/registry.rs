@@ -1,27 +1,50 @@
-//! The write path: what operators do to workspaces and keys, and who may.
+//! The write path: what operators do to workspaces, keys and admin keys, and
+//! who may.
 
+mod admins;
+mod audit;
+mod changes;
 mod keys;
+mod last_owner;
 mod list;
+mod requests;
+mod workspaces;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::{error, info};
+use tracing::error;
 
-use crate::domain::admin::Deed;
+use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::digest::{Pepper, TokenHasher};
+use crate::domain::id::WorkspaceId;
+use crate::domain::key::Secret;
+use crate::domain::token::Token;
 use crate::domain::violation::Violations;
-use crate::domain::workspace::{Workspace, WorkspaceDraft};
+use crate::domain::workspace::Workspace;
 use crate::index::Index;
-use crate::store::{Batch, Expect, Record, Revision, Store, StoreError, StoreHealth, Write};
+use crate::store::{
+    Batch, Expect, Record, RecordId, Requirement, Revision, Store, StoreError, StoreHealth,
+    Versioned, Write,
+};
 
 use super::admission::Actor;
-use super::error::{Kind, RegistryError};
+use super::error::{Condition, Kind, RegistryError};
 use super::page::Pager;
 
+pub use admins::{AdminKeyView, CreatedAdminKey};
+pub use audit::{AskedLog, ListAuditEvents};
 pub use keys::{IssuedKey, KeyView};
-pub use list::{ListKeys, Page};
+pub use list::{KeyFilter, Page, PageQuestion};
+pub use workspaces::WorkspaceView;
+
+use requests::Requests;
+
+/// How often a change is tried again when others change the same record.
+const MAX_TRIES: usize = 8;
 
 /// Changes what the store holds, and reads it for operators.
 #[derive(Debug)]
@@ -31,89 +54,54 @@ pub struct Registry {
     pepper: Pepper,
     hasher: TokenHasher,
     pager: Pager,
+    requests: Requests,
     clock: Arc<dyn Clock>,
+    /// How long a revoked key is kept before it can be deleted.
+    key_retention: Duration,
 }
 
 impl Registry {
-    /// A registry over `store`, whose commits `index` follows.
+    /// A registry over `store`, whose commits `index` follows. A revoked key
+    /// can be deleted after `key_retention`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         index: Arc<Index>,
         pepper: Pepper,
         clock: Arc<dyn Clock>,
+        key_retention: Duration,
     ) -> Self {
         let hasher = pepper.token_hasher();
         let pager = Pager::new(pepper.page_sealer(store.id()));
+        let requests = Requests::new(pepper.request_sealer(store.id()));
         Self {
             store,
             index,
             pepper,
             hasher,
             pager,
+            requests,
             clock,
+            key_retention,
         }
     }
 
-    /// Creates a workspace.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`], [`RegistryError::Exists`], or the caller
-    /// may not, or the store fails.
-    pub async fn create_workspace(
+    /// Makes a change, and returns when it is durable and every check that
+    /// starts from then on judges by it. None: what it relies on has changed
+    /// in the meantime, so read again and decide again.
+    async fn attempt(
         &self,
-        actor: &Actor,
-        draft: WorkspaceDraft,
-    ) -> Result<Workspace, RegistryError> {
-        actor.may(Deed::CreateWorkspace)?;
-        let now = self.clock.now();
-        let workspace = draft.build(actor.id(), now)?;
-        let id = workspace.id.clone();
-        let detail = [(
-            "token_prefix".to_owned(),
-            workspace.token_prefix.as_str().to_owned(),
-        )];
-        let batch = Batch {
-            writes: vec![Write {
-                record: Record::Workspace(workspace.clone()),
-                expect: Expect::Absent,
-            }],
-            audit: AuditEntry {
-                workspace: Some(id.clone()),
-                time: now,
-                actor: actor.id(),
-                action: AuditAction::CreateWorkspace,
-                resource: id.to_string(),
-                detail: detail.into(),
-            },
-        };
-        self.commit(batch).await.map_err(|error| {
-            if matches!(error, StoreError::Conflict(_)) {
-                let id = id.to_string();
-                return RegistryError::Exists {
-                    kind: Kind::Workspace,
-                    id,
-                };
-            }
-            RegistryError::from_store(&error, Kind::Workspace, id.as_str())
-        })?;
-        info!(actor = actor.id(), workspace = %id, "workspace created");
-        Ok(workspace)
+        batch: Batch,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Revision>, RegistryError> {
+        match self.commit(batch).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(error) if error.retryable() => Ok(None),
+            Err(error) => Err(RegistryError::from_store(&error, kind, id)),
+        }
     }
 
-    /// Reads a workspace.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::NotFound`], or the caller may not.
-    pub fn get_workspace(&self, actor: &Actor, id: &str) -> Result<Workspace, RegistryError> {
-        self.workspace(actor, Deed::Read, id, "workspace")
-            .map(|workspace| (*workspace).clone())
-    }
-
-    /// Returns when the change is durable and every check that starts from
-    /// then on judges by it.
     async fn commit(&self, batch: Batch) -> Result<Revision, StoreError> {
         let revision = self.store.commit(batch).await?;
         // It is durable, and yet not known to the checks of this node.
@@ -138,31 +126,158 @@ impl Registry {
         }
     }
 
-    /// The workspace `id`, if the caller may do `deed` there.
-    fn workspace(
+    /// Reads a record, once every check judges by it.
+    async fn read(
+        &self,
+        record: RecordId,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Versioned>, RegistryError> {
+        let store = Arc::clone(&self.store);
+        let found = blocking(move || store.get(&record))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, kind, id))?;
+        if let Some(found) = &found {
+            self.settled(found.revision).await?;
+        }
+        Ok(found)
+    }
+
+    /// The workspace `id`, if the caller may do `deed` there. `field` is the
+    /// one that names it.
+    async fn workspace(
         &self,
         actor: &Actor,
         deed: Deed,
         id: &str,
         field: &str,
-    ) -> Result<Arc<Workspace>, RegistryError> {
-        if id.is_empty() {
-            let mut violations = Violations::default();
-            violations.add(field, "is required");
-            return Err(violations.into());
-        }
-        let Ok(parsed) = id.parse() else {
-            return Err(RegistryError::NotFound {
+    ) -> Result<Versioned<Workspace>, RegistryError> {
+        let parsed = workspace_id(id, field)?;
+        let place = Place::Workspace(&parsed);
+        actor.may_at(deed, place, Kind::Workspace, id)?;
+        self.existing_workspace(parsed).await
+    }
+
+    async fn existing_workspace(
+        &self,
+        id: WorkspaceId,
+    ) -> Result<Versioned<Workspace>, RegistryError> {
+        let text = id.to_string();
+        let found = self
+            .read(RecordId::Workspace(id), Kind::Workspace, &text)
+            .await?;
+        match found {
+            Some(Versioned {
+                record: Record::Workspace(record),
+                revision,
+            }) => Ok(Versioned { record, revision }),
+            Some(_) | None => Err(RegistryError::NotFound {
                 kind: Kind::Workspace,
-                id: String::new(),
-            });
-        };
-        let absent = || RegistryError::NotFound {
-            kind: Kind::Workspace,
-            id: id.to_owned(),
-        };
-        actor.may_in(deed, &parsed, Kind::Workspace, id)?;
-        self.index.workspace(id).ok_or_else(absent)
+                id: text,
+            }),
+        }
+    }
+
+    /// What a token of a key leaves in its record.
+    fn secret_of(&self, token: &Token, now: Timestamp) -> Secret {
+        Secret {
+            digest: self.hasher.digest(token.expose().as_bytes()),
+            tail: token.tail(),
+            create_time: now,
+            pepper_id: self.pepper.id(),
+            end_time: None,
+        }
+    }
+}
+
+/// The id of a workspace that a caller named in `field`.
+fn workspace_id(id: &str, field: &str) -> Result<WorkspaceId, RegistryError> {
+    if id.is_empty() {
+        let mut violations = Violations::default();
+        violations.add(field, "is required");
+        return Err(violations.into());
+    }
+    id.parse().map_err(|_| RegistryError::NotFound {
+        kind: Kind::Workspace,
+        id: String::new(),
+    })
+}
+
+/// The change that puts `record` where `expect` holds, and tells of it.
+fn put(record: Record, expect: Expect, audit: AuditEntry) -> Batch {
+    Batch {
+        writes: vec![Write { record, expect }],
+        requires: Vec::new(),
+        audit,
+    }
+}
+
+/// Holds a change up if `id` was changed since it was read.
+fn unchanged(id: RecordId, revision: Revision) -> Requirement {
+    Requirement {
+        id,
+        expect: Expect::At(revision),
+    }
+}
+
+/// What the audit log is to say of a change.
+fn entry<const N: usize>(
+    actor: &Actor,
+    workspace: Option<&WorkspaceId>,
+    (action, now): (AuditAction, Timestamp),
+    resource: &str,
+    detail: [(&str, String); N],
+) -> AuditEntry {
+    let detail: BTreeMap<_, _> = detail
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    AuditEntry {
+        workspace: workspace.cloned(),
+        time: now,
+        actor: actor.id(),
+        action,
+        resource: resource.to_owned(),
+        detail,
+    }
+}
+
+/// Stands for a state of a record. Opaque to whoever gets it.
+fn etag(revision: Revision) -> String {
+    format!("r{:x}", revision.0)
+}
+
+/// Refuses a change that was decided on by an older state. Without an etag, it
+/// is the last one who wins.
+fn refuse_stale(
+    asked: &str,
+    revision: Revision,
+    kind: Kind,
+    id: &str,
+) -> Result<(), RegistryError> {
+    if asked.is_empty() || asked == etag(revision) {
+        return Ok(());
+    }
+    Err(RegistryError::EtagMismatch {
+        kind,
+        id: id.to_owned(),
+    })
+}
+
+fn precondition(kind: Kind, id: impl ToString, condition: Condition) -> RegistryError {
+    RegistryError::Precondition {
+        kind,
+        id: id.to_string(),
+        condition,
+    }
+}
+
+/// Others were faster, every time.
+fn conflict(kind: Kind, id: &str) -> RegistryError {
+    RegistryError::Conflict {
+        kind,
+        id: id.to_owned(),
     }
 }
 

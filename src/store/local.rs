@@ -5,6 +5,7 @@ mod group;
 mod ledger;
 mod load;
 mod memory;
+mod read;
 mod sled;
 mod writer;
 
@@ -19,20 +20,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
+use crate::domain::audit::{AuditEvent, AuditLog};
 use crate::domain::clock::Clock;
 use crate::domain::digest::{Pepper, Sealer, StoreId};
-use crate::domain::id::{KeyId, WorkspaceId};
-use crate::domain::key::Key;
 
-use super::record::{self, readable};
+use super::record;
 use super::{
-    Batch, BoxFuture, Commits, Damage, OpenError, Record, RecordId, Revision, Snapshot, Store,
+    Batch, BoxFuture, Commits, Damage, List, OpenError, RecordId, Revision, Snapshot, Store,
     StoreError, StoreHealth, Versioned,
 };
 
 pub(super) use self::sled::{LOG_FILE, SledEngine, Unopened};
 use engine::Engine;
-use ledger::{Ledger, open_one};
+use ledger::Ledger;
 use memory::MemoryEngine;
 use writer::{Job, Writer};
 
@@ -166,19 +166,6 @@ impl<E: Engine> LocalStore<E> {
             StoreHealth::Lost => Err(StoreError::Unavailable),
         }
     }
-
-    fn read(&self, place: &[u8]) -> Result<Option<Versioned>, StoreError> {
-        let Some(value) = self.engine.get(place).map_err(unreadable)? else {
-            return Ok(None);
-        };
-        let opened = open_one(&self.records, place, &value)?;
-        let record = record::decode(place, opened.payload)
-            .map_err(|error| Damage::Unreadable(readable(place), error.0))?;
-        Ok(Some(Versioned {
-            record,
-            revision: opened.revision,
-        }))
-    }
 }
 
 /// Waits for a commit, and loses the store if the writer hangs.
@@ -242,34 +229,27 @@ impl<E: Engine> Store for LocalStore<E> {
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {
         self.refuse_lost()?;
-        self.read(&record::place(id))
+        read::record(&*self.engine, &self.records, &record::place(id))
     }
 
-    fn keys(
+    fn list(
         &self,
-        workspace: Option<&WorkspaceId>,
-        after: Option<KeyId>,
+        list: &List,
+        after: Option<&RecordId>,
         limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        let prefix = workspace.map_or_else(|| record::KEYS.to_vec(), record::postings_of);
-        let behind = after
-            .map(|id| [prefix.as_slice(), id.to_string().as_bytes()].concat())
-            .unwrap_or_default();
-        let mut keys = Vec::new();
-        for entry in self.engine.scan(&prefix, &behind).take(limit) {
-            let (place, _) = entry.map_err(unreadable)?;
-            let lost = || Damage::Unreadable(readable(&place), "it names no key".to_owned());
-            let id = record::key_at(&place).ok_or_else(lost)?;
-            match self.get(&RecordId::Key(id))?.map(|found| found.record) {
-                Some(Record::Key(key))
-                    if workspace.is_none_or(|workspace| key.workspace == *workspace) =>
-                {
-                    keys.push(key);
-                }
-                Some(_) | None => return Err(lost().into()),
-            }
-        }
-        Ok(keys)
+    ) -> Result<Vec<Versioned>, StoreError> {
+        self.refuse_lost()?;
+        read::list(&*self.engine, &self.records, list, after, limit)
+    }
+
+    fn audit(
+        &self,
+        log: &AuditLog,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        self.refuse_lost()?;
+        read::audit(&*self.engine, &self.records, log, before, limit)
     }
 
     fn health(&self) -> watch::Receiver<StoreHealth> {
@@ -301,8 +281,4 @@ impl<E> fmt::Debug for LocalStore<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalStore({})", self.id)
     }
-}
-
-fn unreadable(error: engine::EngineError) -> StoreError {
-    StoreError::Damaged(Damage::Files(error.text))
 }

@@ -395,6 +395,7 @@ async fn what_is_wrong_in_a_key_is_told_all_at_once() {
             seconds: 1,
             nanos: 0,
         }),
+        ..CreateKeyRequest::default()
     };
     let status = admin.client.create_key(request).await.unwrap_err();
     let expected = [
@@ -796,6 +797,7 @@ async fn a_call_ends_at_its_deadline() {
     let mut request = Request::new(RevokeKeyRequest {
         key_id: key.id.clone(),
         reason: 0,
+        ..RevokeKeyRequest::default()
     });
     // Shorter than any disk is fast. It is the server that is told; this
     // client has no deadline of its own.
@@ -825,6 +827,7 @@ async fn revoking_again_changes_nothing_and_leaves_no_trace() {
             let request = RevokeKeyRequest {
                 key_id: id,
                 reason: number % 6,
+                ..RevokeKeyRequest::default()
             };
             admin
                 .client
@@ -840,6 +843,7 @@ async fn revoking_again_changes_nothing_and_leaves_no_trace() {
         let request = RevokeKeyRequest {
             key_id: id.clone(),
             reason,
+            ..RevokeKeyRequest::default()
         };
         replies.insert(
             admin
@@ -1051,6 +1055,7 @@ async fn revoke(admin: &mut Admin, id: &str, reason: i32) -> Result<Key, Status>
     let request = RevokeKeyRequest {
         key_id: id.to_owned(),
         reason,
+        ..RevokeKeyRequest::default()
     };
     admin
         .client
@@ -1070,6 +1075,7 @@ async fn list(
         workspace,
         page_size,
         page_token,
+        ..ListKeysRequest::default()
     };
     admin
         .client

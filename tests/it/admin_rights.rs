@@ -235,6 +235,7 @@ async fn what_is_anothers_is_not_found_in_the_same_bytes_as_what_is_not_there() 
             let [one, other] = [&theirs, &absent].map(|id| RevokeKeyRequest {
                 key_id: id.clone(),
                 reason,
+                ..RevokeKeyRequest::default()
             });
             let one = admin.client.revoke_key(one).await.unwrap_err();
             let other = admin.client.revoke_key(other).await.unwrap_err();
@@ -413,6 +414,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
                     time,
                     reason: RevocationReason::Leaked,
                     by,
+                    note: String::new(),
                 });
             }),
         ),
@@ -427,6 +429,7 @@ fn planted(pepper: &Pepper, plan: Plan) -> (AdminKey, Planted) {
         tail: token.tail(),
         create_time: now,
         pepper_id: pepper.id(),
+        end_time: None,
     };
     let mut admin = AdminKey {
         id: AdminKeyId::generate(now),
@@ -512,6 +515,7 @@ async fn attempted(admin: &mut Admin, call: &str, place: &str, key: &str) -> Res
             let request = RevokeKeyRequest {
                 key_id: key.to_owned(),
                 reason: 0,
+                ..RevokeKeyRequest::default()
             };
             client.revoke_key(request).await.map(drop)
         }

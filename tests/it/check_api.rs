@@ -134,23 +134,51 @@ async fn a_message_that_is_no_question_is_an_error_and_an_odd_one_is_a_denial() 
     // What this server does not know is skipped.
     let newer = wire.check_bytes(&[0xfa, 0x01, 0x01, b'x']).await.unwrap();
     assert_eq!(decoded(&newer), Err(denial(DenialReason::Missing, 401)));
-    // No gateway passes on headers of more than 4 MiB.
-    let huge = check_request(&"a".repeat(4 * 1024 * 1024 + 1), &[]);
+    // No gateway passes on headers of more than 1 MiB; one that is near it is
+    // denied, as is what the documents say to cut it to.
+    let huge = check_request(&"a".repeat(1024 * 1024), &[]);
     let status = wire.check(&huge).await.unwrap_err();
-    assert!(
-        matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted),
-        "{status:?}"
-    );
-    let large = check_request(&"a".repeat(4 * 1024 * 1024 - 100), &[]);
-    let answer = wire.check(&large).await.unwrap();
-    assert_eq!(decoded(&answer), Err(denial(DenialReason::Malformed, 401)));
-    // There is one method.
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    for length in [1024 * 1024 - 4, 1_025] {
+        let large = check_request(&"a".repeat(length), &[]);
+        let answer = wire.check(&large).await.unwrap();
+        assert_eq!(decoded(&answer), Err(denial(DenialReason::Malformed, 401)));
+    }
+    // There are three methods.
     let mut grpc = tonic::client::Grpc::new(support::connect(&server.check_address).await);
-    grpc.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::from_static("/keyward.v1.KeyCheck/CheckBatch");
-    let request = Request::new(Bytes::new());
-    let status = grpc.unary(request, path, BytesCodec).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
+    for path in [
+        "/keyward.v1.KeyCheck/CheckBatches",
+        "/keyward.v1.KeyCheck/check",
+        "/keyward.v1.KeyCheck/",
+    ] {
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static(path);
+        let request = Request::new(Bytes::new());
+        let status = grpc.unary(request, path, BytesCodec).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unimplemented);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_told_within_bounds() {
+    let server = Server::start();
+    let (mut admin, mut checks) = (server.admin().await, server.checks().await);
+    admin.workspace("w", "klg", &[]).await;
+    let (all, none) = (admin.key("w", &["*"]).await, admin.key("w", &[]).await);
+    let numbered: Vec<_> = (1..=300).map(|number| format!("a:{number}")).collect();
+    let numbered: Vec<_> = numbered.iter().map(String::as_str).collect();
+
+    assert!(checks.header(&all.token, &numbered[..100]).await.is_ok());
+    let denied = checks.header(&all.token, &numbered[..103]).await;
+    let denied = denied.unwrap_err();
+    assert_eq!(denied.reason(), DenialReason::InsufficientScope);
+    assert_eq!(denied.missing_scopes, ["a:101", "a:102", "a:103"]);
+    let denied = checks.header(&none.token, &numbered).await.unwrap_err();
+    assert_eq!(denied.missing_scopes, numbered[..100]);
+    // One of more than 1,024 bytes is never met, and not told.
+    let (longest, longer) = ("a|".repeat(512), "a|".repeat(512) + "a");
+    let denied = checks.header(&all.token, &[&longest, &longer, "A"]).await;
+    assert_eq!(denied.unwrap_err().missing_scopes, [&longest, "A"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -513,6 +541,7 @@ async fn a_key_for_everything_is_nobodys_admin() {
             .revoke_key(RevokeKeyRequest {
                 key_id: key.id.clone(),
                 reason: 0,
+                ..RevokeKeyRequest::default()
             })
             .await
             .unwrap_err(),
@@ -619,7 +648,11 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                     workspace.disabled = true;
                     Record::Workspace(workspace)
                 }
-                Record::Key(_) | Record::Workspace(_) | Record::AdminKey(_) => continue,
+                Record::Key(_)
+                | Record::Workspace(_)
+                | Record::AdminKey(_)
+                | Record::Request(_)
+                | Record::Tombstone(_) => continue,
             };
             batches.push(records::update(changed, revision));
         }

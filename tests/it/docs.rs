@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 5] = [
     "README.md",
     "docs/architecture.md",
+    "docs/installing.md",
     "docs/operating.md",
     "docs/verdict.md",
 ];
@@ -62,7 +63,13 @@ fn commands_in_the_documents_exist_and_take_what_they_are_given() {
     for (name, line) in DOCUMENTS.into_iter().flat_map(typed) {
         // What is typed may be within `$(…)` and before `|`.
         for part in line.split(['|', ')']) {
-            let Some((_, arguments)) = part.split_once("keyward ") else {
+            // There may be users, services and folders of that name before it
+            // and after.
+            let arguments = part
+                .rmatch_indices("keyward ")
+                .map(|(at, name)| &part[at + name.len()..])
+                .find(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+            let Some(arguments) = arguments else {
                 continue;
             };
             let words: Vec<_> = arguments.split_whitespace().collect();
@@ -115,7 +122,7 @@ fn scripts_and_files_that_the_documents_name_are_there() {
 }
 
 /// A flag's variable and default; empty: none.
-type Flags = BTreeMap<String, (String, String)>;
+pub(crate) type Flags = BTreeMap<String, (String, String)>;
 
 /// The flags of a table.
 fn rows(section: &str) -> Flags {
@@ -130,7 +137,7 @@ fn rows(section: &str) -> Flags {
 }
 
 /// The flags of a help text.
-fn flags(help: &str) -> Flags {
+pub(crate) fn flags(help: &str) -> Flags {
     let mut flags = Vec::<String>::new();
     for line in help.lines().map(str::trim) {
         if line.starts_with("--") {
@@ -167,7 +174,7 @@ fn plain(text: &str) -> String {
     words.join(" ").replace('`', "")
 }
 
-fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
     text.split(start)
         .skip(1)
         .filter_map(|rest| rest.split_once(end).map(|(inner, _)| inner))
@@ -182,16 +189,16 @@ fn typed(name: &'static str) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-fn help(command: &[&str]) -> String {
+pub(crate) fn help(command: &[&str]) -> String {
     let output = keyward().args(command).arg("--help").output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn document(name: &str) -> String {
+pub(crate) fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }

@@ -337,6 +337,7 @@ impl Load {
                         .revoke_key(RevokeKeyRequest {
                             key_id: id.clone(),
                             reason: 0,
+                            ..RevokeKeyRequest::default()
                         })
                         .await
                     {
@@ -554,6 +555,7 @@ async fn list(server: &Server) -> BTreeMap<String, Key> {
             workspace: "klue".to_owned(),
             page_size: 1_000,
             page_token,
+            ..ListKeysRequest::default()
         };
         let page = admin.client.list_keys(request).await.unwrap().into_inner();
         for key in page.keys {

@@ -198,7 +198,11 @@ async fn crash_while_revoking(server: Server, keys: &mut [(CreateKeyResponse, Fa
 
 async fn revoke(admin: &mut Admin, key_id: &str) -> Fate {
     let key_id = key_id.to_owned();
-    let request = RevokeKeyRequest { key_id, reason: 0 };
+    let request = RevokeKeyRequest {
+        key_id,
+        reason: 0,
+        ..RevokeKeyRequest::default()
+    };
     match admin.client.revoke_key(request).await {
         Ok(_) => Fate::Revoked,
         Err(_) => Fate::Unknown,
@@ -326,6 +330,7 @@ impl Range {
             let request = RevokeKeyRequest {
                 key_id: target.key_id.clone(),
                 reason: 0,
+                ..RevokeKeyRequest::default()
             };
             target.sent.store(self.now(), Ordering::Relaxed);
             admin

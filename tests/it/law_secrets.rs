@@ -10,8 +10,8 @@ use std::process::Command;
 
 use keyward::edge::pb::key_admin_client::KeyAdminClient;
 use keyward::edge::pb::{
-    CheckRequest, CreateKeyRequest, CreateWorkspaceRequest, GetKeyRequest, GetWorkspaceRequest,
-    ListKeysRequest, RevokeKeyRequest, Workspace,
+    CheckBatchRequest, CheckRequest, CheckStreamRequest, CreateKeyRequest, CreateWorkspaceRequest,
+    GetKeyRequest, GetWorkspaceRequest, ListKeysRequest, RevokeKeyRequest, Workspace,
 };
 use prost::Message;
 use tonic::service::interceptor::InterceptedService;
@@ -241,6 +241,7 @@ async fn live(server: &Server, heard: &mut Heard) -> Vec<String> {
             let request = RevokeKeyRequest {
                 key_id: key.id,
                 reason: 4,
+                ..RevokeKeyRequest::default()
             };
             heard.reply("RevokeKey", admin.client.revoke_key(request).await);
         }
@@ -310,10 +311,48 @@ async fn check_in_every_way(server: &Server, heard: &mut Heard, token: &str) {
     // A body that is none, around a token.
     let broken = [&[0x0a, 0xff, 0x01], token.as_bytes()].concat();
     let channel = support::connect(&server.check_address).await;
-    let refusal = support::raw_call(channel, "/keyward.v1.KeyCheck/Check", broken)
-        .await
-        .unwrap_err();
-    heard.error("Check", &refusal);
+    for call in ["Check", "CheckBatch"] {
+        let path = format!("/keyward.v1.KeyCheck/{call}");
+        let refusal = support::raw_call(channel.clone(), &path, broken.clone())
+            .await
+            .unwrap_err();
+        heard.error(call, &refusal);
+    }
+    check_many(server, heard, token).await;
+}
+
+/// The same in a batch and in a conversation, beside what cannot be read.
+async fn check_many(server: &Server, heard: &mut Heard, token: &str) {
+    let mut client = server.checks().await.client;
+    let credentials = [
+        format!("Bearer {token}"),
+        format!("Bearer {token} {token}"),
+        format!("Bearer {token}x"),
+    ];
+    let checks = credentials.map(|credential| support::check_request(&credential, &["a:b"]));
+    for times in [1, 500] {
+        let checks = checks.iter().cycle().take(3 * times).cloned().collect();
+        let batch = CheckBatchRequest { checks };
+        heard.note("a batch's Debug", format!("{batch:?}").into_bytes());
+        heard.reply("CheckBatch", client.check_batch(batch).await);
+    }
+    let mut questions: Vec<_> = checks
+        .into_iter()
+        .map(|check| CheckStreamRequest {
+            id: 1,
+            check: Some(check),
+        })
+        .inspect(|question| heard.note("a question's Debug", format!("{question:?}").into_bytes()))
+        .map(|question| question.encode_to_vec())
+        .collect();
+    questions.push([&[0x12, 0xff, 0x01], token.as_bytes()].concat());
+    questions.push([&[0x0a, 49], &token.as_bytes()[..49]].concat());
+    let channel = support::connect(&server.check_address).await;
+    let (answers, end) =
+        support::raw_conversation(channel, "/keyward.v1.KeyCheck/CheckStream", questions).await;
+    end.unwrap();
+    assert_eq!(answers.len(), 5);
+    heard.note("CheckStream", answers.concat());
 }
 
 /// Puts a token where none belongs.
@@ -328,7 +367,11 @@ async fn misplace(server: &Server, heard: &mut Heard, token: &str) {
             key_id: key_id.clone(),
         };
         heard.reply("GetKey", client.get_key(request).await);
-        let request = RevokeKeyRequest { key_id, reason: 0 };
+        let request = RevokeKeyRequest {
+            key_id,
+            reason: 0,
+            ..RevokeKeyRequest::default()
+        };
         heard.reply("RevokeKey", client.revoke_key(request).await);
     }
     let workspace = token.to_owned();

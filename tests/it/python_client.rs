@@ -43,7 +43,9 @@ fn grpcio_issues_checks_and_revokes_a_key() {
             },
         },
         insufficient,
+        [["allowed", "denied"], ["allowed", "denied"]],
         denied("DENIAL_REASON_REVOKED", 401),
+        [["denied"], ["denied"]],
         "UNAUTHENTICATED",
     ]);
     assert_eq!(told["story"], expected);

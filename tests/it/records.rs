@@ -102,6 +102,7 @@ pub(crate) fn revoked(key: &Key) -> Key {
         time: key.create_time,
         reason: RevocationReason::Leaked,
         by: OFFLINE.to_owned(),
+        note: String::new(),
     };
     Key {
         revocation: Some(revocation),
@@ -123,6 +124,7 @@ pub(crate) fn secret(number: u64) -> Secret {
         tail: *b"x7Qa",
         create_time: time(number),
         pepper_id: pepper().id(),
+        end_time: None,
     }
 }
 
@@ -166,6 +168,7 @@ pub(crate) fn write(record: Record, expect: Expect) -> Batch {
     Batch {
         writes: vec![Write { record, expect }],
         audit,
+        requires: Vec::new(),
     }
 }
 
@@ -182,6 +185,8 @@ fn entry(record: &Record) -> AuditEntry {
             key.id.to_string(),
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
+        Record::Request(request) => (None, AuditAction::CreateKey, request.id.to_string()),
+        Record::Tombstone(tombstone) => (None, AuditAction::DeleteKey, tombstone.by.clone()),
     };
     AuditEntry {
         workspace,

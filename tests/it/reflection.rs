@@ -23,9 +23,19 @@ const SHARED: [&str; 3] = [
 ];
 
 /// What there is of KeyCheck alone.
-const OF_CHECK: [&str; 9] = [
+const OF_CHECK: [&str; 19] = [
     "keyward.v1.KeyCheck",
     "keyward.v1.KeyCheck.Check",
+    "keyward.v1.KeyCheck.CheckBatch",
+    "keyward.v1.KeyCheck.CheckStream",
+    "keyward.v1.CheckBatchRequest",
+    "keyward.v1.CheckBatchResponse",
+    "keyward.v1.CheckStreamRequest",
+    "keyward.v1.CheckStreamResponse",
+    "keyward.v1.CheckResult",
+    "keyward.v1.CheckResult.result",
+    "keyward.v1.Undecided",
+    "keyward.v1.UndecidedReason",
     "keyward.v1.CheckRequest",
     "keyward.v1.CheckResponse",
     "keyward.v1.CheckResponse.outcome",
@@ -250,11 +260,11 @@ async fn the_details_of_errors_are_described_where_they_are_sent() {
         "google.rpc.BadRequest",
         "google.rpc.BadRequest.FieldViolation",
     ] {
-        let files = ask(&server.admin_address, Question::Symbol(symbol))
-            .await
-            .unwrap();
-        let file = FileDescriptorProto::decode(files[0].as_slice()).unwrap();
-        assert_eq!(file.package(), "google.rpc", "{symbol}");
+        for address in [&server.check_address, &server.admin_address] {
+            let files = ask(address, Question::Symbol(symbol)).await.unwrap();
+            let file = FileDescriptorProto::decode(files[0].as_slice()).unwrap();
+            assert_eq!(file.package(), "google.rpc", "{symbol}");
+        }
     }
 }
 
@@ -392,7 +402,10 @@ async fn buf_curl_drives_both_listeners_without_any_proto_file() {
         methods(&server.check_address),
         methods(&server.admin_address),
     );
-    assert!(of_check.contains("keyward.v1.KeyCheck/Check\n") && !of_check.contains("KeyAdmin"));
+    for method in ["Check\n", "CheckBatch\n", "CheckStream\n"] {
+        assert!(of_check.contains(&format!("keyward.v1.KeyCheck/{method}")));
+    }
+    assert!(!of_check.contains("KeyAdmin"));
     assert!(of_admin.contains("keyward.v1.KeyAdmin/RevokeKey\n") && !of_admin.contains("KeyCheck"));
 }
 

@@ -13,19 +13,22 @@ use std::thread;
 use std::time::Duration;
 
 use keyward::domain::admin::{AdminKey, Reach};
+use keyward::domain::catalog::{MAX_CATALOG, MAX_CATALOG_LEN};
 use keyward::domain::clock::{Clock, Timestamp};
-use keyward::domain::id::{KeyId, WorkspaceId};
-use keyward::domain::key::{
-    self, Key, KeyDraft, MAX_DESCRIPTION_LEN, MAX_METADATA, MAX_METADATA_NAME_LEN,
-    MAX_METADATA_VALUE_LEN, MAX_NAME_LEN, MAX_PRINCIPAL_LEN, MAX_SCOPES, MAX_SCOPES_LEN,
+use keyward::domain::fields::{
+    MAX_DESCRIPTION_LEN, MAX_METADATA, MAX_METADATA_LEN, MAX_NAME_LEN, MAX_NOTE_LEN,
+    MAX_PRINCIPAL_LEN, MAX_SCOPES, MAX_SCOPES_LEN,
 };
+use keyward::domain::id::{KeyId, WorkspaceId};
+use keyward::domain::key::{self, Key};
+use keyward::domain::key_draft::{KeyDraft, KeySpec};
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
 use keyward::store::local::MemoryStore;
 use keyward::store::{
-    Batch, Commits, Expect, Record, RecordId, Revision, Store, StoreError, StoreHealth, Versioned,
-    Write,
+    Batch, Commits, Expect, List, Record, RecordId, Revision, Store, StoreError, StoreHealth,
+    Versioned, Write,
 };
 use tokio::time::timeout;
 
@@ -332,7 +335,7 @@ fn keys_come_in_pages_by_their_ids(backend: Backend) {
                 "{workspace:?}, {size} at a time"
             );
         }
-        assert_eq!(subject.store.keys(workspace, None, 0).unwrap(), []);
+        assert_eq!(list_keys(&*subject.store, workspace, None, 0).unwrap(), []);
         // A place in the list is one even if no key has that id.
         let between = KeyId::generate(time(17));
         let behind: Vec<_> = expected
@@ -340,18 +343,33 @@ fn keys_come_in_pages_by_their_ids(backend: Backend) {
             .filter(|key| key.id > between)
             .collect();
         assert_eq!(
-            subject.store.keys(workspace, Some(between), 100).unwrap(),
+            list_keys(&*subject.store, workspace, Some(between), 100).unwrap(),
             behind
         );
     }
 }
 
+/// Keys of one workspace or of all, from behind one of them on.
+fn list_keys(
+    store: &dyn Store,
+    workspace: Option<&WorkspaceId>,
+    after: Option<KeyId>,
+    limit: usize,
+) -> Result<Vec<Key>, StoreError> {
+    let list = workspace.cloned().map_or(List::Keys, List::KeysOf);
+    let after = after.map(RecordId::Key);
+    let found = store.list(&list, after.as_ref(), limit)?;
+    let key = |found: Versioned| match found.record {
+        Record::Key(key) => key,
+        other => panic!("a key: {other:?}"),
+    };
+    Ok(found.into_iter().map(key).collect())
+}
+
 fn read_in_pages(store: &dyn Store, workspace: Option<&WorkspaceId>, size: usize) -> Vec<Key> {
     let mut read: Vec<Key> = Vec::new();
     loop {
-        let page = store
-            .keys(workspace, read.last().map(|key| key.id), size)
-            .unwrap();
+        let page = list_keys(store, workspace, read.last().map(|key| key.id), size).unwrap();
         assert!(page.len() <= size);
         if page.is_empty() {
             return read;
@@ -388,7 +406,7 @@ fn a_conflict_names_the_record_and_leaves_nothing(backend: Backend) {
         assert!(error.retryable() && error.certainly_not_applied());
         assert_eq!(subject.load(), before, "{expect:?}");
         assert_eq!(
-            subject.store.keys(Some(&workspace.id), None, 10).unwrap(),
+            list_keys(&*subject.store, Some(&workspace.id), None, 10).unwrap(),
             std::slice::from_ref(&held)
         );
     }
@@ -455,7 +473,7 @@ fn commits_of_one_group_see_each_other(backend: Backend) {
     }
     assert_eq!(subject.load(), (revision(4), expected));
     assert_eq!(
-        subject.store.keys(None, None, 10).unwrap(),
+        list_keys(&*subject.store, None, None, 10).unwrap(),
         [last],
         "it is listed once"
     );
@@ -542,7 +560,7 @@ fn of_many_creations_of_one_id_one_wins(backend: Backend) {
         (start.0 + 1..=start.0 + 5).map(Revision).collect()
     );
     assert_eq!(
-        subject.store.keys(None, None, 10).unwrap(),
+        list_keys(&*subject.store, None, None, 10).unwrap(),
         winners.into_values().collect::<Vec<_>>()
     );
     subject.load();
@@ -871,7 +889,7 @@ fn what_is_too_large_changes_nothing(backend: Backend) {
         assert!(error.certainly_not_applied() && !error.retryable());
         assert_eq!(subject.load(), before);
         assert_eq!(
-            subject.store.keys(Some(&workspace.id), None, 10).unwrap(),
+            list_keys(&*subject.store, Some(&workspace.id), None, 10).unwrap(),
             []
         );
     }
@@ -886,7 +904,7 @@ fn what_is_too_large_changes_nothing(backend: Backend) {
         ),
         "{results:?}"
     );
-    assert_eq!(subject.store.keys(None, None, 10).unwrap(), [small]);
+    assert_eq!(list_keys(&*subject.store, None, None, 10).unwrap(), [small]);
     let (revision, _) = subject.load();
     assert_eq!(revision, Revision(before.0.0 + 1));
     assert_eq!(subject.store.health().borrow().clone(), StoreHealth::Sound);
@@ -919,7 +937,9 @@ fn records_at_every_limit_fit(backend: Backend) {
     ]);
     let at = subject.commit(batch).unwrap();
     let mut revoked = revoked(&key);
-    revoked.revocation.as_mut().unwrap().by = key.created_by.clone();
+    let end = revoked.revocation.as_mut().unwrap();
+    end.by = key.created_by.clone();
+    end.note = "n".repeat(MAX_NOTE_LEN);
     subject.commit(update(Record::Key(revoked), at)).unwrap();
 
     let largest_admin = AdminKey {
@@ -941,6 +961,10 @@ fn largest_workspace() -> Workspace {
     let environments: Vec<_> = (0..MAX_ENVIRONMENTS)
         .map(|number| format!("{number:x>12}"))
         .collect();
+    let catalogued = |number: usize| {
+        let len = MAX_CATALOG_LEN / MAX_CATALOG;
+        format!("{number:s>len$}")
+    };
     let draft = WorkspaceDraft {
         id: "w".repeat(WorkspaceId::MAX_LEN),
         display_name: "x".repeat(MAX_DISPLAY_NAME_LEN),
@@ -948,6 +972,7 @@ fn largest_workspace() -> Workspace {
         default_environment: environments[0].clone(),
         unmarked_environment: environments[1].clone(),
         environments,
+        scope_catalog: (0..MAX_CATALOG).map(catalogued).collect(),
     };
     draft
         .build(admin(0).id.to_string(), Timestamp::MAX)
@@ -962,8 +987,8 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     };
     let entry = |number: usize| {
         (
-            format!("{number:n>MAX_METADATA_NAME_LEN$}"),
-            "v".repeat(MAX_METADATA_VALUE_LEN),
+            format!("{number:n>4}"),
+            "v".repeat(MAX_METADATA_LEN / MAX_METADATA - 4),
         )
     };
     let draft = KeyDraft {
@@ -975,8 +1000,9 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         scopes: (0..MAX_SCOPES).map(scope).collect(),
         metadata: (0..MAX_METADATA).map(entry).collect(),
         expire_time: Some(Timestamp::MAX),
+        request_id: String::new(),
     };
-    let key::KeySpec {
+    let KeySpec {
         environment,
         scopes,
     } = draft.check(workspace, time(0)).unwrap();
@@ -984,6 +1010,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {
         create_time: Timestamp::MAX,
+        end_time: Some(Timestamp::MAX),
         ..secret(number)
     };
     Key {

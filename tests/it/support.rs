@@ -15,9 +15,9 @@ use keyward::domain::digest::Pepper;
 use keyward::edge::pb::key_admin_client::KeyAdminClient;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{
-    Allowed, CheckRequest, CheckResponse, CreateKeyRequest, CreateKeyResponse,
-    CreateWorkspaceRequest, DenialReason, Denied, Key, RevokeKeyRequest, Workspace,
-    check_response::Outcome,
+    Allowed, CheckRequest, CheckResponse, CheckResult, CreateKeyRequest, CreateKeyResponse,
+    CreateWorkspaceRequest, DenialReason, Denied, Key, RevokeKeyRequest, UndecidedReason,
+    Workspace, check_response::Outcome, check_result,
 };
 use keyward::store::home::Home;
 use keyward::store::{Batch, Store, Versioned};
@@ -412,6 +412,7 @@ impl Admin {
         let request = RevokeKeyRequest {
             key_id: key_id.to_owned(),
             reason: 0,
+            ..RevokeKeyRequest::default()
         };
         self.client
             .revoke_key(request)
@@ -475,6 +476,25 @@ pub(crate) fn verdict(response: CheckResponse) -> Result<Allowed, Denied> {
     }
 }
 
+/// The verdict on one question of several.
+pub(crate) fn verdict_of(result: CheckResult) -> Result<Allowed, Denied> {
+    match result.result.unwrap() {
+        check_result::Result::Verdict(response) => verdict(response),
+        check_result::Result::Undecided(undecided) => panic!("no verdict: {undecided:?}"),
+    }
+}
+
+/// Why one question of several has no verdict.
+pub(crate) fn undecided_of(result: CheckResult) -> UndecidedReason {
+    match result.result.unwrap() {
+        check_result::Result::Verdict(response) => panic!("a verdict: {response:?}"),
+        check_result::Result::Undecided(undecided) => {
+            assert!(!undecided.message.is_empty());
+            undecided.reason()
+        }
+    }
+}
+
 /// The number in the environment variable `name`, or else `default`: for how
 /// often a test tries.
 pub(crate) fn count(name: &str, default: usize) -> usize {
@@ -516,6 +536,31 @@ pub(crate) async fn raw_call(
         .unary(Request::new(message), path, RawCodec)
         .await?
         .into_inner())
+}
+
+/// One conversation whose messages are left as bytes: all answers to
+/// `messages`, and the status that it ends with.
+pub(crate) async fn raw_conversation(
+    channel: Channel,
+    path: &str,
+    messages: Vec<Vec<u8>>,
+) -> (Vec<Vec<u8>>, Result<(), Status>) {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let request = Request::new(tokio_stream::iter(messages));
+    let path = path.parse().unwrap();
+    let mut answers = Vec::new();
+    let mut heard = match grpc.streaming(request, path, RawCodec).await {
+        Ok(heard) => heard.into_inner(),
+        Err(status) => return (answers, Err(status)),
+    };
+    loop {
+        match heard.message().await {
+            Ok(Some(answer)) => answers.push(answer),
+            Ok(None) => return (answers, Ok(())),
+            Err(status) => return (answers, Err(status)),
+        }
+    }
 }
 
 /// Leaves messages as they are.

@@ -371,6 +371,7 @@ async fn list(admin: &mut Admin, workspace: &str) -> Vec<Key> {
         workspace: workspace.to_owned(),
         page_size: 1_000,
         page_token: String::new(),
+        ..ListKeysRequest::default()
     };
     admin
         .client
@@ -494,6 +495,7 @@ async fn revoked_for_good(admin: &mut Admin, checks: &mut Checks, key: &Key, tok
     let request = RevokeKeyRequest {
         key_id: key.id.clone(),
         reason: RevocationReason::Leaked.into(),
+        ..RevokeKeyRequest::default()
     };
     let revoked = admin
         .client

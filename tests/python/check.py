@@ -40,6 +40,30 @@ class Service:
         request = json_format.ParseDict(fields, GetMessageClass(method.input_type)())
         return call(request, timeout=TIMEOUT, metadata=self.metadata)
 
+    def converse(self, method, messages):
+        method = self.descriptor.methods_by_name[method]
+        call = self.channel.stream_stream(
+            f"/{self.descriptor.full_name}/{method.name}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        question = GetMessageClass(method.input_type)
+        asked = (json_format.ParseDict(fields, question()) for fields in messages)
+        return call(asked, timeout=TIMEOUT, metadata=self.metadata)
+
+
+def verdicts(check, token, scopes):
+    """What a batch and a conversation answer, for each scope."""
+    checks = [{"credential": f"Bearer {token}", "required_scopes": [scope]} for scope in scopes]
+    batch = list(check.call("CheckBatch", checks=checks).results)
+    questions = [{"id": number, "check": check} for number, check in enumerate(checks)]
+    answers = {answer.id: answer.result for answer in check.converse("CheckStream", questions)}
+    conversation = [answers[number] for number in range(len(checks))]
+    return [
+        [result.verdict.WhichOneof("outcome") for result in results]
+        for results in (batch, conversation)
+    ]
+
 
 def verdict(check, token, scope):
     answer = check.call("Check", credential=f"Bearer {token}", required_scopes=[scope])
@@ -64,8 +88,10 @@ def main():
     )
     story = [verdict(check, issued.token, "read:customers")]
     story.append(verdict(check, issued.token, "write:forms"))
+    story.append(verdicts(check, issued.token, ["read:customers", "write:forms"]))
     admin.call("RevokeKey", key_id=issued.key.id, reason="REVOCATION_REASON_LEAKED")
     story.append(verdict(check, issued.token, "read:customers"))
+    story.append(verdicts(check, issued.token, ["read:customers"]))
     try:
         stranger.call("ListKeys")
     except grpc.RpcError as error:

@@ -85,9 +85,7 @@ fn show(events: impl Iterator<Item = AuditEvent>, output: Output) -> Result<(), 
     let shown: String = events
         .map(|event| match output {
             Output::Table => event_view::line(&event),
-            // A value for each, as those that come later are not known.
-            Output::Json => format!("{}\n", event_view::json(&event)),
-            Output::Yaml => format!("---\n{}", output.text(&event_view::json(&event))),
+            Output::Json | Output::Yaml => output.item(&event_view::json(&event)),
         })
         .collect();
     match shown.as_str() {

@@ -1,25 +1,24 @@
-//! Issues, reads and revokes keys.
+//! Keys: issued, read and revoked.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::info;
 
-use crate::domain::admin::Deed;
+use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
+use crate::domain::fields::check_note;
 use crate::domain::id::KeyId;
-use crate::domain::key::{Key, KeyDraft, KeyState, Revocation, RevocationReason, Secret};
+use crate::domain::key::{Key, KeyState, Revocation, RevocationReason};
+use crate::domain::key_draft::{KeyDraft, KeySpec};
 use crate::domain::token::{self, Token};
+use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
-use crate::store::{Batch, Expect, Record, RecordId, Versioned, Write};
+use crate::store::{Batch, Expect, Record, RecordId, Revision, StoreError, Versioned};
 
 use super::super::admission::Actor;
-use super::super::error::{Kind, RegistryError};
-use super::{Registry, blocking};
-
-/// How often a change is tried again when others change the same record.
-const MAX_TRIES: usize = 8;
+use super::super::error::{Condition, Kind, RegistryError};
+use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
 
 /// A key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -30,6 +29,8 @@ pub struct KeyView {
     pub state: KeyState,
     /// What may be displayed of its token.
     pub hint: String,
+    /// Stands for this state of it.
+    pub etag: String,
 }
 
 /// A key that was just issued.
@@ -38,12 +39,13 @@ pub struct IssuedKey {
     /// The key.
     pub view: KeyView,
     /// Its token, which nobody will see again.
-    pub token: Token,
+    pub token: Arc<Token>,
 }
 
 impl KeyView {
     /// What can be said at `now` of a key of `workspace`.
-    pub(super) fn new(key: Key, workspace: &Workspace, now: Timestamp) -> Self {
+    pub(super) fn new(found: Versioned<Key>, workspace: &Workspace, now: Timestamp) -> Self {
+        let key = found.record;
         let mark = workspace
             .mark(key.environment.as_ref())
             .map(|name| name.as_str());
@@ -57,70 +59,73 @@ impl KeyView {
             state: key.state(now),
             hint,
             key,
+            etag: etag(found.revision),
         }
     }
 }
 
 impl Registry {
-    /// Issues a key.
+    /// Issues a key. A draft with a request id issues one key, however often
+    /// it comes.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
-    /// [`RegistryError::NotFound`] for the workspace, or the caller may not,
-    /// or the store fails.
+    /// [`RegistryError::NotFound`] for the workspace,
+    /// [`RegistryError::Precondition`] if that is disabled,
+    /// [`RegistryError::Issued`], or the caller may not, or the store fails.
     pub async fn create_key(
         &self,
         actor: &Actor,
         draft: KeyDraft,
     ) -> Result<IssuedKey, RegistryError> {
-        let workspace = self.workspace(actor, Deed::IssueKey, &draft.workspace, "workspace")?;
-        let now = self.clock.now();
-        let spec = draft.check(&workspace, now)?;
-        actor.may_grant(&spec.scopes)?;
-
-        let token = Token::mint(
-            &workspace.token_prefix,
-            workspace.mark(spec.environment.as_ref()),
-        );
-        let secret = Secret {
-            digest: self.hasher.digest(token.expose().as_bytes()),
-            tail: token.tail(),
-            create_time: now,
-            pepper_id: self.pepper.id(),
-        };
-        let key = Key {
-            id: KeyId::generate(now),
-            workspace: workspace.id.clone(),
-            environment: spec.environment,
-            principal: draft.principal,
-            name: draft.name,
-            description: draft.description,
-            scopes: spec.scopes,
-            metadata: draft.metadata,
-            secrets: vec![secret],
-            create_time: now,
-            created_by: actor.id(),
-            expire_time: draft.expire_time,
-            disabled: false,
-            revocation: None,
-        };
-        let id = key.id.to_string();
-        let batch = Batch {
-            writes: vec![Write {
-                record: Record::Key(key.clone()),
-                expect: Expect::Absent,
-            }],
-            audit: issue_entry(actor, &key),
-        };
-        self.commit(batch)
-            .await
-            .map_err(|error| RegistryError::from_store(&error, Kind::Key, &id))?;
-        info!(actor = actor.id(), key = id, workspace = %key.workspace, "key issued");
-        Ok(IssuedKey {
-            view: KeyView::new(key, &workspace, now),
-            token,
-        })
+        let request = self.requests.identify(actor, &draft);
+        for _ in 0..MAX_TRIES {
+            let workspace = self
+                .workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
+                .await?;
+            let now = self.clock.now();
+            let spec = draft.check(&workspace.record, now)?;
+            actor.may_grant(&spec.scopes)?;
+            if let Some(request) = &request
+                && let Some(issued) = self.issued_before(actor, request).await?
+            {
+                return Ok(issued);
+            }
+            let id = &workspace.record.id;
+            if workspace.record.disabled {
+                let condition = Condition::WorkspaceDisabled;
+                return Err(precondition(Kind::Workspace, id, condition));
+            }
+            let token = Arc::new(Token::mint(
+                &workspace.record.token_prefix,
+                workspace.record.mark(spec.environment.as_ref()),
+            ));
+            let key = self.new_key(actor, &draft, spec, &token, &workspace.record, now);
+            let mut batch = put(
+                Record::Key(key.clone()),
+                Expect::Absent,
+                issue_entry(actor, &key),
+            );
+            // A workspace that was disabled or deleted since gets no new key.
+            batch.requires.push(unchanged(
+                RecordId::Workspace(id.clone()),
+                workspace.revision,
+            ));
+            if let Some(request) = &request {
+                batch.writes.push(request.carried_out(key.id));
+                self.requests.hold(key.id, &token);
+            }
+            if let Some(revision) = self.issue(batch, &key).await? {
+                let issued = Versioned {
+                    record: key,
+                    revision,
+                };
+                let view = KeyView::new(issued, &workspace.record, now);
+                return Ok(IssuedKey { view, token });
+            }
+        }
+        Err(conflict(Kind::Workspace, &draft.workspace))
     }
 
     /// Reads a key.
@@ -129,135 +134,158 @@ impl Registry {
     ///
     /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
     pub async fn get_key(&self, actor: &Actor, id: &str) -> Result<KeyView, RegistryError> {
-        let (found, workspace) = self.key(actor, Deed::Read, id).await?;
-        Ok(KeyView::new(found.record, &workspace, self.clock.now()))
+        let (found, workspace) = self.key(actor, Deed::Read, (id, "key_id")).await?;
+        Ok(KeyView::new(found, &workspace.record, self.clock.now()))
     }
 
     /// Revokes a key. Revoking one that is revoked changes nothing.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::NotFound`], [`RegistryError::Conflict`], or the caller
-    /// may not, or the store fails.
+    /// [`RegistryError::Invalid`] for the note, [`RegistryError::NotFound`],
+    /// [`RegistryError::Conflict`], or the caller may not, or the store fails.
     pub async fn revoke_key(
         &self,
         actor: &Actor,
         id: &str,
         reason: RevocationReason,
+        note: &str,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::RevokeKey, id).await?;
+            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            check_note(note)?;
             let now = self.clock.now();
-            let mut key = found.record;
-            if key.revocation.is_some() {
-                return Ok(KeyView::new(key, &workspace, now));
+            if found.record.revocation.is_some() {
+                return Ok(KeyView::new(found, &workspace.record, now));
             }
+            let mut key = found.record;
             key.revocation = Some(Revocation {
                 time: now,
                 reason,
                 by: actor.id(),
+                note: note.to_owned(),
             });
-            let batch = Batch {
-                writes: vec![Write {
-                    record: Record::Key(key.clone()),
-                    expect: Expect::At(found.revision),
-                }],
-                audit: revoke_entry(actor, &key, now, reason),
-            };
-            match self.commit(batch).await {
-                Ok(_) => {
-                    info!(
-                        actor = actor.id(),
-                        key = id,
-                        reason = reason.as_str(),
-                        "key revoked"
-                    );
-                    return Ok(KeyView::new(key, &workspace, now));
-                }
-                Err(error) if error.retryable() => {}
-                Err(error) => return Err(RegistryError::from_store(&error, Kind::Key, id)),
+            let audit = entry(
+                actor,
+                Some(&key.workspace),
+                (AuditAction::RevokeKey, now),
+                id,
+                [
+                    ("reason", reason.as_str().to_owned()),
+                    ("note", note.to_owned()),
+                ],
+            );
+            let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+            if let Some(revision) = self.attempt(batch, Kind::Key, id).await? {
+                let reason = reason.as_str();
+                info!(actor = actor.id(), key = id, reason, "key revoked");
+                let revoked = Versioned {
+                    record: key,
+                    revision,
+                };
+                return Ok(KeyView::new(revoked, &workspace.record, now));
             }
         }
-        Err(RegistryError::Conflict {
-            kind: Kind::Key,
-            id: id.to_owned(),
-        })
+        Err(conflict(Kind::Key, id))
     }
 
-    /// The key `id` and its workspace, if the caller may do `deed` there.
-    async fn key(
+    /// The key that is named in a field, and its workspace, if the caller may
+    /// do `deed` there.
+    pub(super) async fn key(
         &self,
         actor: &Actor,
         deed: Deed,
-        id: &str,
-    ) -> Result<(Versioned<Key>, Arc<Workspace>), RegistryError> {
-        let Ok(parsed) = id.parse::<KeyId>() else {
-            return Err(RegistryError::NotFound {
-                kind: Kind::Key,
-                id: String::new(),
-            });
-        };
-        let absent = || RegistryError::NotFound {
+        (id, field): (&str, &str),
+    ) -> Result<(Versioned<Key>, Versioned<Workspace>), RegistryError> {
+        let absent = |id: &str| RegistryError::NotFound {
             kind: Kind::Key,
             id: id.to_owned(),
         };
-        let store = Arc::clone(&self.store);
-        let found = blocking(move || store.get(&RecordId::Key(parsed)))
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::Key, id))?
-            .ok_or_else(absent)?;
-        self.settled(found.revision).await?;
-        let Record::Key(key) = found.record else {
-            return Err(RegistryError::Internal);
+        if id.is_empty() {
+            let mut violations = Violations::default();
+            violations.add(field, "is required");
+            return Err(violations.into());
+        }
+        let parsed = id.parse::<KeyId>().map_err(|_| absent(""))?;
+        let found = self.read(RecordId::Key(parsed), Kind::Key, id).await?;
+        let Some(Versioned {
+            record: Record::Key(record),
+            revision,
+        }) = found
+        else {
+            return Err(absent(id));
         };
-        actor.may_in(deed, &key.workspace, Kind::Key, id)?;
-        let workspace = self
-            .index
-            .workspace(key.workspace.as_str())
-            .ok_or(RegistryError::Internal)?;
-        Ok((
-            Versioned {
-                record: key,
-                revision: found.revision,
-            },
-            workspace,
-        ))
+        let place = Place::Workspace(&record.workspace);
+        actor.may_at(deed, place, Kind::Key, id)?;
+        let workspace = self.existing_workspace(record.workspace.clone()).await?;
+        Ok((Versioned { record, revision }, workspace))
+    }
+
+    fn new_key(
+        &self,
+        actor: &Actor,
+        draft: &KeyDraft,
+        spec: KeySpec,
+        token: &Token,
+        workspace: &Workspace,
+        now: Timestamp,
+    ) -> Key {
+        Key {
+            id: KeyId::generate(now),
+            workspace: workspace.id.clone(),
+            environment: spec.environment,
+            principal: draft.principal.clone(),
+            name: draft.name.clone(),
+            description: draft.description.clone(),
+            scopes: spec.scopes,
+            metadata: draft.metadata.clone(),
+            secrets: vec![self.secret_of(token, now)],
+            create_time: now,
+            created_by: actor.id(),
+            expire_time: draft.expire_time,
+            disabled: false,
+            revocation: None,
+        }
+    }
+
+    /// Commits a new key; none: the workspace has changed, or the request was
+    /// carried out, in the meantime.
+    async fn issue(&self, batch: Batch, key: &Key) -> Result<Option<Revision>, RegistryError> {
+        let id = key.id.to_string();
+        match self.commit(batch).await {
+            Ok(revision) => {
+                info!(actor = key.created_by, key = id, workspace = %key.workspace, "key issued");
+                Ok(Some(revision))
+            }
+            Err(error) => {
+                // Where the outcome is not known, the token may be needed yet.
+                if error.certainly_not_applied() {
+                    self.requests.forget(key.id);
+                }
+                match error {
+                    StoreError::Conflict(_) => Ok(None),
+                    error => Err(RegistryError::from_store(&error, Kind::Key, &id)),
+                }
+            }
+        }
     }
 }
 
 fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
     let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let mut detail = BTreeMap::from([
-        ("name".to_owned(), key.name.clone()),
-        ("principal".to_owned(), key.principal.clone()),
-        ("scopes".to_owned(), scopes.join(" ")),
-    ]);
-    detail.extend(
-        key.environment
-            .as_ref()
-            .map(|name| ("environment".to_owned(), name.as_str().to_owned())),
-    );
-    detail.extend(
-        key.expire_time
-            .map(|expiry| ("expire_time".to_owned(), expiry.to_string())),
-    );
-    AuditEntry {
-        workspace: Some(key.workspace.clone()),
-        time: key.create_time,
-        actor: actor.id(),
-        action: AuditAction::CreateKey,
-        resource: key.id.to_string(),
-        detail,
-    }
-}
-
-fn revoke_entry(actor: &Actor, key: &Key, now: Timestamp, reason: RevocationReason) -> AuditEntry {
-    AuditEntry {
-        workspace: Some(key.workspace.clone()),
-        time: now,
-        actor: actor.id(),
-        action: AuditAction::RevokeKey,
-        resource: key.id.to_string(),
-        detail: [("reason".to_owned(), reason.as_str().to_owned())].into(),
-    }
+    let environment = key.environment.as_ref().map(ToString::to_string);
+    let expiry = key.expire_time.map(|expiry| expiry.to_string());
+    entry(
+        actor,
+        Some(&key.workspace),
+        (AuditAction::CreateKey, key.create_time),
+        &key.id.to_string(),
+        [
+            ("name", key.name.clone()),
+            ("principal", key.principal.clone()),
+            ("scopes", scopes.join(" ")),
+            ("environment", environment.unwrap_or_default()),
+            ("expire_time", expiry.unwrap_or_default()),
+        ],
+    )
 }

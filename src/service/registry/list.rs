@@ -1,11 +1,14 @@
-//! Lists keys, page by page.
+//! Lists, page by page, in the order of ids, with bounded work for each page.
 
 use std::sync::Arc;
 
-use crate::domain::admin::Deed;
+use crate::domain::admin::{Deed, Place};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
-use crate::domain::key::Key;
+use crate::domain::key::{Key, KeyState};
+use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
+use crate::store::{List, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
@@ -16,24 +19,76 @@ use super::{KeyView, Registry, blocking};
 /// message unless they are told otherwise.
 const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
 
-/// Which keys to list.
+/// How many records are looked at for one page at most, whether or not they
+/// are shown: a filter that few keys fit must not make one call read them all.
+pub(super) const MAX_LOOKED_AT: usize = 1_000;
+
+/// Which page of a list.
 #[derive(Clone, Debug, Default)]
-pub struct ListKeys {
-    /// Only those of this workspace; empty: all that the caller may read.
-    pub workspace: String,
+pub struct PageQuestion {
     /// How many at most; 0: as many as usual.
-    pub page_size: i32,
+    pub size: i32,
     /// Where to go on; empty: from the start.
-    pub page_token: String,
+    pub token: String,
 }
 
-/// Some of the keys of a list.
+/// Some of the items of a list.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// The keys, in the order of their ids.
-    pub keys: Vec<KeyView>,
+pub struct Page<T> {
+    /// The items, in order.
+    pub items: Vec<T>,
     /// Where the next page starts; empty: there is none.
     pub next_page_token: String,
+}
+
+/// Which keys to list: those that fit all of it.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter {
+    /// Only those of this workspace; empty: all that the caller may read.
+    pub workspace: String,
+    /// Only those of this principal; empty: of any.
+    pub principal: String,
+    /// Only those in this state.
+    pub state: Option<KeyState>,
+    /// Only those of this environment; empty: of any.
+    pub environment: String,
+    /// Only those whose scopes cover this one; empty: with any.
+    pub scope: String,
+    /// Only those with an expiry before this.
+    pub expiring_before: Option<Timestamp>,
+}
+
+impl KeyFilter {
+    /// Whether it leaves any key of the workspace out.
+    fn is_selective(&self) -> bool {
+        !(self.principal.is_empty()
+            && self.state.is_none()
+            && self.environment.is_empty()
+            && self.scope.is_empty()
+            && self.expiring_before.is_none())
+    }
+
+    /// Whether `key` fits at `now`. The scope is handed in as it was read.
+    fn fits(&self, key: &Key, scope: Option<&Scope>, now: Timestamp) -> bool {
+        let environment = key.environment.as_ref().map_or("", |name| name.as_str());
+        (self.principal.is_empty() || self.principal == key.principal)
+            && self.state.is_none_or(|state| state == key.state(now))
+            && (self.environment.is_empty() || self.environment == environment)
+            && scope.is_none_or(|scope| key.scopes.covers(scope))
+            && self
+                .expiring_before
+                .is_none_or(|end| key.expire_time.is_some_and(|expiry| expiry < end))
+    }
+}
+
+/// What a walk goes through.
+pub(super) struct Walk {
+    /// What its page tokens are good for.
+    pub(super) name: String,
+    /// The records that it passes.
+    pub(super) list: List,
+    /// Whether many of them are not shown.
+    pub(super) filtered: bool,
 }
 
 impl Registry {
@@ -46,24 +101,106 @@ impl Registry {
     pub async fn list_keys(
         &self,
         actor: &Actor,
-        question: ListKeys,
-    ) -> Result<Page, RegistryError> {
-        let workspace = self.listed_workspace(actor, &question.workspace)?;
-        let list = workspace
-            .as_ref()
-            .map(WorkspaceId::as_str)
-            .unwrap_or_default()
-            .to_owned();
-
+        filter: KeyFilter,
+        question: PageQuestion,
+    ) -> Result<Page<KeyView>, RegistryError> {
+        let workspace = self.listed_workspace(actor, &filter.workspace).await?;
         let mut violations = Violations::default();
-        let size = page::size(question.page_size);
+        let scope = match filter.scope.as_str() {
+            "" => None,
+            text => violations.check("scope", Scope::try_from(text)),
+        };
+        violations.none()?;
+        let of = workspace.as_ref().map_or("", WorkspaceId::as_str);
+        let walk = Walk {
+            name: format!(
+                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}",
+                filter.principal,
+                filter.state,
+                filter.environment,
+                filter.scope,
+                filter.expiring_before
+            ),
+            list: workspace.map_or(List::Keys, List::KeysOf),
+            filtered: filter.is_selective(),
+        };
+        let now = self.clock.now();
+        let keep = |found: Versioned| match found.record {
+            Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
+                let workspace = self.index.workspace(record.workspace.as_str())?;
+                let key = Versioned {
+                    record,
+                    revision: found.revision,
+                };
+                Some(KeyView::new(key, &workspace, now))
+            }
+            Record::Key(_)
+            | Record::Tombstone(_)
+            | Record::Workspace(_)
+            | Record::AdminKey(_)
+            | Record::Request(_) => None,
+        };
+        self.walk(&walk, &question, keep, text_len).await
+    }
+
+    /// One page of `walk`: what `keep` makes of its records, each about as
+    /// many bytes long as `len` says.
+    pub(super) async fn walk<T>(
+        &self,
+        walk: &Walk,
+        question: &PageQuestion,
+        keep: impl Fn(Versioned) -> Option<T>,
+        len: impl Fn(&T) -> usize,
+    ) -> Result<Page<T>, RegistryError> {
+        let (size, after) = self.read_question(&walk.name, question)?;
+        let after = after.map(|PassedId(id)| id);
+        let looked_at = if walk.filtered { MAX_LOOKED_AT } else { size };
+        let (store, list) = (Arc::clone(&self.store), walk.list.clone());
+        // One more than is looked at tells whether there is a next page.
+        let records = blocking(move || store.list(&list, after.as_ref(), looked_at + 1))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
+        let newest = records.iter().map(|found| found.revision).max();
+        self.settled(newest.unwrap_or(Revision(0))).await?;
+
+        let (read, mut passed, mut bytes) = (records.len(), 0, 0);
+        let (mut items, mut last) = (Vec::new(), None);
+        for found in records.into_iter().take(looked_at) {
+            if items.len() == size || bytes > MAX_PAGE_LEN {
+                break;
+            }
+            passed += 1;
+            last = Some(found.record.id());
+            if let Some(item) = keep(found) {
+                bytes += len(&item);
+                items.push(item);
+            }
+        }
+        let next_page_token = match last.filter(|_| passed < read) {
+            Some(last) => self.pager.token(&walk.name, &PassedId(last).to_string()),
+            None => String::new(),
+        };
+        Ok(Page {
+            items,
+            next_page_token,
+        })
+    }
+
+    /// The size of the page that was asked for, and where it starts.
+    pub(super) fn read_question<T: std::str::FromStr>(
+        &self,
+        list: &str,
+        question: &PageQuestion,
+    ) -> Result<(usize, Option<T>), RegistryError> {
+        let mut violations = Violations::default();
+        let size = page::size(question.size);
         if size.is_none() {
             violations.add("page_size", "is negative; leave it out for the default");
         }
-        let after = match question.page_token.as_str() {
+        let after = match question.token.as_str() {
             "" => None,
             token => {
-                let after = self.pager.read(&list, token);
+                let after = self.pager.read(list, token);
                 if after.is_none() {
                     violations.add(
                         "page_token",
@@ -74,38 +211,11 @@ impl Registry {
             }
         };
         violations.none()?;
-        let size = size.unwrap_or_default();
-
-        // One more than is shown tells whether there is a next page.
-        let wanted = size + 1;
-        let store = Arc::clone(&self.store);
-        let mut keys = blocking(move || store.keys(workspace.as_ref(), after, wanted))
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
-        let shown = fitting(&keys).min(size);
-        let more = keys.len() > shown;
-        keys.truncate(shown);
-        let next_page_token = match keys.last().filter(|_| more) {
-            Some(last) => self.pager.token(&list, last.id),
-            None => String::new(),
-        };
-        let now = self.clock.now();
-        let keys = keys
-            .into_iter()
-            .map(|key| {
-                let workspace = self.index.workspace(key.workspace.as_str());
-                let workspace = workspace.ok_or(RegistryError::Internal)?;
-                Ok(KeyView::new(key, &workspace, now))
-            })
-            .collect::<Result<_, RegistryError>>()?;
-        Ok(Page {
-            keys,
-            next_page_token,
-        })
+        Ok((size.unwrap_or_default(), after))
     }
 
     /// The workspace whose keys a list shows; none: all.
-    fn listed_workspace(
+    async fn listed_workspace(
         &self,
         actor: &Actor,
         asked: &str,
@@ -113,30 +223,55 @@ impl Registry {
         match (asked, actor.workspace()) {
             ("", None) => actor.may(Deed::Read).map(|()| None),
             ("", Some(own)) => {
-                actor.may_in(Deed::Read, own, Kind::Workspace, own.as_str())?;
+                actor.may_at(
+                    Deed::Read,
+                    Place::Workspace(own),
+                    Kind::Workspace,
+                    own.as_str(),
+                )?;
                 Ok(Some(own.clone()))
             }
-            (id, _) => self
-                .workspace(actor, Deed::Read, id, "workspace")
-                .map(|found| Some(found.id.clone())),
+            (id, _) => {
+                let found = self.workspace(actor, Deed::Read, id, "workspace").await?;
+                Ok(Some(found.record.id))
+            }
         }
     }
 }
 
-/// How many of the keys fit into a page: at least one.
-fn fitting(keys: &[Key]) -> usize {
-    let mut len = 0;
-    let fits = |key: &&Key| {
-        len += text_len(key);
-        len <= MAX_PAGE_LEN
-    };
-    keys.iter().take_while(fits).count().max(1)
+/// The id of the record that a page ended with, as a page token holds it.
+struct PassedId(RecordId);
+
+impl std::fmt::Display for PassedId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            RecordId::Workspace(id) => write!(f, "w/{id}"),
+            RecordId::Key(id) => write!(f, "k/{id}"),
+            RecordId::AdminKey(id) => write!(f, "a/{id}"),
+            RecordId::Request(id) => write!(f, "r/{id}"),
+        }
+    }
+}
+
+impl std::str::FromStr for PassedId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let read = match text.split_at_checked(2).ok_or(())? {
+            ("w/", id) => id.parse().map(RecordId::Workspace),
+            ("k/", id) => id.parse().map(RecordId::Key),
+            ("a/", id) => id.parse().map(RecordId::AdminKey),
+            (_, _) => return Err(()),
+        };
+        read.map(Self).map_err(|_| ())
+    }
 }
 
 /// About how long a key is on the wire, in bytes.
-fn text_len(key: &Key) -> usize {
-    /// Ids, times, tags and lengths.
-    const FIXED: usize = 300;
+fn text_len(view: &KeyView) -> usize {
+    /// Ids, times, hint, tags and lengths.
+    const FIXED: usize = 400;
+    let key = &view.key;
     let scopes: usize = key
         .scopes
         .iter()
@@ -147,5 +282,6 @@ fn text_len(key: &Key) -> usize {
         .iter()
         .map(|(name, value)| name.len() + value.len() + 6)
         .sum();
-    FIXED + key.name.len() + key.description.len() + key.principal.len() + scopes + metadata
+    let note = key.revocation.as_ref().map_or(0, |end| end.note.len());
+    FIXED + key.name.len() + key.description.len() + key.principal.len() + scopes + metadata + note
 }

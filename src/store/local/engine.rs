@@ -49,6 +49,9 @@ impl From<io::Error> for EngineError {
 /// A place and the bytes there.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
+/// A place, and the bytes to put there; none: what is there goes.
+pub(super) type Put = (Vec<u8>, Option<Vec<u8>>);
+
 /// An iterator over entries in the order of their places.
 pub(super) type Entries<'a> = Box<dyn Iterator<Item = Result<Entry, EngineError>> + 'a>;
 
@@ -60,8 +63,12 @@ pub trait Engine: Send + Sync + fmt::Debug + 'static {
     /// The entries whose place starts with `prefix` and comes behind `after`.
     fn scan<'a>(&'a self, prefix: &'a [u8], after: &[u8]) -> Entries<'a>;
 
-    /// Writes all of `entries`, or, after a crash, none.
-    fn apply(&self, entries: &[Entry]) -> Result<(), EngineError>;
+    /// The entries whose place starts with `prefix` and comes before `before`,
+    /// the last of them first; all that start so, if `before` is none.
+    fn scan_back<'a>(&'a self, prefix: &'a [u8], before: Option<&[u8]>) -> Entries<'a>;
+
+    /// Makes all of `puts`, or, after a crash, none.
+    fn apply(&self, puts: &[Put]) -> Result<(), EngineError>;
 
     /// Returns when all that was applied survives the loss of power.
     fn sync(&self) -> Result<(), EngineError>;

@@ -13,7 +13,7 @@ use crate::store::{
     Batch, Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
 };
 
-use super::engine::{Engine, EngineError, Entry};
+use super::engine::{Engine, EngineError, Put};
 use super::ledger::{Ledger, State};
 
 /// A group is closed when it is this large: sled keeps a batch atomic that is
@@ -56,15 +56,15 @@ pub(in crate::store) struct Group<'e, E> {
     revision: Revision,
     digest: StateDigest,
     /// What the group's earlier commits wrote, and their seals.
-    staged: HashMap<Vec<u8>, Vec<u8>>,
-    entries: Vec<Entry>,
+    staged: HashMap<Vec<u8>, Option<Vec<u8>>>,
+    entries: Vec<Put>,
     len: usize,
     commits: Vec<Arc<Commit>>,
 }
 
 /// What a closed group writes, and where that leaves the store.
 pub(in crate::store) struct Plan {
-    pub(in crate::store) entries: Vec<Entry>,
+    pub(in crate::store) entries: Vec<Put>,
     pub(in crate::store) state: State,
     pub(in crate::store) commits: Vec<Arc<Commit>>,
 }
@@ -97,6 +97,9 @@ impl<'e, E: Engine> Group<'e, E> {
             digest: self.digest,
             entries: Vec::new(),
         };
+        for requirement in &batch.requires {
+            self.current(&requirement.id, requirement.expect)?;
+        }
         let mut changes = Vec::with_capacity(batch.writes.len());
         for (position, write) in batch.writes.iter().enumerate() {
             let id = write.record.id();
@@ -116,11 +119,11 @@ impl<'e, E: Engine> Group<'e, E> {
                 &payload,
                 before.as_ref().map(|(_, seal)| seal),
             )?;
-            if let (None, Some(posting)) = (&before, record::posting(&write.record)) {
-                step.entries.push((posting, Vec::new()));
-            }
+            let before = before.map(|(record, _)| record);
+            step.entries
+                .extend(moved_posting(before.as_ref(), &write.record));
             changes.push(Change {
-                before: before.map(|(record, _)| record),
+                before,
                 after: write.record.clone(),
             });
         }
@@ -128,7 +131,7 @@ impl<'e, E: Engine> Group<'e, E> {
         let len = step
             .entries
             .iter()
-            .map(|(place, value)| place.len() + value.len())
+            .map(|(place, value)| place.len() + value.as_ref().map_or(0, Vec::len))
             .sum();
         if len > MAX_COMMIT_LEN {
             let place = batch.audit.resource.clone();
@@ -235,6 +238,8 @@ impl<'e, E: Engine> Group<'e, E> {
         let place = record::audit_place(&chain, sequence);
         let (value, _) = envelope::wrap(&self.ledger.records, &place, revision, &payload);
         step.entries.push(checked(&place, value)?);
+        let order = record::audit_order_place(revision);
+        step.entries.push((order, Some(place.clone())));
 
         // The link's own hash is under a key of its own, so that a record's
         // seal can never serve as one.
@@ -246,7 +251,7 @@ impl<'e, E: Engine> Group<'e, E> {
     /// What is at `place`, with the group's earlier commits.
     fn read(&self, place: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         match self.staged.get(place) {
-            Some(value) => Ok(Some(value.clone())),
+            Some(value) => Ok(value.clone()),
             None => self.engine.get(place),
         }
     }
@@ -255,10 +260,21 @@ impl<'e, E: Engine> Group<'e, E> {
 /// What one commit adds to a group, until it is known to be complete.
 struct Step {
     digest: StateDigest,
-    entries: Vec<Entry>,
+    entries: Vec<Put>,
 }
 
-fn checked(place: &[u8], value: Vec<u8>) -> Result<Entry, Halt> {
+/// What a write does to the list of its workspace's keys: a new key comes onto
+/// it, a deleted one goes from it.
+fn moved_posting(before: Option<&Record>, after: &Record) -> Option<Put> {
+    let (was, is) = (before.and_then(record::posting), record::posting(after));
+    match (was, is) {
+        (None, Some(posting)) => Some((posting, Some(Vec::new()))),
+        (Some(posting), None) => Some((posting, None)),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
+fn checked(place: &[u8], value: Vec<u8>) -> Result<Put, Halt> {
     if value.len() > MAX_VALUE_LEN {
         let place = readable(place);
         return Err(Halt::Refused(StoreError::TooLarge {
@@ -267,5 +283,5 @@ fn checked(place: &[u8], value: Vec<u8>) -> Result<Entry, Halt> {
             max: MAX_VALUE_LEN,
         }));
     }
-    Ok((place.to_vec(), value))
+    Ok((place.to_vec(), Some(value)))
 }

@@ -8,7 +8,7 @@ use crate::store::envelope::{self, Opened, Unopened};
 use crate::store::record::{self, readable};
 use crate::store::{Damage, OpenError, Revision, StoreError, pb};
 
-use super::engine::Entry;
+use super::engine::Put;
 
 /// What the whole store is at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     /// The entry that stores `state`.
-    pub(in crate::store) fn state_entry(&self, state: &State) -> Entry {
+    pub(in crate::store) fn state_entry(&self, state: &State) -> Put {
         let payload = pb::StateRecord {
             store_id: self.store.0.to_vec(),
             epoch: state.epoch,
@@ -93,7 +93,7 @@ impl Ledger {
         }
         .encode_to_vec();
         let (value, _) = envelope::wrap(&self.records, record::STATE, state.revision, &payload);
-        (record::STATE.to_vec(), value)
+        (record::STATE.to_vec(), Some(value))
     }
 
     /// Whether a state record that does not verify is that of another store.

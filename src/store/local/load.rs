@@ -109,6 +109,7 @@ pub(in crate::store) fn records<E: Engine>(
         record::WORKSPACES,
         record::ADMIN_KEYS,
         record::AUDIT_HEADS,
+        record::REQUESTS,
         record::KEYS,
     ] {
         for entry in engine.scan(prefix, b"") {
@@ -119,6 +120,10 @@ pub(in crate::store) fn records<E: Engine>(
                 continue;
             }
             let record = read(&place, opened.payload)?;
+            // What is over and what is only looked up is not held in memory.
+            if matches!(record, Record::Tombstone(_) | Record::Request(_)) {
+                continue;
+            }
             keys += u64::from(prefix == record::KEYS);
             chunk.push(Versioned {
                 record,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::RwLock;
 
-use super::engine::{Engine, EngineError, Entries, Entry};
+use super::engine::{Engine, EngineError, Entries, Put};
 
 /// An ordered map in memory.
 #[derive(Debug, Default)]
@@ -36,11 +36,26 @@ impl Engine for MemoryEngine {
         Box::new(entries.into_iter())
     }
 
-    fn apply(&self, entries: &[Entry]) -> Result<(), EngineError> {
-        self.0
-            .write()
-            .map_err(poisoned)?
-            .extend(entries.iter().cloned());
+    fn scan_back<'a>(&'a self, prefix: &'a [u8], before: Option<&[u8]>) -> Entries<'a> {
+        let mut entries: Vec<_> = self
+            .scan(prefix, b"")
+            .take_while(|entry| match (entry, before) {
+                (Ok((place, _)), Some(before)) => place.as_slice() < before,
+                (_, _) => true,
+            })
+            .collect();
+        entries.reverse();
+        Box::new(entries.into_iter())
+    }
+
+    fn apply(&self, puts: &[Put]) -> Result<(), EngineError> {
+        let mut map = self.0.write().map_err(poisoned)?;
+        for (place, value) in puts {
+            match value {
+                Some(value) => map.insert(place.clone(), value.clone()),
+                None => map.remove(place),
+            };
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::engine::{Engine, EngineError, Entries, Entry};
+use super::engine::{Engine, EngineError, Entries, Put};
 
 /// The file that sled keeps its log in, in its folder.
 pub(in crate::store) const LOG_FILE: &str = "db";
@@ -90,28 +90,22 @@ impl Engine for SledEngine {
             let bounds = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
             self.db.range::<&[u8], _>(bounds)
         };
-        let mut ended = false;
-        let next = move || {
-            if ended {
-                return None;
-            }
-            let entry = guarded(|| entries.next().transpose());
-            ended = !matches!(entry, Ok(Some(_)));
-            match entry {
-                Ok(Some((place, value))) if place.starts_with(prefix) => {
-                    Some(Ok((place.to_vec(), value.to_vec())))
-                }
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
-            }
-        };
-        Box::new(std::iter::from_fn(next))
+        under(prefix, move || entries.next())
     }
 
-    fn apply(&self, entries: &[Entry]) -> Result<(), EngineError> {
+    fn scan_back<'a>(&'a self, prefix: &'a [u8], before: Option<&[u8]>) -> Entries<'a> {
+        let end = before.map_or_else(|| behind(prefix), <[u8]>::to_vec);
+        let mut entries = self.db.range(prefix.to_vec()..end);
+        under(prefix, move || entries.next_back())
+    }
+
+    fn apply(&self, puts: &[Put]) -> Result<(), EngineError> {
         let mut batch = sled::Batch::default();
-        for (place, value) in entries {
-            batch.insert(place.as_slice(), value.as_slice());
+        for (place, value) in puts {
+            match value {
+                Some(value) => batch.insert(place.as_slice(), value.as_slice()),
+                None => batch.remove(place.as_slice()),
+            }
         }
         guarded(|| self.db.apply_batch(batch))
     }
@@ -120,6 +114,40 @@ impl Engine for SledEngine {
         guarded(|| self.db.flush().map(drop))?;
         self.log.sync_data().map_err(EngineError::from)
     }
+}
+
+/// The entries that `next` gives, as long as they are under `prefix`. None come
+/// after an error: sled's stick.
+fn under<'a>(
+    prefix: &'a [u8],
+    mut next: impl FnMut() -> Option<sled::Result<(sled::IVec, sled::IVec)>> + 'a,
+) -> Entries<'a> {
+    let mut ended = false;
+    let next = move || {
+        if ended {
+            return None;
+        }
+        let entry = guarded(|| next().transpose());
+        ended = !matches!(entry, Ok(Some(_)));
+        match entry {
+            Ok(Some((place, value))) if place.starts_with(prefix) => {
+                Some(Ok((place.to_vec(), value.to_vec())))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }
+    };
+    Box::new(std::iter::from_fn(next))
+}
+
+/// The first place behind all that start with `prefix`. Prefixes are of ASCII,
+/// so that their last byte can be counted up.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut place = prefix.to_vec();
+    if let Some(last) = place.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    place
 }
 
 fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, EngineError> {

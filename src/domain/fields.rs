@@ -1,0 +1,170 @@
+//! The fields that records share, checked as they come from operators: each
+//! against its limits, and all that is wrong told at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::catalog::ScopeCatalog;
+use super::clock::Timestamp;
+use super::scope::{Scope, ScopeSet};
+use super::violation::{Violations, plain_text};
+
+/// The longest name, in bytes.
+pub const MAX_NAME_LEN: usize = 100;
+/// The longest description, in bytes.
+pub const MAX_DESCRIPTION_LEN: usize = 500;
+/// The longest principal, in bytes.
+pub const MAX_PRINCIPAL_LEN: usize = 128;
+/// The longest note on a revocation, in bytes.
+pub const MAX_NOTE_LEN: usize = 200;
+/// The most scopes of one key, or of one grant ceiling.
+pub const MAX_SCOPES: usize = 100;
+/// The most bytes of all those scopes together.
+pub const MAX_SCOPES_LEN: usize = 2_048;
+/// The most entries of metadata.
+pub const MAX_METADATA: usize = 16;
+/// The most bytes of all entries of metadata together, names and values.
+pub const MAX_METADATA_LEN: usize = 1_024;
+/// The longest name of an entry of metadata, in bytes.
+pub const MAX_METADATA_NAME_LEN: usize = 32;
+/// The longest value of an entry of metadata, in bytes.
+pub const MAX_METADATA_VALUE_LEN: usize = 128;
+
+/// Notes what is wrong with a name, which is required.
+pub(super) fn check_name(violations: &mut Violations, field: &str, name: &str) {
+    plain_text(violations, field, name, true, MAX_NAME_LEN);
+}
+
+/// Notes what is wrong with a description.
+pub(super) fn check_description(violations: &mut Violations, field: &str, text: &str) {
+    plain_text(violations, field, text, false, MAX_DESCRIPTION_LEN);
+}
+
+/// Checks a note on a revocation.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub fn check_note(note: &str) -> Result<(), Violations> {
+    let mut violations = Violations::default();
+    plain_text(&mut violations, "note", note, false, MAX_NOTE_LEN);
+    violations.none()
+}
+
+/// How many scopes a list may have, and how long they may be together.
+#[derive(Clone, Copy)]
+pub(super) struct ScopeLimits {
+    pub(super) count: usize,
+    pub(super) len: usize,
+}
+
+/// The limits of a key's scopes and of a grant ceiling.
+pub(super) const GRANTED: ScopeLimits = ScopeLimits {
+    count: MAX_SCOPES,
+    len: MAX_SCOPES_LEN,
+};
+
+/// Reads scopes, and notes which are none.
+pub(super) fn read_scopes(
+    violations: &mut Violations,
+    field: &str,
+    texts: &[String],
+    limits: ScopeLimits,
+) -> ScopeSet {
+    let ScopeLimits { count, len } = limits;
+    if texts.len() > count {
+        let description = format!("has {} entries; at most {count} are allowed", texts.len());
+        violations.add(field, description);
+        return ScopeSet::default();
+    }
+    let length: usize = texts.iter().map(String::len).sum();
+    if length > len {
+        violations.add(
+            field,
+            format!("are {length} bytes together; at most {len} are allowed"),
+        );
+    }
+    let mut scopes = Vec::with_capacity(texts.len());
+    for (position, text) in texts.iter().enumerate() {
+        let scope = Scope::try_from(text.as_str());
+        scopes.extend(violations.check(format!("{field}[{position}]"), scope));
+    }
+    ScopeSet::new(scopes)
+}
+
+/// Reads the scopes of a key, and notes which are none or not in the catalog.
+pub(super) fn read_key_scopes(
+    violations: &mut Violations,
+    field: &str,
+    texts: &[String],
+    catalog: &ScopeCatalog,
+) -> ScopeSet {
+    let scopes = read_scopes(violations, field, texts, GRANTED);
+    let strange: BTreeSet<_> = scopes
+        .iter()
+        .filter(|scope| !catalog.admits(scope))
+        .map(Scope::as_str)
+        .collect();
+    for (position, text) in texts.iter().enumerate() {
+        if let Some(scope) = strange.get(text.as_str()) {
+            violations.add(format!("{field}[{position}]"), catalog.correct(scope));
+        }
+    }
+    scopes
+}
+
+/// Notes what is wrong with metadata.
+pub(super) fn check_metadata(
+    violations: &mut Violations,
+    of: &str,
+    metadata: &BTreeMap<String, String>,
+) {
+    if metadata.len() > MAX_METADATA {
+        let description = format!(
+            "has {} entries; at most {MAX_METADATA} are allowed",
+            metadata.len()
+        );
+        violations.add(of, description);
+        return;
+    }
+    for (position, (name, value)) in metadata.iter().enumerate() {
+        // The name is not echoed: it is the caller's text, of any length.
+        let field = format!("{of}[{position}]");
+        let characters = name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        if name.is_empty() || name.len() > MAX_METADATA_NAME_LEN || !characters {
+            let description = format!(
+                "its name must be 1 to {MAX_METADATA_NAME_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"
+            );
+            violations.add(&field, description);
+        }
+        plain_text(violations, &field, value, false, MAX_METADATA_VALUE_LEN);
+    }
+    let length: usize = metadata
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if length > MAX_METADATA_LEN {
+        let description =
+            format!("is {length} bytes long; at most {MAX_METADATA_LEN} are allowed together");
+        violations.add(of, description);
+    }
+}
+
+/// Notes what is wrong with an expiry that is to be set at `now`.
+pub(super) fn check_expiry(
+    violations: &mut Violations,
+    field: &str,
+    expiry: Option<Timestamp>,
+    now: Timestamp,
+) {
+    match expiry {
+        Some(expiry) if expiry <= now => {
+            violations.add(field, format!("is not in the future; it is now {now}"));
+        }
+        Some(expiry) if expiry > Timestamp::MAX => {
+            violations.add(field, "is not a time up to the end of the year 9999");
+        }
+        Some(_) | None => {}
+    }
+}

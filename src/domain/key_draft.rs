@@ -1,0 +1,332 @@
+//! What operators say of a key, to issue it or to change it: checked as a
+//! whole before anything is made of it.
+
+use std::collections::BTreeMap;
+
+use super::clock::Timestamp;
+use super::fields::{self, MAX_PRINCIPAL_LEN};
+use super::key::Key;
+use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
+use super::scope::ScopeSet;
+use super::token::EnvironmentName;
+use super::violation::{Violations, plain_text};
+use super::workspace::Workspace;
+
+/// A key as its issuer describes it; nothing in it is checked yet.
+#[derive(Clone, Debug, Default)]
+pub struct KeyDraft {
+    /// The id of the workspace that it is to work in.
+    pub workspace: String,
+    /// Empty: the workspace's default.
+    pub environment: String,
+    /// Whoever is to act with it.
+    pub principal: String,
+    /// The name for people.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// What is handed to the gateway.
+    pub metadata: BTreeMap<String, String>,
+    /// When it is to stop working.
+    pub expire_time: Option<Timestamp>,
+    /// What makes it safe to ask again; empty: nothing does.
+    pub request_id: String,
+}
+
+/// The parts of a draft that had to be read to be checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeySpec {
+    /// The environment of the key.
+    pub environment: Option<EnvironmentName>,
+    /// What it may do.
+    pub scopes: ScopeSet,
+}
+
+impl KeyDraft {
+    /// Checks the draft for a key of `workspace`.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn check(&self, workspace: &Workspace, now: Timestamp) -> Result<KeySpec, Violations> {
+        let mut violations = Violations::default();
+        let environment = self.check_environment(&mut violations, workspace);
+        plain_text(
+            &mut violations,
+            "principal",
+            &self.principal,
+            true,
+            MAX_PRINCIPAL_LEN,
+        );
+        fields::check_name(&mut violations, "name", &self.name);
+        fields::check_description(&mut violations, "description", &self.description);
+        let catalog = &workspace.scope_catalog;
+        let scopes = fields::read_key_scopes(&mut violations, "scopes", &self.scopes, catalog);
+        fields::check_metadata(&mut violations, "metadata", &self.metadata);
+        fields::check_expiry(&mut violations, "expire_time", self.expire_time, now);
+        if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
+            violations.add(
+                "request_id",
+                format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
+            );
+        }
+        violations.none().map(|()| KeySpec {
+            environment,
+            scopes,
+        })
+    }
+
+    fn check_environment(
+        &self,
+        violations: &mut Violations,
+        workspace: &Workspace,
+    ) -> Option<EnvironmentName> {
+        if self.environment.is_empty() {
+            return workspace.default_environment.clone();
+        }
+        let declared = &workspace.environments;
+        let found = declared
+            .iter()
+            .find(|name| name.as_str() == self.environment);
+        if found.is_none() {
+            let names: Vec<_> = declared.iter().map(EnvironmentName::as_str).collect();
+            let description = if names.is_empty() {
+                "must be empty: the workspace has no environments".to_owned()
+            } else {
+                format!(
+                    "is not one of the workspace's environments: {}",
+                    names.join(", ")
+                )
+            };
+            violations.add("environment", description);
+        }
+        found.cloned()
+    }
+}
+
+/// What to change of a key; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct KeyPatch {
+    /// The name for people.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What it may do.
+    pub scopes: Option<Vec<String>>,
+    /// What is handed to the gateway.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// When it is to stop working, or that it is not to.
+    pub expire_time: Option<Option<Timestamp>>,
+}
+
+impl KeyPatch {
+    /// The key as it is to be, and the names of the fields that differ.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn apply(
+        self,
+        key: &Key,
+        workspace: &Workspace,
+        now: Timestamp,
+    ) -> Result<(Key, Vec<&'static str>), Violations> {
+        let mut violations = Violations::default();
+        let mut changed = key.clone();
+        if let Some(name) = self.name {
+            fields::check_name(&mut violations, "key.name", &name);
+            changed.name = name;
+        }
+        if let Some(description) = self.description {
+            fields::check_description(&mut violations, "key.description", &description);
+            changed.description = description;
+        }
+        if let Some(texts) = self.scopes {
+            let catalog = &workspace.scope_catalog;
+            changed.scopes =
+                fields::read_key_scopes(&mut violations, "key.scopes", &texts, catalog);
+        }
+        if let Some(metadata) = self.metadata {
+            fields::check_metadata(&mut violations, "key.metadata", &metadata);
+            changed.metadata = metadata;
+        }
+        if let Some(expiry) = self.expire_time {
+            fields::check_expiry(&mut violations, "key.expire_time", expiry, now);
+            changed.expire_time = expiry;
+        }
+        violations.none()?;
+        let fields = [
+            ("name", changed.name != key.name),
+            ("description", changed.description != key.description),
+            ("scopes", changed.scopes != key.scopes),
+            ("metadata", changed.metadata != key.metadata),
+            ("expire_time", changed.expire_time != key.expire_time),
+        ];
+        let differing = fields.into_iter().filter(|(_, differs)| *differs);
+        let differing = differing.map(|(field, _)| field).collect();
+        Ok((changed, differing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::fields::*;
+    use crate::domain::id::KeyId;
+    use crate::domain::key::{KeyState, Revocation, RevocationReason};
+    use crate::domain::workspace::WorkspaceDraft;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    fn workspace(environments: &[&str]) -> Workspace {
+        let environments = environments.iter().map(|&name| name.into()).collect();
+        let draft = WorkspaceDraft {
+            id: "w".into(),
+            token_prefix: "abc".into(),
+            environments,
+            ..Default::default()
+        };
+        draft.build("adm".into(), NOW).unwrap()
+    }
+
+    fn draft() -> KeyDraft {
+        KeyDraft {
+            workspace: "w".into(),
+            principal: "user:ada".into(),
+            name: "n".into(),
+            ..KeyDraft::default()
+        }
+    }
+
+    fn fields(draft: &KeyDraft, workspace: &Workspace) -> Vec<String> {
+        match draft.check(workspace, NOW) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.iter().map(|v| v.field.clone()).collect(),
+        }
+    }
+
+    #[test]
+    fn every_limit_holds_at_the_limit_and_one_beyond() {
+        type Fill = fn(&mut KeyDraft, usize);
+        let limits: [(&str, usize, Fill); 8] = [
+            ("name", MAX_NAME_LEN, |d, n| d.name = "x".repeat(n)),
+            ("description", MAX_DESCRIPTION_LEN, |d, n| {
+                d.description = "x".repeat(n)
+            }),
+            ("principal", MAX_PRINCIPAL_LEN, |d, n| {
+                d.principal = "x".repeat(n)
+            }),
+            ("scopes", MAX_SCOPES, |d, n| {
+                d.scopes = (0..n).map(|i| format!("s{i}")).collect()
+            }),
+            ("scopes", MAX_SCOPES_LEN, |d, n| {
+                d.scopes = vec!["x".repeat(64); n / 64];
+                d.scopes
+                    .extend(Some("y".repeat(n % 64)).filter(|rest| !rest.is_empty()));
+            }),
+            ("metadata", MAX_METADATA, |d, n| {
+                d.metadata = (0..n).map(|i| (i.to_string(), String::new())).collect()
+            }),
+            ("metadata[0]", MAX_METADATA_NAME_LEN, |d, n| {
+                d.metadata = [("x".repeat(n), "v".into())].into()
+            }),
+            ("metadata[0]", MAX_METADATA_VALUE_LEN, |d, n| {
+                d.metadata = [("x".into(), "v".repeat(n))].into()
+            }),
+        ];
+        let workspace = workspace(&[]);
+        for (field, limit, fill) in limits {
+            let mut draft = draft();
+            fill(&mut draft, limit);
+            assert_eq!(fields(&draft, &workspace), [""; 0], "{field} at {limit}");
+            fill(&mut draft, limit + 1);
+            assert_eq!(
+                fields(&draft, &workspace),
+                [field],
+                "{field} beyond {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_is_one_of_the_workspace_s_or_its_default() {
+        let of = |workspace: &Workspace, environment: &str| {
+            let draft = KeyDraft {
+                environment: environment.into(),
+                ..draft()
+            };
+            draft
+                .check(workspace, NOW)
+                .map(|spec| spec.environment.map(|name| name.as_str().to_owned()))
+        };
+        let two = workspace(&["test", "live"]);
+        assert_eq!(of(&two, "").unwrap().as_deref(), Some("live"));
+        assert_eq!(of(&two, "test").unwrap().as_deref(), Some("test"));
+        assert!(of(&two, "prod").is_err());
+        let none = workspace(&[]);
+        assert_eq!(of(&none, "").unwrap(), None);
+        assert!(of(&none, "live").is_err());
+    }
+
+    #[test]
+    fn all_violations_come_at_once() {
+        let draft = KeyDraft {
+            environment: "prod".into(),
+            name: " ".into(),
+            principal: "a\nb".into(),
+            scopes: vec!["people:read".into(), "People".into()],
+            metadata: [("a b".into(), "\u{7f}".into())].into(),
+            expire_time: Some(NOW),
+            ..draft()
+        };
+        assert_eq!(
+            fields(&draft, &workspace(&["live"])),
+            [
+                "environment",
+                "principal",
+                "name",
+                "scopes[1]",
+                "metadata[0]",
+                "metadata[0]",
+                "expire_time"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_state_follows_the_order_of_the_verdict() {
+        let spec = draft().check(&workspace(&[]), NOW).unwrap();
+        let mut key = Key {
+            id: KeyId::generate(NOW),
+            workspace: "w".parse().unwrap(),
+            environment: spec.environment,
+            principal: "p".into(),
+            name: "n".into(),
+            description: String::new(),
+            scopes: spec.scopes,
+            metadata: BTreeMap::new(),
+            secrets: Vec::new(),
+            create_time: NOW,
+            created_by: String::new(),
+            expire_time: None,
+            disabled: false,
+            revocation: None,
+        };
+        assert_eq!(key.state(NOW), KeyState::Active);
+        key.disabled = true;
+        assert_eq!(key.state(NOW), KeyState::Disabled);
+        key.expire_time = Some(NOW);
+        assert_eq!(key.state(NOW), KeyState::Expired);
+        key.expire_time = Some(Timestamp::from_micros(NOW.as_micros() + 1));
+        assert_eq!(key.state(NOW), KeyState::Disabled);
+        key.revocation = Some(Revocation {
+            time: NOW,
+            reason: RevocationReason::Leaked,
+            by: String::new(),
+            note: String::new(),
+        });
+        assert_eq!(key.state(NOW), KeyState::Revoked);
+    }
+}

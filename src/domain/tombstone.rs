@@ -1,0 +1,33 @@
+//! What is left of a deleted key or workspace, so that neither its id nor a
+//! token of it is ever used again.
+
+use super::clock::Timestamp;
+use super::id::{KeyId, WorkspaceId};
+use super::key::Secret;
+
+/// What is left of a deleted record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tombstone {
+    /// What was deleted.
+    pub of: Buried,
+    /// When.
+    pub time: Timestamp,
+    /// The id of the admin key that did it.
+    pub by: String,
+}
+
+/// What was deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Buried {
+    /// A workspace.
+    Workspace(WorkspaceId),
+    /// A key.
+    Key {
+        /// The id.
+        id: KeyId,
+        /// The workspace that it was bound to.
+        workspace: WorkspaceId,
+        /// The digests that stay reserved.
+        secrets: Vec<Secret>,
+    },
+}

@@ -1,0 +1,239 @@
+//! `CheckStream`: questions and answers in a conversation that goes on.
+//!
+//! A question is read when the answer before it was taken: whoever takes no
+//! answers is held up by HTTP/2's flow control, and nothing piles up here.
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::watch;
+use tokio::task::coop;
+use tokio_stream::Stream;
+use tonic::server::StreamingService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::answer::Fields;
+use super::check::Own;
+use super::pb::UndecidedReason;
+use super::question::{BrokenMessage, Value, take_field};
+use super::result;
+
+/// How many bytes of questions are answered once the server is to stop: no
+/// fewer than can have been received and not read by then.
+const MAX_LAST_LEN: usize = 2 * 1024 * 1024;
+
+// The fields of CheckStreamRequest.
+const ID: u32 = 1;
+const CHECK: u32 = 2;
+
+// The fields of CheckStreamResponse.
+const ANSWERED_ID: u32 = 1;
+const RESULT: u32 = 2;
+
+/// One call of `CheckStream`.
+pub(super) struct CheckStream(pub(super) Arc<Own>);
+
+impl StreamingService<Bytes> for CheckStream {
+    type Response = Bytes;
+    type ResponseStream = Answers;
+    type Future = Ready<Result<Response<Answers>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        ready(Ok(Response::new(Answers {
+            stop: self.0.stop.clone().map(Stop::new),
+            own: Arc::clone(&self.0),
+            questions: request.into_inner(),
+            buffer: BytesMut::new(),
+            last: MAX_LAST_LEN,
+        })))
+    }
+}
+
+/// The answers of a conversation, made one by one as they are taken.
+pub(super) struct Answers {
+    own: Arc<Own>,
+    questions: Streaming<Bytes>,
+    /// An answer is gone when the next is written here.
+    buffer: BytesMut,
+    stop: Option<Stop>,
+    /// How many bytes of questions may still be answered after the stop.
+    last: usize,
+}
+
+impl Stream for Answers {
+    type Item = Result<Bytes, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        // Others on this thread have their turn, however fast questions come.
+        let turn = std::task::ready!(coop::poll_proceed(cx));
+        let stopping = this.stop.as_ref().is_some_and(Stop::has_come);
+        if stopping && this.last == 0 {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut this.questions).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => {
+                turn.made_progress();
+                if stopping {
+                    this.last = this.last.saturating_sub(message.len().max(1));
+                }
+                this.write_answer(&message);
+                Poll::Ready(Some(Ok(this.buffer.split().freeze())))
+            }
+            Poll::Ready(ended) => Poll::Ready(ended),
+            // All that was received has its answer.
+            Poll::Pending => match &mut this.stop {
+                Some(stop) => stop.poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Answers {
+    fn write_answer(&mut self, message: &[u8]) {
+        let Asked { id, check } = Asked::read(message);
+        self.buffer.number(ANSWERED_ID, id);
+        match check {
+            Ok(check) => result::append(&mut self.buffer, RESULT, &self.own.checker, check),
+            Err(BrokenMessage) => {
+                result::append_undecided(&mut self.buffer, RESULT, UndecidedReason::Unreadable);
+            }
+        }
+    }
+}
+
+/// A `CheckStreamRequest`.
+struct Asked<'a> {
+    /// As far as it could be read.
+    id: u64,
+    check: Result<&'a [u8], BrokenMessage>,
+}
+
+impl<'a> Asked<'a> {
+    fn read(message: &'a [u8]) -> Self {
+        let (mut id, mut check) = (0, None);
+        let mut rest = message;
+        let broken = |id| Self {
+            id,
+            check: Err(BrokenMessage),
+        };
+        while !rest.is_empty() {
+            match take_field(&mut rest) {
+                Ok((ID, Value::Number(number))) => id = number,
+                // Two would be one in two parts. Nobody writes that, and to
+                // judge by one of them could be to forget what was required.
+                Ok((CHECK, Value::Bytes(bytes))) if check.is_none() => check = Some(bytes),
+                Ok((ID | CHECK, _)) | Err(BrokenMessage) => return broken(id),
+                Ok(_) => {}
+            }
+        }
+        Self {
+            id,
+            check: Ok(check.unwrap_or_default()),
+        }
+    }
+}
+
+/// The moment from which conversations come to their end.
+struct Stop {
+    receiver: watch::Receiver<bool>,
+    wait: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Who is woken when it comes.
+    waker: Option<Waker>,
+}
+
+impl Stop {
+    fn new(receiver: watch::Receiver<bool>) -> Self {
+        let mut waiting = receiver.clone();
+        // Polled once for each waker: it must not be put off to another turn.
+        let wait = Box::pin(coop::unconstrained(async move {
+            // If nobody can tell any more, it is time too.
+            let _ = waiting.wait_for(|stop| *stop).await;
+        }));
+        Self {
+            receiver,
+            wait,
+            waker: None,
+        }
+    }
+
+    /// Whether it has come. It turns true once, so any change is that one.
+    fn has_come(&self) -> bool {
+        self.receiver.has_changed().unwrap_or(true)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_come() {
+            return Poll::Ready(());
+        }
+        // To wait takes a lock that all threads share, so not at each question.
+        let waits = |waker: &Waker| waker.will_wake(cx.waker());
+        if self.waker.as_ref().is_some_and(waits) {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        self.wait.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::edge::pb;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_as_the_generated_reader_reads_them(
+            message in proptest::collection::vec(prop_oneof![0_u8..24, any::<u8>()], 0..40),
+        ) {
+            let asked = Asked::read(&message);
+            match (asked.check, pb::CheckStreamRequest::decode(message.as_slice())) {
+                (Ok(check), Ok(expected)) => {
+                    prop_assert_eq!(asked.id, expected.id);
+                    let expected = expected.check.unwrap_or_default();
+                    prop_assert_eq!(pb::CheckRequest::decode(check), Ok(expected));
+                }
+                (Err(_), Err(_)) => {}
+                (Ok(check), Err(error)) => {
+                    prop_assert!(pb::CheckRequest::decode(check).is_err(), "{}", error);
+                }
+                // The one difference: a question in several parts is none.
+                (Err(_), Ok(_)) => {
+                    let mut rest = message.as_slice();
+                    let mut parts = 0;
+                    while let Ok((tag, _)) = take_field(&mut rest) {
+                        parts += usize::from(tag == CHECK);
+                    }
+                    prop_assert!(parts > 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_is_kept_from_what_cannot_be_read_to_its_end() {
+        let read = |message: &[u8]| {
+            let asked = Asked::read(message);
+            (asked.id, asked.check.map(<[u8]>::to_vec))
+        };
+        assert_eq!(read(&[]), (0, Ok(vec![])));
+        assert_eq!(read(&[0x08, 7, 0x12, 1, b'x']), (7, Ok(vec![b'x'])));
+        assert_eq!(read(&[0x12, 1, b'x', 0x08, 7]), (7, Ok(vec![b'x'])));
+        for broken in [
+            &[0x08, 7, 0x12, 9][..],
+            &[0x08, 7, 0x10, 1],
+            &[0x08, 7, 0x12, 0, 0x12, 0],
+        ] {
+            assert_eq!(read(broken), (7, Err(BrokenMessage)));
+        }
+        assert_eq!(read(&[0xff]), (0, Err(BrokenMessage)));
+        assert_eq!(read(&[0x0a, 1, b'7', 0x08, 7]), (0, Err(BrokenMessage)));
+    }
+}

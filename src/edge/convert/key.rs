@@ -1,0 +1,97 @@
+//! Keys.
+
+use crate::domain::key_draft::{KeyDraft, KeyPatch};
+use crate::domain::violation::Violations;
+use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
+
+use super::{key_state, mask, pb, read_time, wire_revocation_reason, wire_state, wire_time};
+
+/// What the issuer of a key asks for.
+pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
+    KeyDraft {
+        workspace: request.workspace,
+        environment: request.environment,
+        principal: request.principal,
+        name: request.name,
+        description: request.description,
+        scopes: request.scopes,
+        metadata: request.metadata,
+        expire_time: request.expire_time.map(read_time),
+        request_id: request.request_id,
+    }
+}
+
+/// What an update is to change.
+pub(in crate::edge) fn patch(
+    key: pb::Key,
+    update_mask: Option<prost_types::FieldMask>,
+) -> Result<KeyPatch, Violations> {
+    let known = ["name", "description", "scopes", "metadata", "expire_time"];
+    let paths = mask(update_mask, &known)?;
+    let named = |field| paths.iter().any(|path| path == field);
+    Ok(KeyPatch {
+        name: named("name").then_some(key.name),
+        description: named("description").then_some(key.description),
+        scopes: named("scopes").then_some(key.scopes),
+        metadata: named("metadata").then_some(key.metadata),
+        expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+    })
+}
+
+/// Which keys are asked for, and which page of them.
+pub(in crate::edge) fn question(
+    request: pb::ListKeysRequest,
+) -> Result<(KeyFilter, PageQuestion), Violations> {
+    let filter = KeyFilter {
+        workspace: request.workspace,
+        principal: request.principal,
+        state: key_state(request.state)?,
+        environment: request.environment,
+        scope: request.scope,
+        expiring_before: request.expiring_before.map(read_time),
+    };
+    let page = PageQuestion {
+        size: request.page_size,
+        token: request.page_token,
+    };
+    Ok((filter, page))
+}
+
+/// A key as it is shown.
+pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
+    let key = view.key;
+    let revocation = key.revocation;
+    let (revoked_by, note) = revocation
+        .as_ref()
+        .map(|end| (end.by.clone(), end.note.clone()))
+        .unwrap_or_default();
+    let reason = revocation
+        .as_ref()
+        .map_or(pb::RevocationReason::Unspecified, |end| {
+            wire_revocation_reason(end.reason)
+        });
+    pb::Key {
+        id: key.id.to_string(),
+        workspace: key.workspace.to_string(),
+        environment: key
+            .environment
+            .map(|name| name.as_str().to_owned())
+            .unwrap_or_default(),
+        principal: key.principal,
+        name: key.name,
+        description: key.description,
+        scopes: key.scopes.iter().map(ToString::to_string).collect(),
+        metadata: key.metadata,
+        state: wire_state(view.state).into(),
+        hint: view.hint,
+        create_time: Some(wire_time(key.create_time)),
+        created_by: key.created_by,
+        expire_time: key.expire_time.map(wire_time),
+        revoke_time: revocation.map(|end| wire_time(end.time)),
+        revocation_reason: reason.into(),
+        revoked_by,
+        revocation_note: note,
+        etag: view.etag,
+        disabled: key.disabled,
+    }
+}

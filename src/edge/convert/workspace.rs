@@ -1,0 +1,70 @@
+//! Workspaces.
+
+use crate::domain::token::EnvironmentName;
+use crate::domain::violation::Violations;
+use crate::domain::workspace::{WorkspaceDraft, WorkspacePatch};
+use crate::service::registry::WorkspaceView;
+
+use super::{mask, pb, wire_time};
+
+/// What the creator of a workspace asks for. Output-only fields are ignored.
+pub(in crate::edge) fn draft(workspace: pb::Workspace) -> WorkspaceDraft {
+    WorkspaceDraft {
+        id: workspace.id,
+        display_name: workspace.display_name,
+        token_prefix: workspace.token_prefix,
+        environments: workspace.environments,
+        default_environment: workspace.default_environment,
+        unmarked_environment: workspace.unmarked_environment,
+        scope_catalog: workspace.scope_catalog,
+    }
+}
+
+/// What an update is to change.
+pub(in crate::edge) fn patch(
+    workspace: pb::Workspace,
+    update_mask: Option<prost_types::FieldMask>,
+) -> Result<WorkspacePatch, Violations> {
+    let known = [
+        "display_name",
+        "environments",
+        "default_environment",
+        "scope_catalog",
+    ];
+    let paths = mask(update_mask, &known)?;
+    let named = |field| paths.iter().any(|path| path == field);
+    Ok(WorkspacePatch {
+        display_name: named("display_name").then_some(workspace.display_name),
+        environments: named("environments").then_some(workspace.environments),
+        default_environment: named("default_environment").then_some(workspace.default_environment),
+        scope_catalog: named("scope_catalog").then_some(workspace.scope_catalog),
+    })
+}
+
+/// A workspace as it is shown.
+pub(in crate::edge) fn shown(view: WorkspaceView) -> pb::Workspace {
+    let WorkspaceView { workspace, etag } = view;
+    let name = |environment: Option<EnvironmentName>| {
+        environment
+            .map(|name| name.as_str().to_owned())
+            .unwrap_or_default()
+    };
+    let catalog = workspace.scope_catalog.scopes().iter();
+    pb::Workspace {
+        id: workspace.id.to_string(),
+        display_name: workspace.display_name,
+        token_prefix: workspace.token_prefix.as_str().to_owned(),
+        environments: workspace
+            .environments
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect(),
+        default_environment: name(workspace.default_environment),
+        unmarked_environment: name(workspace.unmarked_environment),
+        create_time: Some(wire_time(workspace.create_time)),
+        created_by: workspace.created_by,
+        scope_catalog: catalog.map(ToString::to_string).collect(),
+        disabled: workspace.disabled,
+        etag,
+    }
+}

@@ -1,0 +1,205 @@
+//! What can be done to a key between its issue and its end, and after that:
+//! changed, switched off and on, deleted.
+
+use tracing::info;
+
+use crate::domain::admin::Deed;
+use crate::domain::audit::{AuditAction, AuditEntry};
+use crate::domain::clock::Timestamp;
+use crate::domain::key::Key;
+use crate::domain::key_draft::KeyPatch;
+use crate::domain::tombstone::{Buried, Tombstone};
+use crate::store::{Expect, Record, Versioned};
+
+use super::super::admission::Actor;
+use super::super::error::{Condition, Kind, RegistryError};
+use super::{KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_stale};
+
+impl Registry {
+    /// Changes a key. The caller must be able to grant what it is left with.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
+    /// [`RegistryError::Precondition`] if it is revoked,
+    /// [`RegistryError::EtagMismatch`], [`RegistryError::NotFound`], or the
+    /// caller may not, or the store fails.
+    pub async fn update_key(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+        patch: KeyPatch,
+    ) -> Result<KeyView, RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
+            refuse_stale(etag, found.revision, Kind::Key, id)?;
+            refuse_revoked(&found.record)?;
+            let now = self.clock.now();
+            let (key, differing) = patch.clone().apply(&found.record, &workspace.record, now)?;
+            actor.may_grant(&key.scopes)?;
+            if differing.is_empty() {
+                return Ok(KeyView::new(found, &workspace.record, now));
+            }
+            let audit = update_entry(actor, &found.record, &key, now, &differing);
+            if let Some(changed) = self.put_key(&found, key, audit).await? {
+                return Ok(KeyView::new(changed, &workspace.record, now));
+            }
+        }
+        Err(conflict(Kind::Key, id))
+    }
+
+    /// Switches a key off, or on again. To switch one on, the caller must be
+    /// able to grant what it may. One that is so already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::GrantCeiling`], [`RegistryError::Precondition`] if it
+    /// is revoked, [`RegistryError::EtagMismatch`],
+    /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
+    pub async fn switch_key(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+        disabled: bool,
+    ) -> Result<KeyView, RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            refuse_stale(etag, found.revision, Kind::Key, id)?;
+            refuse_revoked(&found.record)?;
+            if !disabled {
+                actor.may_grant(&found.record.scopes)?;
+            }
+            let now = self.clock.now();
+            if found.record.disabled == disabled {
+                return Ok(KeyView::new(found, &workspace.record, now));
+            }
+            let what = if disabled {
+                AuditAction::DisableKey
+            } else {
+                AuditAction::EnableKey
+            };
+            let mut key = found.record.clone();
+            key.disabled = disabled;
+            let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
+            if let Some(changed) = self.put_key(&found, key, audit).await? {
+                return Ok(KeyView::new(changed, &workspace.record, now));
+            }
+        }
+        Err(conflict(Kind::Key, id))
+    }
+
+    /// Deletes what is left of a key that was revoked long enough ago. Its id
+    /// and the digests of its tokens stay reserved.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Precondition`], [`RegistryError::EtagMismatch`],
+    /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
+    pub async fn delete_key(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+    ) -> Result<(), RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let (found, _) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            refuse_stale(etag, found.revision, Kind::Key, id)?;
+            let now = self.clock.now();
+            let refuse = |condition| precondition(Kind::Key, id, condition);
+            let key = found.record;
+            let Some(revocation) = &key.revocation else {
+                return Err(refuse(Condition::NotRevoked));
+            };
+            let until = revocation.time.saturating_add(self.key_retention);
+            if now < until {
+                return Err(refuse(Condition::RetentionNotOver { until }));
+            }
+            let what = (AuditAction::DeleteKey, now);
+            let audit = entry(actor, Some(&key.workspace), what, id, []);
+            let tombstone = Tombstone {
+                of: Buried::Key {
+                    id: key.id,
+                    workspace: key.workspace,
+                    secrets: key.secrets,
+                },
+                time: now,
+                by: actor.id(),
+            };
+            let batch = put(
+                Record::Tombstone(tombstone),
+                Expect::At(found.revision),
+                audit,
+            );
+            if self.attempt(batch, Kind::Key, id).await?.is_some() {
+                info!(actor = actor.id(), key = id, "key deleted");
+                return Ok(());
+            }
+        }
+        Err(conflict(Kind::Key, id))
+    }
+
+    /// Puts a changed key in the place of the one that was found; none, if
+    /// others were faster.
+    async fn put_key(
+        &self,
+        found: &Versioned<Key>,
+        key: Key,
+        audit: AuditEntry,
+    ) -> Result<Option<Versioned<Key>>, RegistryError> {
+        let id = key.id.to_string();
+        let (actor, what) = (audit.actor.clone(), audit.action.as_str());
+        let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+        let committed = self.attempt(batch, Kind::Key, &id).await?;
+        Ok(committed.map(|revision| {
+            info!(actor, key = id, what, "key changed");
+            Versioned {
+                record: key,
+                revision,
+            }
+        }))
+    }
+}
+
+/// A revoked key stays as it was when it ended.
+fn refuse_revoked(key: &Key) -> Result<(), RegistryError> {
+    match key.revocation {
+        Some(_) => Err(precondition(Kind::Key, key.id, Condition::Revoked)),
+        None => Ok(()),
+    }
+}
+
+/// Tells which fields differ, and how far what the key may do has.
+fn update_entry(
+    actor: &Actor,
+    before: &Key,
+    after: &Key,
+    now: Timestamp,
+    differing: &[&str],
+) -> AuditEntry {
+    let scopes = |key: &Key| {
+        if before.scopes == after.scopes {
+            return String::new();
+        }
+        let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+        scopes.join(" ")
+    };
+    let expiry = |key: &Key| {
+        if before.expire_time == after.expire_time {
+            return String::new();
+        }
+        key.expire_time
+            .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string())
+    };
+    entry(
+        actor,
+        Some(&after.workspace),
+        (AuditAction::UpdateKey, now),
+        &after.id.to_string(),
+        [
+            ("fields", differing.join(" ")),
+            ("scopes_before", scopes(before)),
+            ("scopes", scopes(after)),
+            ("expire_time_before", expiry(before)),
+            ("expire_time", expiry(after)),
+        ],
+    )
+}

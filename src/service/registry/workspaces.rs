@@ -1,0 +1,319 @@
+//! Workspaces: made, read, changed, switched off and on, deleted.
+
+use tracing::info;
+
+use crate::domain::admin::{Deed, Place};
+use crate::domain::audit::AuditAction;
+use crate::domain::id::WorkspaceId;
+use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::workspace::{Workspace, WorkspaceDraft, WorkspacePatch};
+use crate::store::{Expect, List, Record, Versioned};
+
+use super::super::admission::Actor;
+use super::super::error::{Condition, Kind, RegistryError};
+use super::list::{Page, PageQuestion, Walk};
+use super::{
+    MAX_TRIES, Registry, blocking, conflict, entry, etag, precondition, put, refuse_stale,
+    workspace_id,
+};
+
+/// A workspace, with what stands for its state.
+#[derive(Clone, Debug)]
+pub struct WorkspaceView {
+    /// The workspace.
+    pub workspace: Workspace,
+    /// Stands for this state of it.
+    pub etag: String,
+}
+
+impl From<Versioned<Workspace>> for WorkspaceView {
+    fn from(found: Versioned<Workspace>) -> Self {
+        Self {
+            workspace: found.record,
+            etag: etag(found.revision),
+        }
+    }
+}
+
+/// The field that names a workspace.
+const FIELD: &str = "workspace";
+
+impl Registry {
+    /// Creates a workspace.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`], [`RegistryError::Exists`], or the caller
+    /// may not, or the store fails.
+    pub async fn create_workspace(
+        &self,
+        actor: &Actor,
+        draft: WorkspaceDraft,
+    ) -> Result<WorkspaceView, RegistryError> {
+        actor.may(Deed::RuleWorkspaces)?;
+        let now = self.clock.now();
+        let workspace = draft.build(actor.id(), now)?;
+        let id = workspace.id.to_string();
+        let audit = entry(
+            actor,
+            Some(&workspace.id),
+            (AuditAction::CreateWorkspace, now),
+            &id,
+            [("token_prefix", workspace.token_prefix.to_string())],
+        );
+        let batch = put(Record::Workspace(workspace.clone()), Expect::Absent, audit);
+        let Some(revision) = self.attempt(batch, Kind::Workspace, &id).await? else {
+            return Err(RegistryError::Exists {
+                kind: Kind::Workspace,
+                id,
+            });
+        };
+        info!(actor = actor.id(), workspace = id, "workspace created");
+        Ok(WorkspaceView {
+            workspace,
+            etag: etag(revision),
+        })
+    }
+
+    /// Reads a workspace.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
+    pub async fn get_workspace(
+        &self,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<WorkspaceView, RegistryError> {
+        let found = self.workspace(actor, Deed::Read, id, FIELD).await?;
+        Ok(found.into())
+    }
+
+    /// Lists workspaces: all for admin keys of the system, else their own.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`], or the caller may not, or the store fails.
+    pub async fn list_workspaces(
+        &self,
+        actor: &Actor,
+        question: PageQuestion,
+    ) -> Result<Page<WorkspaceView>, RegistryError> {
+        let place = actor.admin().place();
+        actor.may_at(Deed::Read, place, Kind::Workspace, "")?;
+        let own = actor.workspace().cloned();
+        let walk = Walk {
+            name: format!(
+                "workspaces\0{}",
+                own.as_ref().map_or("", WorkspaceId::as_str)
+            ),
+            list: List::Workspaces,
+            filtered: false,
+        };
+        let keep = |found: Versioned| match found.record {
+            Record::Workspace(record) if own.as_ref().is_none_or(|own| *own == record.id) => {
+                let revision = found.revision;
+                Some(Versioned { record, revision }.into())
+            }
+            Record::Workspace(_)
+            | Record::Tombstone(_)
+            | Record::Key(_)
+            | Record::AdminKey(_)
+            | Record::Request(_) => None,
+        };
+        self.walk(&walk, &question, keep, text_len).await
+    }
+
+    /// Changes a workspace.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`],
+    /// [`RegistryError::EtagMismatch`], or the caller may not, or the store
+    /// fails.
+    pub async fn update_workspace(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+        patch: WorkspacePatch,
+    ) -> Result<WorkspaceView, RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let found = self
+                .workspace(actor, Deed::ManageWorkspace, id, "workspace.id")
+                .await?;
+            refuse_stale(etag, found.revision, Kind::Workspace, id)?;
+            let (workspace, differing) = patch.clone().apply(&found.record)?;
+            if differing.is_empty() {
+                return Ok(found.into());
+            }
+            let what = AuditAction::UpdateWorkspace;
+            let fields = differing.join(" ");
+            if let Some(changed) = self
+                .put_workspace(actor, &found, workspace, what, fields)
+                .await?
+            {
+                return Ok(changed);
+            }
+        }
+        Err(conflict(Kind::Workspace, id))
+    }
+
+    /// Switches a workspace off, or on again. One that is so already stays
+    /// as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::NotFound`], [`RegistryError::EtagMismatch`], or the
+    /// caller may not, or the store fails.
+    pub async fn switch_workspace(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+        disabled: bool,
+    ) -> Result<WorkspaceView, RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let found = self.ruled_workspace(actor, id).await?;
+            refuse_stale(etag, found.revision, Kind::Workspace, id)?;
+            if found.record.disabled == disabled {
+                return Ok(found.into());
+            }
+            let what = if disabled {
+                AuditAction::DisableWorkspace
+            } else {
+                AuditAction::EnableWorkspace
+            };
+            let mut workspace = found.record.clone();
+            workspace.disabled = disabled;
+            if let Some(changed) = self
+                .put_workspace(actor, &found, workspace, what, String::new())
+                .await?
+            {
+                return Ok(changed);
+            }
+        }
+        Err(conflict(Kind::Workspace, id))
+    }
+
+    /// Deletes a workspace that is disabled and empty. While it is disabled no
+    /// key or admin key can be made in it, and to enable it changes its
+    /// record: so what was found empty is empty when it is deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Precondition`], [`RegistryError::NotFound`],
+    /// [`RegistryError::EtagMismatch`], or the caller may not, or the store
+    /// fails.
+    pub async fn delete_workspace(
+        &self,
+        actor: &Actor,
+        (id, etag): (&str, &str),
+    ) -> Result<(), RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let found = self.ruled_workspace(actor, id).await?;
+            refuse_stale(etag, found.revision, Kind::Workspace, id)?;
+            let refuse = |condition| precondition(Kind::Workspace, id, condition);
+            if !found.record.disabled {
+                return Err(refuse(Condition::WorkspaceEnabled));
+            }
+            if self.in_use(&found.record.id).await? {
+                return Err(refuse(Condition::WorkspaceNotEmpty));
+            }
+            let now = self.clock.now();
+            let workspace = found.record.id;
+            let what = (AuditAction::DeleteWorkspace, now);
+            let audit = entry(actor, Some(&workspace), what, id, []);
+            let tombstone = Tombstone {
+                of: Buried::Workspace(workspace),
+                time: now,
+                by: actor.id(),
+            };
+            let batch = put(
+                Record::Tombstone(tombstone),
+                Expect::At(found.revision),
+                audit,
+            );
+            if self.attempt(batch, Kind::Workspace, id).await?.is_some() {
+                info!(actor = actor.id(), workspace = id, "workspace deleted");
+                return Ok(());
+            }
+        }
+        Err(conflict(Kind::Workspace, id))
+    }
+
+    /// The workspace `id`, for those who rule workspaces.
+    async fn ruled_workspace(
+        &self,
+        actor: &Actor,
+        id: &str,
+    ) -> Result<Versioned<Workspace>, RegistryError> {
+        let parsed = workspace_id(id, FIELD)?;
+        // Those of another workspace are not to learn whether there is one.
+        let place = Place::Workspace(&parsed);
+        actor.may_at(Deed::Read, place, Kind::Workspace, id)?;
+        actor.may(Deed::RuleWorkspaces)?;
+        self.existing_workspace(parsed).await
+    }
+
+    /// Puts a changed workspace in the place of the one that was found.
+    async fn put_workspace(
+        &self,
+        actor: &Actor,
+        found: &Versioned<Workspace>,
+        workspace: Workspace,
+        what: AuditAction,
+        fields: String,
+    ) -> Result<Option<WorkspaceView>, RegistryError> {
+        let now = self.clock.now();
+        let id = workspace.id.to_string();
+        let audit = entry(
+            actor,
+            Some(&workspace.id),
+            (what, now),
+            &id,
+            [("fields", fields)],
+        );
+        let batch = put(
+            Record::Workspace(workspace.clone()),
+            Expect::At(found.revision),
+            audit,
+        );
+        let committed = self.attempt(batch, Kind::Workspace, &id).await?;
+        Ok(committed.map(|revision| {
+            info!(
+                actor = actor.id(),
+                workspace = id,
+                what = what.as_str(),
+                "workspace changed"
+            );
+            WorkspaceView {
+                workspace,
+                etag: etag(revision),
+            }
+        }))
+    }
+
+    /// Whether the workspace holds a key, or an admin key that is not revoked.
+    async fn in_use(&self, workspace: &WorkspaceId) -> Result<bool, RegistryError> {
+        let id = workspace.to_string();
+        let (store, of) = (self.store.clone(), List::KeysOf(workspace.clone()));
+        let keys = blocking(move || store.list(&of, None, 1))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, Kind::Workspace, &id))?;
+        if !keys.is_empty() {
+            return Ok(true);
+        }
+        let admins = self.all_admins().await?;
+        Ok(admins.iter().any(|admin| {
+            let record = &admin.record;
+            record.revocation.is_none() && record.place() == Place::Workspace(workspace)
+        }))
+    }
+}
+
+/// About how long a workspace is on the wire, in bytes.
+fn text_len(view: &WorkspaceView) -> usize {
+    /// Id, names, environments, times, tags and lengths at their longest.
+    const FIXED: usize = 600;
+    let scopes = view.workspace.scope_catalog.scopes().iter();
+    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
+}

@@ -1,0 +1,81 @@
+//! Keys, and what is left of them.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::key::Key;
+use crate::domain::tombstone::{Buried, Tombstone};
+use crate::store::{Record, pb};
+
+use super::Unreadable;
+use super::part::{
+    decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
+    optional_environment, read, scopes, secrets, texts,
+};
+
+pub(super) fn encode(key: &Key) -> pb::KeyRecord {
+    pb::KeyRecord {
+        id: key.id.to_string(),
+        workspace: key.workspace.to_string(),
+        environment: optional(key.environment.as_ref()),
+        principal: key.principal.clone(),
+        name: key.name.clone(),
+        description: key.description.clone(),
+        scopes: texts(&key.scopes),
+        metadata: key.metadata.clone(),
+        secrets: key.secrets.iter().map(encode_secret).collect(),
+        create_time: key.create_time.as_micros(),
+        created_by: key.created_by.clone(),
+        expire_time: key.expire_time.map(Timestamp::as_micros),
+        disabled: key.disabled,
+        revocation: key.revocation.as_ref().map(encode_revocation),
+        deletion: None,
+    }
+}
+
+pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
+    if let Some(deletion) = record.deletion {
+        return Ok(Record::Tombstone(Tombstone {
+            of: Buried::Key {
+                id: read("id", &record.id)?,
+                workspace: read("workspace", &record.workspace)?,
+                secrets: secrets(&record.secrets)?,
+            },
+            time: Timestamp::from_micros(deletion.time),
+            by: deletion.by,
+        }));
+    }
+    Ok(Record::Key(Key {
+        id: read("id", &record.id)?,
+        workspace: read("workspace", &record.workspace)?,
+        environment: optional_environment(&record.environment)?,
+        principal: record.principal,
+        name: record.name,
+        description: record.description,
+        scopes: scopes(&record.scopes)?,
+        metadata: record.metadata,
+        secrets: secrets(&record.secrets)?,
+        create_time: Timestamp::from_micros(record.create_time),
+        created_by: record.created_by,
+        expire_time: record.expire_time.map(Timestamp::from_micros),
+        disabled: record.disabled,
+        revocation: record.revocation.map(decode_revocation).transpose()?,
+    }))
+}
+
+/// What is stored of a key that was deleted.
+pub(super) fn bury(tombstone: &Tombstone) -> pb::KeyRecord {
+    let mut record = pb::KeyRecord {
+        deletion: Some(encode_deletion(tombstone)),
+        ..pb::KeyRecord::default()
+    };
+    if let Buried::Key {
+        id,
+        workspace,
+        secrets,
+    } = &tombstone.of
+    {
+        record.id = id.to_string();
+        record.workspace = workspace.to_string();
+        record.secrets = secrets.iter().map(encode_secret).collect();
+    }
+    record
+}

@@ -1,0 +1,107 @@
+//! Where things lie in the store.
+//!
+//! | place | what |
+//! |---|---|
+//! | `s` | the state of the whole store |
+//! | `w/<workspace>` | a workspace, or what is left of one |
+//! | `a/<admin key>` | an admin key |
+//! | `k/<key>` | a key, or what is left of one |
+//! | `r/<request, in hex>` | a request to issue a key that may be repeated |
+//! | `h/<chain>` | the newest link of an audit chain |
+//! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |
+//! | `n/<workspace>\0<key>` | nothing: it finds a workspace's keys in order |
+//! | `y/<revision, 8 bytes big endian>` | the place of the link that a commit wrote |
+//!
+//! A chain is named by its workspace; the system's has an empty name.
+
+use crate::domain::id::{KeyId, WorkspaceId};
+use crate::store::{Record, RecordId, Revision};
+
+/// Where the state of the whole store lies.
+pub(in crate::store) const STATE: &[u8] = b"s";
+/// What the places of workspaces start with.
+pub(in crate::store) const WORKSPACES: &[u8] = b"w/";
+/// What the places of admin keys start with.
+pub(in crate::store) const ADMIN_KEYS: &[u8] = b"a/";
+/// What the places of audit heads start with.
+pub(in crate::store) const AUDIT_HEADS: &[u8] = b"h/";
+/// What the places of keys start with.
+pub(in crate::store) const KEYS: &[u8] = b"k/";
+
+/// What postings start with.
+pub(in crate::store) const POSTINGS: &[u8] = b"n/";
+
+/// What the places of repeatable requests start with.
+pub(in crate::store) const REQUESTS: &[u8] = b"r/";
+/// What the order of all audit events starts with.
+pub(in crate::store) const AUDIT_ORDER: &[u8] = b"y/";
+
+/// Where a record lies.
+pub(in crate::store) fn place(id: &RecordId) -> Vec<u8> {
+    match id {
+        RecordId::Workspace(id) => format!("w/{id}"),
+        RecordId::Key(id) => format!("k/{id}"),
+        RecordId::AdminKey(id) => format!("a/{id}"),
+        RecordId::Request(id) => format!("r/{id}"),
+    }
+    .into_bytes()
+}
+
+/// Where a record can be found by other ways than its id.
+pub(in crate::store) fn posting(record: &Record) -> Option<Vec<u8>> {
+    match record {
+        Record::Key(key) => {
+            let mut place = postings_of(&key.workspace);
+            place.extend(key.id.to_string().into_bytes());
+            Some(place)
+        }
+        Record::Workspace(_) | Record::AdminKey(_) | Record::Request(_) | Record::Tombstone(_) => {
+            None
+        }
+    }
+}
+
+/// What the postings of a workspace's keys start with.
+pub(in crate::store) fn postings_of(workspace: &WorkspaceId) -> Vec<u8> {
+    format!("n/{workspace}\0").into_bytes()
+}
+
+/// The key that a place under [`KEYS`], or a posting, is about.
+pub(in crate::store) fn key_at(place: &[u8]) -> Option<KeyId> {
+    let id = place.rsplit(|&byte| byte == 0 || byte == b'/').next()?;
+    std::str::from_utf8(id).ok()?.parse().ok()
+}
+
+/// Where the newest link of a chain is noted.
+pub(in crate::store) fn audit_head_place(chain: &str) -> Vec<u8> {
+    format!("h/{chain}").into_bytes()
+}
+
+/// Where the event that a commit wrote is noted, so that all events can be read
+/// in the order of commits. The chain and sequence are the value there.
+pub(in crate::store) fn audit_order_place(revision: Revision) -> Vec<u8> {
+    [AUDIT_ORDER, &revision.0.to_be_bytes()].concat()
+}
+
+/// What the places of a chain's links start with.
+pub(in crate::store) fn audit_links_of(chain: &str) -> Vec<u8> {
+    format!("x/{chain}\0").into_bytes()
+}
+
+/// Where a link of a chain lies.
+pub(in crate::store) fn audit_place(chain: &str, sequence: u64) -> Vec<u8> {
+    let mut place = format!("x/{chain}\0").into_bytes();
+    place.extend(sequence.to_be_bytes());
+    place
+}
+
+/// The chain that the place of a link is of.
+pub(in crate::store) fn chain_at(place: &[u8]) -> Option<&str> {
+    let chain = place.strip_prefix(b"x/")?.split(|&byte| byte == 0).next()?;
+    std::str::from_utf8(chain).ok()
+}
+
+/// A place as people read it.
+pub(in crate::store) fn readable(place: &[u8]) -> String {
+    place.escape_ascii().to_string()
+}
