@@ -34,10 +34,8 @@ pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
         "RESOURCE_EXISTS" => exists(failure, about),
         "CONFLICT" => failure.note("Nothing was changed: try again."),
         "ETAG_MISMATCH" => match shown_by(about) {
-            Some(command) => failure.note(format!(
-                "It was changed meanwhile: read it again with `{command}`, and decide again."
-            )),
-            None => failure.note("It was changed meanwhile: read it again, and decide again."),
+            Some(command) => failure.note(format!("`{command}` shows it as it is now.")),
+            None => failure,
         },
         "PRECONDITION_FAILED" => precondition(failure, about),
         "OVERLOADED" => failure.note("Nothing was done: try again in a moment."),
@@ -92,7 +90,7 @@ fn exists(failure: Failure, about: &About) -> Failure {
     }
 }
 
-/// The state in which a resource would have to be.
+/// The state in which a resource would have to be: the sentence names it.
 fn precondition(failure: Failure, about: &About) -> Failure {
     let (id, noun) = (text(about, "id"), noun(about).unwrap_or("keys"));
     let workspace = match (noun, id) {
@@ -100,19 +98,13 @@ fn precondition(failure: Failure, about: &About) -> Failure {
         _ => "<workspace>",
     };
     match text(about, "condition") {
-        "REVOKED" => failure.note(format!(
-            "A revocation is final: `keyward {noun} create` makes another."
-        )),
-        "NOT_REVOKED" => failure.note(format!("Revoke it first: `keyward {noun} revoke {id}`.")),
-        "RETENTION_NOT_OVER" => match text(about, "deletableTime") {
-            "" => failure,
-            time => failure.note(format!("It can be deleted from {time} on.")),
-        },
+        "REVOKED" => failure.note(format!("`keyward {noun} create` makes another.")),
+        "NOT_REVOKED" => failure.note(format!("`keyward {noun} revoke {id}` does that.")),
         "WORKSPACE_DISABLED" => failure.note(format!(
             "`keyward workspaces enable {workspace}` switches the workspace on again."
         )),
         "WORKSPACE_ENABLED" => failure.note(format!(
-            "Switch it off first: `keyward workspaces disable {workspace}`."
+            "`keyward workspaces disable {workspace}` does that."
         )),
         "WORKSPACE_NOT_EMPTY" => failure.note(format!(
             "Delete its keys and revoke its admin keys first: `keyward keys list --workspace {workspace}` \
@@ -122,13 +114,8 @@ fn precondition(failure: Failure, about: &About) -> Failure {
             "Somebody has to be left who may do everything: make another with \
              `keyward admins create --system --role owner` first.",
         ),
-        "ROTATION_PENDING" => {
-            let failure = match text(about, "endTime") {
-                "" => failure,
-                time => failure.note(format!("The token before the newest works until {time}.")),
-            };
-            failure.note("`--overlap 0s` ends all older tokens at once.")
-        }
+        "ROTATION_PENDING" => failure.note("`--overlap 0s` ends all older tokens at once."),
+        // When a key can be deleted is in the sentence.
         _ => failure,
     }
 }
@@ -229,35 +216,22 @@ mod tests {
 
     #[test]
     fn each_condition_says_what_to_do() {
-        for (condition, of, more, advice) in [
-            ("REVOKED", "key", None, "`keyward keys create`"),
-            ("REVOKED", "admin_key", None, "`keyward admins create`"),
-            ("NOT_REVOKED", "key", None, "`keyward keys revoke ID`"),
-            (
-                "RETENTION_NOT_OVER",
-                "key",
-                Some(("deletableTime", "2027-01-01T00:00:00Z")),
-                "from 2027-01-01T00:00:00Z on",
-            ),
-            ("WORKSPACE_DISABLED", "key", None, "enable <workspace>"),
-            ("WORKSPACE_DISABLED", "workspace", None, "enable ID"),
-            ("WORKSPACE_ENABLED", "workspace", None, "disable ID"),
+        for (condition, of, advice) in [
+            ("REVOKED", "key", "`keyward keys create`"),
+            ("REVOKED", "admin_key", "`keyward admins create`"),
+            ("NOT_REVOKED", "key", "`keyward keys revoke ID`"),
+            ("WORKSPACE_DISABLED", "key", "enable <workspace>"),
+            ("WORKSPACE_DISABLED", "workspace", "enable ID"),
+            ("WORKSPACE_ENABLED", "workspace", "disable ID"),
             (
                 "WORKSPACE_NOT_EMPTY",
                 "workspace",
-                None,
                 "admins list --workspace ID",
             ),
-            ("LAST_OWNER", "admin_key", None, "--system --role owner"),
-            (
-                "ROTATION_PENDING",
-                "admin_key",
-                Some(("endTime", "2027-01-01T00:00:00Z")),
-                "until 2027-01-01T00:00:00Z.\n  `--overlap 0s`",
-            ),
+            ("LAST_OWNER", "admin_key", "--system --role owner"),
+            ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
         ] {
-            let mut about = vec![("condition", condition), ("type", of), ("id", "ID")];
-            about.extend(more);
+            let about = [("condition", condition), ("type", of), ("id", "ID")];
             let (exit, text) = told("PRECONDITION_FAILED", &about);
             assert_eq!(exit, Exit::Failed);
             assert!(text.contains(advice), "{condition}: {text}");

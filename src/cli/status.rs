@@ -105,6 +105,14 @@ impl Asked<'_> {
         if let Some(advice) = tls::advice(why) {
             return failure.note(advice);
         }
+        // A server that was shown no certificate may close the connection
+        // before it can be heard why.
+        let failure = match server {
+            Server::Https(_) if !spoke => failure.note(
+                "If it wants to see a certificate, give one with --client-cert and --client-key.",
+            ),
+            Server::Https(_) | Server::Http(_) | Server::Unix(_) => failure,
+        };
         if *changes {
             failure.note("The change may have been made all the same: look before you try again.")
         } else if spoke {

@@ -53,41 +53,48 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
         .map_err(|error| Failure::usage(format!("{flag} {}: {error}", path.display())))
 }
 
+/// What to do about errors of TLS, by words in them.
+const ADVICE: [(&[&str], &str); 8] = [
+    (
+        // The second: another authority of the same name.
+        &["UnknownIssuer", "BadSignature"],
+        "Name the authority that signed the server's certificate with --ca-file.",
+    ),
+    (
+        &["not valid for name"],
+        "If it is the right server, say which name its certificate is for with --server-name.",
+    ),
+    (
+        &["certificate expired"],
+        "The server's certificate has to be renewed, or this machine's clock is wrong.",
+    ),
+    (
+        &["CertificateRequired"],
+        "The server wants to see a certificate: --client-cert and --client-key.",
+    ),
+    (
+        &["UnknownCA", "DecryptError"],
+        "The server does not know who signed the certificate in --client-cert.",
+    ),
+    (
+        &["corrupt message"],
+        "It does not speak TLS there: name it with `http://`.",
+    ),
+    (
+        &["frame with invalid size"],
+        "If it speaks TLS there, name it with `https://`.",
+    ),
+    (
+        &["no native root CA certificates found"],
+        "This machine has no list of authorities: name one with --ca-file.",
+    ),
+];
+
 /// What to do about an error of TLS, by its words. `None`: it is none.
 pub(crate) fn advice(why: &str) -> Option<&'static str> {
-    const ADVICE: [(&str, &str); 7] = [
-        (
-            "UnknownIssuer",
-            "Name the authority that signed the server's certificate with --ca-file.",
-        ),
-        (
-            "not valid for name",
-            "If it is the right server, say which name its certificate is for with --server-name.",
-        ),
-        (
-            "certificate expired",
-            "The server's certificate has to be renewed, or this machine's clock is wrong.",
-        ),
-        (
-            "CertificateRequired",
-            "The server wants to see a certificate: --client-cert and --client-key.",
-        ),
-        (
-            "UnknownCA",
-            "The server does not know who signed the certificate in --client-cert.",
-        ),
-        (
-            "corrupt message",
-            "It does not speak TLS there: name it with `http://`.",
-        ),
-        (
-            "no native root CA certificates found",
-            "This machine has no list of authorities: name one with --ca-file.",
-        ),
-    ];
     ADVICE
         .iter()
-        .find(|(part, _)| why.contains(part))
+        .find(|(parts, _)| parts.iter().any(|part| why.contains(part)))
         .map(|(_, advice)| *advice)
 }
 

@@ -6,7 +6,121 @@ use super::{Shell, assert_same, mode};
 use crate::support::run;
 
 const LIFE: &str = r#"
-?"#;
+$ keyward admins create --workspace klipy --role issuer --grant people:* --expires 2099-01-01 --name CI of klipy
+Admin key  adm_ID
+State      ACTIVE
+Name       CI of klipy
+Role       ISSUER
+Acts in    workspace klipy
+May grant  people:*
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    2099-01-01T00:00:00Z
+
+The token, which is shown this once and cannot be had again:
+
+keyward_admin_TOKEN
+$ keyward admins get adm_ID
+Admin key  adm_ID
+State      ACTIVE
+Name       CI of klipy
+Role       ISSUER
+Acts in    workspace klipy
+May grant  people:*
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    2099-01-01T00:00:00Z
+$ keyward admins update adm_ID --name CI --role reader --add-grant companies:* --remove-grant people:* --expires never
+Admin key  adm_ID
+State      ACTIVE
+Name       CI
+Role       READER
+Acts in    workspace klipy
+May grant  companies:*
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    never
+$ keyward admins update adm_ID --no-grants
+Admin key  adm_ID
+State      ACTIVE
+Name       CI
+Role       READER
+Acts in    workspace klipy
+May grant  none
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    never
+$ keyward admins list --workspace klipy
+ADMIN KEY                       STATE   ROLE    ACTS IN          NAME  HINT                 MAY GRANT  EXPIRES
+adm_ID  ACTIVE  READER  workspace klipy  CI    keyward_admin_…TAIL  none       never
+$ keyward admins rotate adm_ID --overlap 30d --token-only
+keyward_admin_TOKEN
+$ keyward admins rotate adm_ID --overlap 1h
+error: the admin key adm_ID has an old token that works until TIME: wait, or rotate with an overlap of zero, which ends all old tokens
+  `--overlap 0s` ends all older tokens at once.
+[1]
+$ keyward admins rotate adm_ID --overlap 0s --yes
+Admin key  adm_ID
+State      ACTIVE
+Name       CI
+Role       READER
+Acts in    workspace klipy
+May grant  none
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    never
+
+The token, which is shown this once and cannot be had again:
+
+keyward_admin_TOKEN
+$ keyward admins revoke adm_ID --reason unused --note CI has moved --yes
+Admin key  adm_ID
+State      REVOKED
+Name       CI
+Role       READER
+Acts in    workspace klipy
+May grant  none
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    never
+Revoked    TIME by adm_ID
+Reason     UNUSED
+Note       CI has moved
+$ keyward admins revoke adm_ID --reason leaked --yes
+Admin key  adm_ID
+State      REVOKED
+Name       CI
+Role       READER
+Acts in    workspace klipy
+May grant  none
+Hint       keyward_admin_…TAIL
+Created    TIME by adm_ID
+Expires    never
+Revoked    TIME by adm_ID
+Reason     UNUSED
+Note       CI has moved
+note: it was revoked before, with the reason UNUSED, which stays
+$ keyward admins update adm_ID --name again
+error: the admin key adm_ID is revoked, which is final
+  `keyward admins create` makes another.
+[1]
+$ keyward admins get adm_ID
+error: there is no such admin key: adm_ID
+  `keyward admins list` shows those that this admin token may see.
+[1]
+$ keyward admins get keyward_admin_something
+error: that is no admin key's id: it would be `adm_` and 26 characters
+  `keyward admins list` shows ids; `keyward whoami` shows your own.
+[2]
+$ keyward admins create --name n --role owner
+error: the following required arguments were not provided:
+  <--workspace <ID>|--system>
+
+Usage: keyward admins create [OPTIONS] --name <NAME> --role <ROLE> <--workspace <ID>|--system>
+
+For more information, try '--help'.
+[2]
+"#;
 
 #[test]
 fn an_admin_key_from_its_making_to_its_end() {

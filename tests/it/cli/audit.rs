@@ -8,7 +8,22 @@ use std::time::Duration;
 use super::{Shell, assert_same};
 
 const LOG: &str = r#"
-?"#;
+$ keyward audit list --workspace klipy
+TIME                  LOG    NO  ACTION            ACTOR                           RESOURCE                        DETAIL
+TIME  klipy  3   key.revoke        adm_ID  key_ID  reason=leaked
+TIME  klipy  2   key.create        adm_ID  key_ID  name=n principal=p
+TIME  klipy  1   workspace.create  adm_ID  klipy                           token_prefix=klg
+$ keyward audit list --key key_ID --action key.revoke
+TIME                  LOG    NO  ACTION      ACTOR                           RESOURCE                        DETAIL
+TIME  klipy  3   key.revoke  adm_ID  key_ID  reason=leaked
+$ keyward audit list --workspace klipy --limit 1 --page-size 1
+TIME                  LOG    NO  ACTION      ACTOR                           RESOURCE                        DETAIL
+TIME  klipy  3   key.revoke  adm_ID  key_ID  reason=leaked
+$ keyward audit list --since 1h --until 30m
+no events
+$ keyward audit list --system --actor nobody
+no events
+"#;
 
 #[test]
 fn the_log_is_read_newest_first_and_by_what_is_asked() {

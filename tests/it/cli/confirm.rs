@@ -17,7 +17,8 @@ impl Shell {
         let (code, seen) = terminal.end();
         let told = redacted(&seen, &self.server.site);
         // The echo of what was typed.
-        (code, told.replacen(answer, "", 1))
+        let echo = format!("[y/N] {answer}");
+        (code, told.replacen(&echo, "[y/N] ", 1))
     }
 }
 

@@ -145,4 +145,25 @@ fn yaml_holds_the_same_as_json() {
 }
 
 const KEY: &str = "\
-?";
+key:
+  create_time: \"TIME\"
+  created_by: adm_ID
+  description: \"no\"
+  disabled: false
+  environment: \"\"
+  etag: ETAG
+  expire_time: null
+  hint: klg_…TAIL
+  id: key_ID
+  metadata: {}
+  name: \"n\"
+  principal: p
+  revocation_note: \"\"
+  revocation_reason: null
+  revoke_time: null
+  revoked_by: \"\"
+  scopes:
+  - \"*\"
+  state: ACTIVE
+  workspace: klipy
+";

@@ -101,7 +101,99 @@ async fn a_token_that_could_not_be_shown_is_told_of() {
 }
 
 const LIFE: &str = r#"
-?"#;
+$ keyward keys update key_ID --name CRM sync --add-scope companies:read --expires 2099-01-01
+Key        key_ID
+State      ACTIVE
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     companies:read people:read
+Metadata   team=crm
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    2099-01-01T00:00:00Z
+$ keyward keys update key_ID --remove-scope people:raed
+error: there is no people:raed to be removed
+  What there is: companies:read people:read
+[1]
+$ keyward keys update key_ID --scope a:b --no-metadata --expires never
+Key        key_ID
+State      ACTIVE
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     a:b
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    never
+$ keyward keys update key_ID
+error: nothing to change was named
+  --help lists the flags that do.
+[2]
+$ keyward keys update key_ID --name x --etag stale
+error: the key key_ID has changed since it was read; nothing was changed: read it again, and decide again
+  `keyward keys get key_ID` shows it as it is now.
+[1]
+$ keyward keys update key_ID --scope A:b --metadata a b=c
+error: not everything that was given is acceptable
+  --scope (key.scopes[0]): a scope is lower-case unless it is `ALL`, and character 1 is 'A'
+  --metadata (key.metadata[0]): its name must be 1 to 32 characters of A-Z, a-z, 0-9, `_`, `.` and `-`
+[1]
+$ keyward keys disable key_ID
+Key        key_ID
+State      DISABLED
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     a:b
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    never
+$ keyward keys enable key_ID
+Key        key_ID
+State      ACTIVE
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     a:b
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    never
+$ keyward keys delete key_ID --yes
+error: the key key_ID is not revoked: revoke it first
+  `keyward keys revoke key_ID` does that.
+[1]
+$ keyward keys revoke key_ID --yes
+Key        key_ID
+State      REVOKED
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     a:b
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    never
+Revoked    TIME by adm_ID
+$ keyward keys revoke key_ID --note too late --yes
+Key        key_ID
+State      REVOKED
+Name       CRM sync
+Workspace  klipy
+Principal  p
+Scopes     a:b
+Hint       klg_…TAIL
+Created    TIME by adm_ID
+Expires    never
+Revoked    TIME by adm_ID
+note: it was revoked before, without a reason, which stays
+$ keyward keys update key_ID --name x
+error: the key key_ID is revoked, which is final
+  `keyward keys create` makes another.
+[1]
+$ keyward keys delete key_ID --yes
+error: the key key_ID was revoked too recently: it can be deleted from TIME on
+[1]
+"#;
 
 #[test]
 fn a_key_from_its_issue_to_its_end() {
