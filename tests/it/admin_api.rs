@@ -6,12 +6,14 @@
 )]
 
 pub(crate) mod calls;
+mod deletion;
 mod etags;
 mod limits;
 mod paging;
 mod refusals;
 mod resources;
 mod scope_catalog;
+mod switching;
 mod update_admins;
 mod update_keys;
 mod update_workspaces;

@@ -149,7 +149,7 @@ async fn list_raw(server: &Server, workspace: &str, page_size: i32) -> ListKeysR
 }
 
 /// All keys of a list, read in pages of at most so many.
-async fn all_pages(admin: &mut Admin, workspace: &str, page_size: i32) -> Vec<Key> {
+pub(super) async fn all_pages(admin: &mut Admin, workspace: &str, page_size: i32) -> Vec<Key> {
     let (mut keys, mut token) = (Vec::new(), String::new());
     loop {
         let page = list(admin, workspace, page_size, &token).await.unwrap();
