@@ -11,6 +11,7 @@ mod etags;
 mod limits;
 mod paging;
 mod refusals;
+mod request_ids;
 mod resources;
 mod scope_catalog;
 mod switching;

@@ -381,7 +381,7 @@ async fn an_admin_token_is_needed_and_what_is_wrong_with_it_is_told() {
 }
 
 /// Neither message nor details hold the text or a long part of it.
-fn repeats_nothing_of(status: &Status, text: &str) {
+pub(super) fn repeats_nothing_of(status: &Status, text: &str) {
     let told = [status.message().as_bytes(), status.details()].concat();
     let stretch = text.len().min(12);
     for part in text.as_bytes().windows(stretch) {
