@@ -17,6 +17,7 @@ mod docs;
 mod health;
 mod index;
 mod law_durable;
+mod law_narrowed;
 mod law_new_key;
 mod law_revoked;
 mod law_revoked_many;
