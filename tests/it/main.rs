@@ -6,6 +6,7 @@
 )]
 
 mod admin_api;
+mod admin_planted;
 mod admin_rights;
 mod architecture;
 mod check_api;
@@ -24,6 +25,7 @@ mod law_revoked_many;
 mod law_secrets;
 mod law_undecided;
 mod listeners;
+mod office;
 mod packaging;
 mod python_client;
 mod records;
