@@ -81,7 +81,10 @@ const ADVICE: [(&[&str], &str); 8] = [
         "It does not speak TLS there: name it with `http://`.",
     ),
     (
-        &["frame with invalid size"],
+        &[
+            "frame with invalid size",
+            "stream closed because of a broken pipe",
+        ],
         "If it speaks TLS there, name it with `https://`.",
     ),
     (

@@ -1010,9 +1010,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     let KeySpec {
         environment,
         scopes,
-    } = draft
-        .check(&uncatalogued, time(0))
-        .unwrap();
+    } = draft.check(&uncatalogued, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {
@@ -1038,7 +1036,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
 
 /// A group's batch has to stay smaller than a segment of the log.
 fn many_large_commits_are_split_into_groups(backend: Backend) {
-    const COMMITS: u64 = 2_000;
+    const COMMITS: u64 = 3_000;
     let subject = backend();
     subject.load();
     let workspace = largest_workspace();
