@@ -137,7 +137,7 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
     let server = Server::start();
     let (mut admin, mut checks) = (server.admin().await, server.checks().await);
     admin.workspace("w", "klg", &[]).await;
-    // As much as a key may hold: a thousand of it would just fit. What a
+    // As much as a key may hold: a thousand of it would fit. What a
     // question requires comes back with each denial, and tips the scale.
     let full = CreateKeyRequest {
         metadata: (10..26)
@@ -149,7 +149,7 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
         ..key_request("w", &[])
     };
     let issued = admin.client.create_key(full).await.unwrap().into_inner();
-    let lacking: Vec<_> = (10..50)
+    let lacking: Vec<_> = (10..58)
         .map(|number| format!("{number}").repeat(49) + ":x")
         .collect();
     let lacking: Vec<_> = lacking.iter().map(String::as_str).collect();
