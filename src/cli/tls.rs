@@ -54,7 +54,7 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// What to do about errors of TLS, by words in them.
-const ADVICE: [(&[&str], &str); 8] = [
+const ADVICE: [(&[&str], &str); 9] = [
     (
         // The second: another authority of the same name.
         &["UnknownIssuer", "BadSignature"],
