@@ -278,9 +278,14 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             record: change.after.clone(),
             revision: commit.revision,
         };
-        let before = state
-            .insert(change.after.id(), after)
-            .map(|before| before.record);
+        let before = match &change.after {
+            Record::Workspace(_) | Record::Key(_) | Record::AdminKey(_) => {
+                state.insert(change.after.id(), after)
+            }
+            // What is over, and what is only looked up, is in no snapshot.
+            Record::Tombstone(_) | Record::Request(_) => state.remove(&change.after.id()),
+        };
+        let before = before.map(|before| before.record);
         assert_eq!(
             before, change.before,
             "a change tells what was there before it"

@@ -120,7 +120,8 @@ impl Sample {
 
     /// Makes a change as keyward does.
     fn commit(&self, batch: Batch) -> Revision {
-        self.disk.run(|store| block_on(store.commit(batch)).unwrap())
+        self.disk
+            .run(|store| block_on(store.commit(batch)).unwrap())
     }
 
     /// Puts back what lay at `place` before the newest commit.
@@ -148,7 +149,11 @@ const CASES: [Case; 21] = [
     ("unfinished", init::unfinished, "remove"),
     ("guard in store", guard::guard_in_store, "must be outside"),
     ("locked", guard::locked, "stop that first"),
-    ("wrong pepper", guard::wrong_pepper, "put the right one back"),
+    (
+        "wrong pepper",
+        guard::wrong_pepper,
+        "put the right one back",
+    ),
     ("open pepper", guard::open_pepper, "chmod 600"),
     ("short pepper", guard::short_pepper, "put back the one"),
     ("pepper missing", guard::pepper_missing, "put back the one"),

@@ -16,9 +16,7 @@ use keyward::domain::workspace::Workspace;
 use keyward::store::local::MemoryStore;
 use keyward::store::{Batch, List, Record, RecordId, Revision, Store, StoreError, Versioned};
 
-use crate::records::{
-    Disk, State, block_on, create, load, pepper, runtime, time, update, workspace,
-};
+use crate::records::{Disk, State, block_on, create, load, pepper, runtime, time, workspace};
 
 /// Nothing here takes this long, unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(5);

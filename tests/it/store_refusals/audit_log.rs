@@ -31,9 +31,8 @@ impl Logged {
             sample.commit(note(Some(&sample.workspace), &format!("note {number}")));
         }
         sample.commit(create(Record::AdminKey(admin(1))));
-        let [all, own] = [AuditLog::All, of_klipy(&sample)].map(|log| {
-            whole(read(&sample, &log, 100))
-        });
+        let [all, own] =
+            [AuditLog::All, of_klipy(&sample)].map(|log| whole(read(&sample, &log, 100)));
         assert_eq!((all.len() as u64, own.len() as u64), (COMMITS, LINKS));
         Self { sample, all, own }
     }
@@ -103,7 +102,10 @@ fn assert_told(pages: &Pages, log: &[AuditEvent], what: &str) {
         panic!("{what}: it was not told")
     };
     assert!(matches!(error, StoreError::Damaged(_)), "{what}: {error}");
-    let good: Vec<_> = good.iter().flat_map(|page| page.as_ref().unwrap()).collect();
+    let good: Vec<_> = good
+        .iter()
+        .flat_map(|page| page.as_ref().unwrap())
+        .collect();
     assert!(
         good.len() < log.len() && good.into_iter().eq(&log[..good_len(pages)]),
         "{what}: something else was read"
@@ -182,7 +184,9 @@ fn edited_and_swapped_links_are_told() {
     for at in [0, 8, 9, value.len() - 1] {
         logged.sample.edit(link(3), |value| value[at] ^= 1);
         logged.assert_broken(true, &format!("byte {at}"));
-        logged.sample.edit(link(3), |edited| edited.clone_from(&value));
+        logged
+            .sample
+            .edit(link(3), |edited| edited.clone_from(&value));
     }
     for other in [2, 4, LINKS] {
         let swapped = logged.sample.value(link(other));
@@ -229,8 +233,12 @@ fn places_that_do_not_belong_in_the_order_are_told() {
     logged.sample.put(order(5), &values[4]);
     logged.assert_whole();
     // Nor is one behind the newest of them read.
-    logged.sample.put(order(COMMITS + 1), &values[COMMITS as usize - 1]);
-    logged.sample.put(link(LINKS + 1), &logged.sample.value(link(LINKS)));
+    logged
+        .sample
+        .put(order(COMMITS + 1), &values[COMMITS as usize - 1]);
+    logged
+        .sample
+        .put(link(LINKS + 1), &logged.sample.value(link(LINKS)));
     logged.assert_whole();
 }
 
@@ -238,12 +246,13 @@ fn places_that_do_not_belong_in_the_order_are_told() {
 #[test]
 fn an_event_of_another_story_is_told() {
     let sample = Sample::new();
-    let (copy, guard) = (sample.disk.aside("store"), sample.disk.aside("guard"));
+    let (copy, guard) = (sample.disk.aside("copy"), sample.disk.aside("its guard"));
     copy_folder(sample.store(), &copy);
     copy_folder(sample.guard_folder(), &guard);
     let told = |name: &str| {
-        let notes = (0..4).map(|number| format!("{name} {number}"));
-        notes.for_each(|note_of| drop(sample.commit(note(Some(&sample.workspace), &note_of))));
+        for number in 0..4 {
+            sample.commit(note(Some(&sample.workspace), &format!("{name} {number}")));
+        }
         [4, 5, 6, 7].map(|sequence| sample.value(link(sequence)))
     };
     let other = told("other");

@@ -12,7 +12,6 @@ use crate::records::{Disk, admin, block_on, clock, create, files};
 
 use super::Sample;
 
-
 pub(super) fn guard_in_store() -> OpenError {
     Home::new("data/store".into(), "data/store/guard".into()).unwrap_err()
 }

@@ -13,7 +13,6 @@ use crate::records::{
 
 use super::{Sample, place};
 
-
 pub(super) fn emptied() -> OpenError {
     let sample = Sample::new();
     for name in files(sample.store()).into_keys() {

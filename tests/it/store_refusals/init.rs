@@ -12,7 +12,6 @@ use crate::records::{Disk, admin, block_on, clock, create, files};
 
 use super::Sample;
 
-
 pub(super) fn missing() -> OpenError {
     Disk::empty().load().unwrap_err()
 }

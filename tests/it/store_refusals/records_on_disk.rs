@@ -47,7 +47,6 @@ impl Remains {
     }
 }
 
-
 pub(super) fn newer() -> OpenError {
     let sample = Sample::new();
     sample.edit(&place(sample.keys[0].id), |value| value[0] = 2);
@@ -252,7 +251,10 @@ fn a_list_of_as_many_keys_that_are_others_is_seen() {
         sample.put(&stranger, b"");
         let error = sample.refusal();
         assert!(
-            matches!(error, OpenError::Damaged(Damage::Lists { keys: 2, found: 2 })),
+            matches!(
+                error,
+                OpenError::Damaged(Damage::Lists { keys: 2, found: 2 })
+            ),
             "{error}"
         );
         sample.remove(&stranger);
@@ -298,7 +300,10 @@ fn a_deleted_key_is_on_no_list() {
     sample.put(&posting, b"");
     let error = sample.refusal();
     assert!(
-        matches!(error, OpenError::Damaged(Damage::Lists { keys: 2, found: 3 })),
+        matches!(
+            error,
+            OpenError::Damaged(Damage::Lists { keys: 2, found: 3 })
+        ),
         "{error}"
     );
 }

@@ -1,9 +1,8 @@
 //! What is left of deleted keys and workspaces: in their places, for good.
 
-use keyward::domain::workspace::Workspace;
 use keyward::store::{Change, Expect, List, Record, RecordId, Revision, StoreError, Versioned};
 
-use crate::records::{self, buried, create, note, revoked, update, workspace, write};
+use crate::records::{self, buried, create, note, revoked, update, write};
 
 use super::{Backend, Subject, list_keys};
 
@@ -30,7 +29,9 @@ fn what_is_left_is_in_its_place_and_on_no_list_of_a_workspace(backend: Backend) 
             Versioned { record, revision }
         })
         .collect();
-    let created = subject.commit(create(Record::Workspace(gone.clone()))).unwrap();
+    let created = subject
+        .commit(create(Record::Workspace(gone.clone())))
+        .unwrap();
     for position in [0, 2, 5] {
         let record = buried(&expected[position].record);
         let batch = update(record.clone(), expected[position].revision);
@@ -42,7 +43,10 @@ fn what_is_left_is_in_its_place_and_on_no_list_of_a_workspace(backend: Backend) 
 
     let subject = subject.restarted();
     for found in &expected {
-        assert_eq!(subject.store.get(&found.record.id()).unwrap().as_ref(), Some(found));
+        assert_eq!(
+            subject.store.get(&found.record.id()).unwrap().as_ref(),
+            Some(found)
+        );
     }
     let (_, state) = subject.load();
     for found in &expected {
@@ -50,15 +54,25 @@ fn what_is_left_is_in_its_place_and_on_no_list_of_a_workspace(backend: Backend) 
         assert_eq!(state.get(&found.record.id()), shown, "it is in use no more");
     }
     assert!(!state.contains_key(&grave.id()));
-    assert_eq!(subject.store.list(&List::Keys, None, 100).unwrap(), expected);
+    assert_eq!(
+        subject.store.list(&List::Keys, None, 100).unwrap(),
+        expected
+    );
     let workspaces = subject.store.list(&List::Workspaces, None, 100).unwrap();
-    let buried = Versioned { record: grave, revision: at };
+    let buried = Versioned {
+        record: grave,
+        revision: at,
+    };
     assert_eq!((workspaces.len(), &workspaces[0]), (2, &buried));
 
     let left: Vec<_> = [1, 3, 4].map(|position| keys[position].clone()).into();
     let of = |after, limit| list_keys(&*subject.store, Some(&workspace.id), after, limit);
     assert_eq!(of(None, 100).unwrap(), left);
-    assert_eq!(of(None, 2).unwrap(), left[..2], "a page is full if it can be");
+    assert_eq!(
+        of(None, 2).unwrap(),
+        left[..2],
+        "a page is full if it can be"
+    );
     // One that was the end of a page may be gone when the next is asked for.
     assert_eq!(of(Some(keys[2].id), 1).unwrap(), left[1..2]);
     assert_eq!(of(Some(keys[5].id), 1).unwrap(), []);
@@ -87,7 +101,10 @@ fn what_is_buried_stays_so(backend: Backend) {
         let found = subject.store.get(&record.id()).unwrap().unwrap();
         assert_eq!((found.record, found.revision), (grave, at));
     }
-    assert_eq!(list_keys(&*subject.store, Some(&workspace.id), None, 9).unwrap(), []);
+    assert_eq!(
+        list_keys(&*subject.store, Some(&workspace.id), None, 9).unwrap(),
+        []
+    );
 }
 
 fn a_key_can_come_and_go_in_one_group(backend: Backend) {
@@ -104,27 +121,46 @@ fn a_key_can_come_and_go_in_one_group(backend: Backend) {
         update(buried(&key), at(3)),
         note(Some(&workspace), "after it"),
     ]);
-    let made: Vec<_> = results.iter().map(|result| result.as_ref().ok().copied()).collect();
+    let made: Vec<_> = results
+        .iter()
+        .map(|result| result.as_ref().ok().copied())
+        .collect();
     assert_eq!(
         made,
-        [Some(at(1)), Some(at(2)), Some(at(3)), None, None, None, Some(at(4))]
+        [
+            Some(at(1)),
+            Some(at(2)),
+            Some(at(3)),
+            None,
+            None,
+            None,
+            Some(at(4))
+        ]
     );
     let subject = subject.restarted();
     let mut expected = state;
-    let versioned = Versioned { record: other.clone(), revision: at(2) };
+    let versioned = Versioned {
+        record: other.clone(),
+        revision: at(2),
+    };
     expected.insert(other.id(), versioned);
     assert_eq!(subject.load(), (at(4), expected));
     let found = subject.store.get(&key.id()).unwrap().unwrap();
     assert_eq!((found.record, found.revision), (buried(&key), at(3)));
     let listed = list_keys(&*subject.store, Some(&workspace.id), None, 9).unwrap();
-    assert_eq!(listed.into_iter().map(Record::Key).collect::<Vec<_>>(), [other]);
+    assert_eq!(
+        listed.into_iter().map(Record::Key).collect::<Vec<_>>(),
+        [other]
+    );
 }
 
 fn a_refused_burial_leaves_everything(backend: Backend) {
     let (subject, workspace) = Subject::with_workspace(backend);
     let key = records::key(&workspace, 1);
     let made = subject.commit(create(Record::Key(key.clone()))).unwrap();
-    let at = subject.commit(update(Record::Key(revoked(&key)), made)).unwrap();
+    let at = subject
+        .commit(update(Record::Key(revoked(&key)), made))
+        .unwrap();
     let before = subject.load();
     let grave = buried(&Record::Key(key.clone()));
     let mut too_much = update(grave.clone(), at);
@@ -146,7 +182,10 @@ fn followers_are_told_what_was_there(backend: Backend) {
     let at = subject.commit(create(key.clone())).unwrap();
     let commits = subject.store.follow(at).unwrap();
     subject.commit(update(buried(&key), at)).unwrap();
-    let change = Change { before: Some(key.clone()), after: buried(&key) };
+    let change = Change {
+        before: Some(key.clone()),
+        after: buried(&key),
+    };
     assert_eq!(commits.try_recv().unwrap().changes, [change]);
 }
 
@@ -158,25 +197,28 @@ fn the_state_is_whole_after_many_removals(backend: Backend) {
         .map(|number| Record::Key(records::key(&workspace, number)))
         .collect();
     let made = subject.commit_at_once(keys.iter().cloned().map(create).collect());
-    let graves = keys.iter().zip(made).filter(|(key, _)| !is_kept(key, &workspace));
-    let graves = graves.map(|(key, at)| update(buried(key), at.unwrap()));
+    let is_kept = |position: usize| position % 7 == 3 || (400..450).contains(&position);
+    let graves = keys.iter().zip(made).enumerate();
+    let graves = graves.filter(|(position, _)| !is_kept(*position));
+    let graves = graves.map(|(_, (key, at))| update(buried(key), at.unwrap()));
     let results = subject.commit_at_once(graves.collect());
     assert!(results.iter().all(Result::is_ok));
 
     let subject = subject.restarted();
     let (_, state) = subject.load();
-    let kept: Vec<_> = keys.iter().filter(|key| is_kept(key, &workspace)).collect();
-    assert!(kept.len() > 100 && kept.len() < 500);
+    let kept: Vec<_> = (0..keys.len())
+        .filter(|position| is_kept(*position))
+        .map(|position| keys[position].clone())
+        .collect();
     let in_state = state.keys().filter(|id| matches!(id, RecordId::Key(_)));
     assert_eq!(in_state.count(), kept.len());
     let listed = list_keys(&*subject.store, Some(&workspace.id), None, 9_999).unwrap();
-    assert!(listed.iter().eq(kept.into_iter().map(|key| match key {
-        Record::Key(key) => key,
-        _ => unreachable!(),
-    })));
+    assert!(listed.into_iter().map(Record::Key).eq(kept));
     let all = subject.store.list(&List::Keys, None, 9_999).unwrap();
     assert_eq!(all.len() as u64, KEYS);
     // It takes changes as before.
-    subject.commit(create(Record::Key(records::key(&workspace, KEYS)))).unwrap();
+    subject
+        .commit(create(Record::Key(records::key(&workspace, KEYS))))
+        .unwrap();
     subject.load();
 }

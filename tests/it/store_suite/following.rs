@@ -7,7 +7,7 @@ use keyward::domain::key::Key;
 use keyward::domain::workspace::Workspace;
 use keyward::store::{Commits, Record, Revision, Store, StoreError};
 
-use crate::records::{self, State, block_on, create, replay, revoked, runtime, update};
+use crate::records::{self, State, block_on, buried, create, replay, revoked, runtime, update};
 
 use super::{Backend, PATIENCE, Subject};
 
@@ -45,7 +45,7 @@ fn followers_and_snapshots_under_load_tell_one_story(backend: Backend) {
     let (start, _) = subject.load();
     let last = Revision(start.0 + WRITERS * EACH);
 
-    // Each writer makes keys and revokes every other.
+    // Each writer makes keys and revokes, deletes or disables them in turn.
     let write = |store: Arc<dyn Store>, workspace: Workspace, writer: u64| async move {
         for number in 0..EACH / 2 {
             let key = records::key(&workspace, writer * EACH + number);
@@ -53,15 +53,15 @@ fn followers_and_snapshots_under_load_tell_one_story(backend: Backend) {
                 .commit(create(Record::Key(key.clone())))
                 .await
                 .unwrap();
-            let next = if number % 2 == 0 {
-                revoked(&key)
-            } else {
-                Key {
+            let next = match number % 3 {
+                0 => Record::Key(revoked(&key)),
+                1 => buried(&Record::Key(key)),
+                _ => Record::Key(Key {
                     disabled: true,
                     ..key
-                }
+                }),
             };
-            store.commit(update(Record::Key(next), at)).await.unwrap();
+            store.commit(update(next, at)).await.unwrap();
         }
     };
     let spawn =

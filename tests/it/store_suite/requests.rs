@@ -41,17 +41,26 @@ fn a_request_is_carried_out_once(backend: Backend) {
         let before = subject.load();
         let error = subject.commit(again).unwrap_err();
         let id = request(7, key.id).id();
-        assert!(matches!(&error, StoreError::Conflict(of) if *of == id), "{error}");
+        assert!(
+            matches!(&error, StoreError::Conflict(of) if *of == id),
+            "{error}"
+        );
         assert!(error.certainly_not_applied());
         assert_eq!(subject.load(), before);
         assert_eq!(subject.store.get(&RecordId::Key(other.id)).unwrap(), None);
-        assert_eq!(issued_by(&*subject.store, 7, &key), Some(RecordId::Key(key.id)));
+        assert_eq!(
+            issued_by(&*subject.store, 7, &key),
+            Some(RecordId::Key(key.id))
+        );
         subject = subject.restarted();
     }
     // Others are others.
     let (next, batch) = issue(&workspace, 9, 8);
     subject.commit(batch).unwrap();
-    assert_eq!(issued_by(&*subject.store, 8, &next), Some(RecordId::Key(next.id)));
+    assert_eq!(
+        issued_by(&*subject.store, 8, &next),
+        Some(RecordId::Key(next.id))
+    );
 }
 
 fn of_one_request_at_the_same_time_one_is_carried_out(backend: Backend) {
@@ -61,10 +70,21 @@ fn of_one_request_at_the_same_time_one_is_carried_out(backend: Backend) {
     let grouped = subject.commit_as_one_group(batches[..5].to_vec());
     assert!(grouped[0].is_ok() && grouped[1..].iter().all(Result::is_err));
     let results = subject.commit_at_once(batches[5..].to_vec());
-    for error in grouped.into_iter().skip(1).chain(results).map(Result::unwrap_err) {
-        assert!(matches!(error, StoreError::Conflict(RecordId::Request(_))), "{error}");
+    for error in grouped
+        .into_iter()
+        .skip(1)
+        .chain(results)
+        .map(Result::unwrap_err)
+    {
+        assert!(
+            matches!(error, StoreError::Conflict(RecordId::Request(_))),
+            "{error}"
+        );
     }
-    assert_eq!(list_keys(&*subject.store, None, None, 100).unwrap(), keys[..1]);
+    assert_eq!(
+        list_keys(&*subject.store, None, None, 100).unwrap(),
+        keys[..1]
+    );
 
     let (keys, batches): (Vec<_>, Vec<_>) =
         (20..40).map(|number| issue(&workspace, number, 8)).unzip();
@@ -76,7 +96,10 @@ fn of_one_request_at_the_same_time_one_is_carried_out(backend: Backend) {
         .map(|(key, _)| RecordId::Key(key.id))
         .collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(issued_by(&*subject.store, 8, &keys[0]), winners.first().cloned());
+    assert_eq!(
+        issued_by(&*subject.store, 8, &keys[0]),
+        winners.first().cloned()
+    );
     subject.load();
 }
 
@@ -87,17 +110,38 @@ fn requests_are_looked_up_and_not_loaded(backend: Backend) {
     subject.commit(first).unwrap();
     let (_, state) = subject.load();
     let more = (1..REQUESTS).map(|number| create(request(number, key.id)));
-    assert!(subject.commit_at_once(more.collect()).iter().all(Result::is_ok));
+    assert!(
+        subject
+            .commit_at_once(more.collect())
+            .iter()
+            .all(Result::is_ok)
+    );
 
     let subject = subject.restarted();
-    assert_eq!(subject.load().1, state, "they are verified, and nothing else");
-    for list in [List::Keys, List::KeysOf(workspace.id), List::Workspaces, List::AdminKeys] {
+    assert_eq!(
+        subject.load().1,
+        state,
+        "they are verified, and nothing else"
+    );
+    for list in [
+        List::Keys,
+        List::KeysOf(workspace.id),
+        List::Workspaces,
+        List::AdminKeys,
+    ] {
         let listed = subject.store.list(&list, None, 9_999).unwrap();
-        assert!(listed.iter().all(|found| !matches!(found.record, Record::Request(_))));
+        assert!(
+            listed
+                .iter()
+                .all(|found| !matches!(found.record, Record::Request(_)))
+        );
         assert!(listed.len() <= 1);
     }
     for number in [0, 1, REQUESTS - 1] {
-        assert_eq!(issued_by(&*subject.store, number, &key), Some(RecordId::Key(key.id)));
+        assert_eq!(
+            issued_by(&*subject.store, number, &key),
+            Some(RecordId::Key(key.id))
+        );
     }
     assert_eq!(issued_by(&*subject.store, REQUESTS, &key), None);
 }

@@ -5,7 +5,7 @@ use keyward::store::{Batch, Expect, Record, RecordId, Requirement, Revision, Sto
 
 use crate::records::{self, admin, buried, create, note, update, workspace};
 
-use super::{Backend, Subject, list_keys};
+use super::{Backend, list_keys};
 
 suite! {
     what_a_change_relies_on_has_to_be_there
@@ -57,7 +57,9 @@ fn what_a_change_relies_on_has_to_be_there(backend: Backend) {
         }
     }
     let both = relying_on(&absent, Expect::Absent, create(key.clone()));
-    let at = subject.commit(relying_on(&own, Expect::At(second), both)).unwrap();
+    let at = subject
+        .commit(relying_on(&own, Expect::At(second), both))
+        .unwrap();
     // It was not written: what was found of it is still right.
     let found = subject.store.get(&own.id()).unwrap().unwrap();
     assert_eq!(found.revision, second);
@@ -74,8 +76,9 @@ fn what_a_change_relies_on_has_to_be_there(backend: Backend) {
 }
 
 fn what_a_change_relies_on_is_looked_up_in_its_group(backend: Backend) {
-    let changes: [fn(&Workspace) -> Record; 2] =
-        [disabled, |workspace| buried(&Record::Workspace(workspace.clone()))];
+    let changes: [fn(&Workspace) -> Record; 2] = [disabled, |workspace| {
+        buried(&Record::Workspace(workspace.clone()))
+    }];
     for change in changes {
         let subject = backend();
         subject.load();
@@ -100,15 +103,31 @@ fn what_a_change_relies_on_is_looked_up_in_its_group(backend: Backend) {
             relying_on(&other, Expect::At(at(5)), note(None, "knows, too")),
             issue(2, made),
         ]);
-        let found: Vec<_> = results.iter().map(|result| result.as_ref().ok().copied()).collect();
-        let expected = [Some(1), Some(2), Some(3), None, Some(4), Some(5), None, Some(6), None];
+        let found: Vec<_> = results
+            .iter()
+            .map(|result| result.as_ref().ok().copied())
+            .collect();
+        let expected = [
+            Some(1),
+            Some(2),
+            Some(3),
+            None,
+            Some(4),
+            Some(5),
+            None,
+            Some(6),
+            None,
+        ];
         assert_eq!(found, expected.map(|number| number.map(at)));
         for (position, record) in [(3, &own), (6, &other), (8, &own)] {
             assert!(conflicts_with(&results[position], record), "{results:?}");
         }
         assert_eq!(subject.store.get(&keys[1].id()).unwrap(), None);
         let listed = list_keys(&*subject.store, Some(&workspace.id), None, 9).unwrap();
-        assert_eq!(listed.into_iter().map(Record::Key).collect::<Vec<_>>(), keys[..1]);
+        assert_eq!(
+            listed.into_iter().map(Record::Key).collect::<Vec<_>>(),
+            keys[..1]
+        );
     }
 }
 
@@ -119,7 +138,9 @@ fn of_what_relies_on_each_other_one_is_made(backend: Backend) {
     for round in 0..20 {
         let pair = [1, 2].map(|number| {
             let admin = admin(100 * round + number);
-            let at = subject.commit(create(Record::AdminKey(admin.clone()))).unwrap();
+            let at = subject
+                .commit(create(Record::AdminKey(admin.clone())))
+                .unwrap();
             (admin, at)
         });
         let disable = |one: usize| {
@@ -128,7 +149,11 @@ fn of_what_relies_on_each_other_one_is_made(backend: Backend) {
                 disabled: true,
                 ..admin
             });
-            relying_on(&Record::AdminKey(other), Expect::At(other_at), update(disabled, at))
+            relying_on(
+                &Record::AdminKey(other),
+                Expect::At(other_at),
+                update(disabled, at),
+            )
         };
         let batches = vec![disable(0), disable(1)];
         let results = if round % 2 == 0 {
@@ -139,6 +164,9 @@ fn of_what_relies_on_each_other_one_is_made(backend: Backend) {
         let made = results.iter().filter(|result| result.is_ok()).count();
         assert_eq!(made, 1, "{results:?}");
         let lost = results.into_iter().find_map(Result::err).unwrap();
-        assert!(matches!(lost, StoreError::Conflict(RecordId::AdminKey(_))), "{lost}");
+        assert!(
+            matches!(lost, StoreError::Conflict(RecordId::AdminKey(_))),
+            "{lost}"
+        );
     }
 }
