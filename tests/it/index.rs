@@ -10,6 +10,7 @@ use std::time::Duration;
 use keyward::domain::admin::AdminKey;
 use keyward::domain::key::Key;
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
@@ -17,8 +18,8 @@ use keyward::store::{Batch, Damage, OpenError, Record, Revision, Store};
 use tokio::time::timeout;
 
 use crate::records::{
-    admin, block_on, clock, create, digest, key, pepper, revoked, runtime, scopes, secret, time,
-    update, workspace,
+    admin, block_on, buried, clock, create, digest, key, note, pepper, request, revoked, runtime,
+    scopes, secret, time, update, workspace,
 };
 
 /// Nothing here takes this long, unless it never ends.
@@ -237,6 +238,67 @@ fn a_token_that_leaves_its_key_stops() {
                 .find(&digest(*number), |found| assert_is(found, &key));
         }
     }
+}
+
+#[test]
+fn a_deleted_key_is_found_by_none_of_its_tokens() {
+    let followed = Followed::new();
+    let two = Key {
+        secrets: vec![secret(1), secret(2)],
+        ..key(&followed.workspace, 1)
+    };
+    let two = Record::Key(two);
+    let other = key(&followed.workspace, 3);
+    let at = followed.commit(create(two.clone()));
+    followed.commit(create(Record::Key(other.clone())));
+    // What is left of it may name fewer than there were.
+    let mut grave = buried(&two);
+    if let Record::Tombstone(Tombstone {
+        of: Buried::Key { secrets, .. },
+        ..
+    }) = &mut grave
+    {
+        secrets.pop();
+    }
+    followed.commit(update(grave, at));
+    assert!(!followed.knows(1) && !followed.knows(2));
+    assert_eq!(followed.index.len(), 1);
+    followed
+        .index
+        .find(&digest(3), |found| assert_is(found, &other));
+
+    // Nor are they by an index that starts on what is left.
+    let later = follower::start(&*followed.store).unwrap();
+    assert_eq!(later.len(), 1);
+    later.find(&digest(3), |found| assert_is(found, &other));
+}
+
+#[test]
+fn a_deleted_workspace_is_none_and_takes_no_other_along() {
+    let followed = Followed::new();
+    let gone = Record::Workspace(workspace("klipy.x"));
+    let at = followed.commit(create(gone.clone()));
+    assert!(followed.index.workspace("klipy.x").is_some());
+    followed.commit(update(buried(&gone), at));
+    let later = follower::start(&*followed.store).unwrap();
+    for index in [&followed.index, &later] {
+        assert!(index.workspace("klipy.x").is_none());
+        assert!(index.workspace("klipy").is_some());
+    }
+}
+
+/// Whoever waits for a change waits for its number, whatever it wrote.
+#[test]
+fn changes_without_anything_to_find_are_reached_too() {
+    let followed = Followed::new();
+    let issued = key(&followed.workspace, 1);
+    followed.commit(create(Record::Key(issued.clone())));
+    let at = followed.commit(note(Some(&followed.workspace), "a note"));
+    assert_eq!(followed.commit(create(request(1, issued.id))).0, at.0 + 1);
+    assert_eq!(followed.index.len(), 1);
+    let later = follower::start(&*followed.store).unwrap();
+    wait_for(&later, Revision(at.0 + 1));
+    assert_eq!(later.len(), 1);
 }
 
 #[test]

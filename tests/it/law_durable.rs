@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use keyward::edge::pb::{
-    CheckRequest, DenialReason, GetKeyRequest, Key, KeyState, ListKeysRequest, RevokeKeyRequest,
+    CheckRequest, CreateKeyRequest, DeleteKeyRequest, DenialReason, GetKeyRequest, Key, KeyState,
+    ListAuditEventsRequest, ListKeysRequest, RevokeKeyRequest,
 };
 use prost::Message;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
@@ -39,16 +40,18 @@ async fn kill_9_loses_nothing_acknowledged_and_leaves_nothing_half_done() {
     let mut book = Book::default();
     let begin = Instant::now();
     for crash in 0..crashes {
-        let server = site.serve();
+        let server = serve(&site);
         book.verify(&server).await;
+        book.repeat_what_was_unanswered(&server).await;
         let mut load = Load::start(&server, &format!("crash {crash}")).await;
         tokio::time::sleep(Duration::from_micros(rand::random_range(0..250_000))).await;
         site = tokio::task::block_in_place(|| server.kill());
         book.enter(load.end().await);
     }
-    let server = site.serve();
+    let server = serve(&site);
     book.verify(&server).await;
     book.verify_every_check(&server).await;
+    book.verify_log(&server).await;
     println!(
         "{crashes} crashes in {:.1?}: {}",
         begin.elapsed(),
@@ -71,7 +74,7 @@ async fn a_stop_under_load_loses_nothing_acknowledged() {
     let mut site = new_site().await;
     let mut book = Book::default();
     for stop in 0..5 {
-        let server = site.serve();
+        let server = serve(&site);
         let mut load = Load::start(&server, &format!("stop {stop}")).await;
         tokio::time::sleep(Duration::from_millis(rand::random_range(20..300))).await;
         site = server.site.clone();
@@ -85,10 +88,10 @@ async fn a_stop_under_load_loses_nothing_acknowledged() {
         );
         assert!(!log.contains("cut off"), "{log}");
         book.enter(load.end().await);
-        book.verify(&site.serve()).await;
+        book.verify(&serve(&site)).await;
     }
     println!("{}", book.summary());
-    book.verify_every_check(&site.serve()).await;
+    book.verify_every_check(&serve(&site)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +211,7 @@ async fn on_a_full_disk_changes_fail_and_checks_go_on() {
         status.signal()
     );
 
-    let server = site.serve();
+    let server = serve(&site);
     book.verify(&server).await;
     book.verify_every_check(&server).await;
     server.admin().await.key("klue", &["*"]).await;
@@ -229,7 +232,7 @@ async fn a_disk_that_is_full_wherever_the_log_ends_loses_nothing_acknowledged() 
         let (status, log) = tokio::task::block_in_place(|| server.wait());
         assert_eq!(status.code(), Some(75), "{status}\n{log}");
     }
-    let server = site.serve();
+    let server = serve(&site);
     book.verify(&server).await;
     book.verify_every_check(&server).await;
     println!("{DISKS} full disks: {}", book.summary());
@@ -251,6 +254,17 @@ fn leave_room(server: &Server, bytes: u64) {
 fn unavailable(status: &Status) -> String {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     status.get_details_error_info().unwrap().reason
+}
+
+/// The command that serves, in which a key can be deleted once it is revoked.
+fn serve_command(site: &Site) -> Command {
+    let mut command = site.serve_command();
+    command.args(["--key-retention", "0s"]);
+    command
+}
+
+fn serve(site: &Site) -> Server {
+    Server::spawn(site.clone(), serve_command(site)).unwrap()
 }
 
 /// A store with one workspace.
@@ -280,21 +294,37 @@ enum Deed {
         id: String,
         status: Status,
     },
+    Deleted {
+        id: String,
+    },
+    DeletionUnanswered {
+        id: String,
+        status: Status,
+    },
 }
 
 impl Deed {
     fn failure(&self) -> Option<&Status> {
         match self {
-            Self::CreationUnanswered { status, .. } | Self::RevocationUnanswered { status, .. } => {
-                Some(status)
-            }
-            Self::Created { .. } | Self::Revoked { .. } => None,
+            Self::CreationUnanswered { status, .. }
+            | Self::RevocationUnanswered { status, .. }
+            | Self::DeletionUnanswered { status, .. } => Some(status),
+            Self::Created { .. } | Self::Revoked { .. } | Self::Deleted { .. } => None,
         }
     }
 }
 
-/// Callers who create keys and revoke every other one of them, until they are
-/// not answered any more.
+/// A request for a key of this name, which may be repeated.
+fn named(name: &str) -> CreateKeyRequest {
+    CreateKeyRequest {
+        name: name.to_owned(),
+        request_id: name.replace(' ', "-"),
+        ..support::key_request("klue", &["*"])
+    }
+}
+
+/// Callers who create keys, revoke every other one of them and delete every
+/// other one of those, until they are not answered any more.
 struct Load(JoinSet<Vec<Deed>>);
 
 impl Load {
@@ -311,9 +341,7 @@ impl Load {
                 let mut deeds = Vec::new();
                 for number in 0..limit.unwrap_or(usize::MAX) {
                     let name = format!("{name} key {number}");
-                    let mut request = support::key_request("klue", &["*"]);
-                    request.name.clone_from(&name);
-                    let id = match admin.client.create_key(request).await {
+                    let id = match admin.client.create_key(named(&name)).await {
                         Ok(reply) => {
                             let reply = reply.into_inner();
                             let id = reply.key.unwrap().id;
@@ -341,9 +369,23 @@ impl Load {
                         })
                         .await
                     {
-                        Ok(_) => deeds.push(Deed::Revoked { id }),
+                        Ok(_) => deeds.push(Deed::Revoked { id: id.clone() }),
                         Err(status) => {
                             deeds.push(Deed::RevocationUnanswered { id, status });
+                            break;
+                        }
+                    }
+                    if number % 4 == 1 {
+                        continue;
+                    }
+                    let request = DeleteKeyRequest {
+                        key_id: id.clone(),
+                        ..DeleteKeyRequest::default()
+                    };
+                    match admin.client.delete_key(request).await {
+                        Ok(_) => deeds.push(Deed::Deleted { id }),
+                        Err(status) => {
+                            deeds.push(Deed::DeletionUnanswered { id, status });
                             break;
                         }
                     }
@@ -373,6 +415,10 @@ struct Book {
     /// Those since the last look at the store.
     fresh: Vec<String>,
     unanswered: usize,
+    /// The names of keys that were asked for without an answer, since those
+    /// were last repeated, and how many of them were made only then.
+    unclear: Vec<String>,
+    repeated: usize,
 }
 
 struct Entry {
@@ -386,6 +432,8 @@ enum Fate {
     Standing,
     Revoked,
     Unknown,
+    Deleted,
+    PerhapsDeleted,
 }
 
 impl Fate {
@@ -393,8 +441,15 @@ impl Fate {
         match self {
             Self::Standing => state == KeyState::Active,
             Self::Revoked => state == KeyState::Revoked,
+            Self::PerhapsDeleted => state == KeyState::Revoked,
             Self::Unknown => [KeyState::Active, KeyState::Revoked].contains(&state),
+            Self::Deleted => false,
         }
+    }
+
+    /// Whether nothing may be left of the key.
+    fn allows_none(self) -> bool {
+        matches!(self, Self::Deleted | Self::PerhapsDeleted)
     }
 }
 
@@ -414,10 +469,17 @@ impl Book {
                         },
                     );
                 }
-                Deed::CreationUnanswered { name, .. } => drop(self.perhaps.insert(name)),
+                Deed::CreationUnanswered { name, .. } => {
+                    self.unclear.push(name.clone());
+                    self.perhaps.insert(name);
+                }
                 Deed::Revoked { id } => self.keys.get_mut(&id).unwrap().fate = Fate::Revoked,
                 Deed::RevocationUnanswered { id, .. } => {
                     self.keys.get_mut(&id).unwrap().fate = Fate::Unknown
+                }
+                Deed::Deleted { id } => self.keys.get_mut(&id).unwrap().fate = Fate::Deleted,
+                Deed::DeletionUnanswered { id, .. } => {
+                    self.keys.get_mut(&id).unwrap().fate = Fate::PerhapsDeleted
                 }
             }
         }
@@ -432,11 +494,16 @@ impl Book {
             tokens_loaded(server),
             "the index holds what the store holds"
         );
-        let lost: Vec<_> = self
-            .keys
-            .keys()
-            .filter(|id| !listed.contains_key(*id))
-            .collect();
+        let mut lost = Vec::new();
+        for (id, entry) in &mut self.keys {
+            if listed.contains_key(id) {
+                continue;
+            }
+            if !entry.fate.allows_none() {
+                lost.push(id);
+            }
+            entry.fate = Fate::Deleted;
+        }
         assert!(lost.is_empty(), "acknowledged, and gone: {lost:?}");
         let mut seen = BTreeSet::new();
         for (id, key) in &listed {
@@ -474,15 +541,13 @@ impl Book {
         let (mut admin, mut checks) = (server.admin().await, server.checks().await);
         for id in std::mem::take(&mut self.fresh) {
             let request = GetKeyRequest { key_id: id.clone() };
-            let key = admin
-                .client
-                .get_key(request)
-                .await
-                .unwrap()
-                .into_inner()
-                .key
-                .unwrap();
-            assert_eq!(Some(&key), listed.get(&id));
+            match admin.client.get_key(request).await {
+                Ok(reply) => assert_eq!(reply.into_inner().key.as_ref(), listed.get(&id)),
+                Err(status) => {
+                    assert_eq!(status.code(), Code::NotFound, "{status}");
+                    assert_eq!(self.keys[&id].fate, Fate::Deleted);
+                }
+            }
             self.keys[&id].verify(&mut checks).await;
         }
     }
@@ -494,6 +559,59 @@ impl Book {
         }
     }
 
+    /// Asks again for each key that may or may not have been made: those that
+    /// were are not made twice, and the others are.
+    async fn repeat_what_was_unanswered(&mut self, server: &Server) {
+        let mut admin = server.admin().await;
+        for name in std::mem::take(&mut self.unclear) {
+            match admin.client.create_key(named(&name)).await {
+                Ok(reply) => {
+                    assert!(!self.perhaps.contains(&name), "{name} was made twice");
+                    let reply = reply.into_inner();
+                    let id = reply.key.unwrap().id;
+                    let token = reply.token;
+                    self.enter(vec![Deed::Created { name, id, token }]);
+                    self.repeated += 1;
+                }
+                Err(status) => {
+                    assert_eq!(status.code(), Code::AlreadyExists, "{status}");
+                    assert!(self.perhaps.contains(&name), "{name} was never made");
+                }
+            }
+        }
+    }
+
+    /// Reads the audit log to its end: of each change that was acknowledged
+    /// there is one event.
+    async fn verify_log(&self, server: &Server) {
+        let mut admin = server.admin().await;
+        let mut told = BTreeMap::<(String, String), usize>::new();
+        let mut page_token = String::new();
+        loop {
+            let request = ListAuditEventsRequest {
+                page_size: 1_000,
+                page_token,
+                ..ListAuditEventsRequest::default()
+            };
+            let page = admin.client.list_audit_events(request).await.unwrap();
+            let page = page.into_inner();
+            for event in page.events {
+                *told.entry((event.action, event.resource)).or_default() += 1;
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        for (id, entry) in &self.keys {
+            let times = |action: &str| told.get(&(action.to_owned(), id.clone())).copied();
+            let deleted = (entry.fate == Fate::Deleted).then_some(1);
+            let revoked = (entry.fate != Fate::Standing).then_some(1);
+            let found = ["key.create", "key.revoke", "key.delete"].map(times);
+            assert_eq!(found, [Some(1), revoked, deleted], "{}", entry.name);
+        }
+    }
+
     fn summary(&self) -> String {
         let count = |fate| {
             self.keys
@@ -502,11 +620,14 @@ impl Book {
                 .count()
         };
         format!(
-            "{} keys standing, {} revoked; {} changes without an answer, of which {} creations happened",
+            "{} keys standing, {} revoked, {} deleted; {} changes without an answer, of which {} \
+             creations happened and {} were repeated",
             count(Fate::Standing),
             count(Fate::Revoked),
+            count(Fate::Deleted),
             self.unanswered,
-            self.perhaps.len()
+            self.perhaps.len(),
+            self.repeated
         )
     }
 }
@@ -515,6 +636,10 @@ impl Entry {
     async fn verify(&self, checks: &mut Checks) {
         let state = match checks.header(&self.token, &["people:read"]).await {
             Ok(_) => KeyState::Active,
+            Err(denied) if self.fate == Fate::Deleted => {
+                assert_eq!(denied.reason(), DenialReason::Unknown, "{}", self.name);
+                return;
+            }
             Err(denied) => {
                 assert_eq!(denied.reason(), DenialReason::Revoked, "{}", self.name);
                 KeyState::Revoked
@@ -584,7 +709,7 @@ fn tokens_loaded(server: &Server) -> usize {
 /// The command that serves, in which a write beyond the limit on the size of
 /// files fails, where it would else end the process.
 fn serve_without_xfsz(site: &Site, grace: &str) -> Command {
-    let serve = site.serve_command();
+    let serve = serve_command(site);
     let mut command = Command::new("bash");
     command
         .env_clear()

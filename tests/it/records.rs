@@ -9,12 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use keyward::domain::admin::{AdminKey, Reach, Role};
-use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE};
+use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE, UNKNOWN};
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::digest::{Pepper, TokenDigest};
 use keyward::domain::id::{AdminKeyId, KeyId};
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
 use keyward::store::local::SledStore;
@@ -152,6 +154,53 @@ pub(crate) fn admin(number: u64) -> AdminKey {
     }
 }
 
+/// What is left of `record` once it is deleted.
+pub(crate) fn buried(record: &Record) -> Record {
+    let of = match record {
+        Record::Workspace(workspace) => Buried::Workspace(workspace.id.clone()),
+        Record::Key(key) => Buried::Key {
+            id: key.id,
+            workspace: key.workspace.clone(),
+            secrets: key.secrets.clone(),
+        },
+        Record::AdminKey(_) | Record::Request(_) | Record::Tombstone(_) => {
+            panic!("it cannot be deleted: {record:?}")
+        }
+    };
+    Record::Tombstone(Tombstone {
+        of,
+        time: time(0),
+        by: OFFLINE.to_owned(),
+    })
+}
+
+/// The record of request number `number`, which issued `key`.
+pub(crate) fn request(number: u64, key: KeyId) -> Record {
+    let mut id = [0; 16];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    Record::Request(IssueRequest {
+        id: RequestId(id),
+        content: [9; 16],
+        key,
+    })
+}
+
+/// The change that writes nothing but its entry in the log of `workspace`.
+pub(crate) fn note(workspace: Option<&Workspace>, resource: &str) -> Batch {
+    Batch {
+        writes: Vec::new(),
+        requires: Vec::new(),
+        audit: AuditEntry {
+            workspace: workspace.map(|workspace| workspace.id.clone()),
+            time: time(0),
+            actor: UNKNOWN.to_owned(),
+            action: AuditAction::DenyCall,
+            resource: resource.to_owned(),
+            detail: BTreeMap::from([("call".to_owned(), "CreateKey".to_owned())]),
+        },
+    }
+}
+
 /// The change that makes `record`.
 pub(crate) fn create(record: Record) -> Batch {
     write(record, Expect::Absent)
@@ -186,7 +235,18 @@ fn entry(record: &Record) -> AuditEntry {
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
         Record::Request(request) => (None, AuditAction::CreateKey, request.id.to_string()),
-        Record::Tombstone(tombstone) => (None, AuditAction::DeleteKey, tombstone.by.clone()),
+        Record::Tombstone(tombstone) => match &tombstone.of {
+            Buried::Workspace(id) => (
+                Some(id.clone()),
+                AuditAction::DeleteWorkspace,
+                id.to_string(),
+            ),
+            Buried::Key { id, workspace, .. } => (
+                Some(workspace.clone()),
+                AuditAction::DeleteKey,
+                id.to_string(),
+            ),
+        },
     };
     AuditEntry {
         workspace,
@@ -218,9 +278,14 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             record: change.after.clone(),
             revision: commit.revision,
         };
-        let before = state
-            .insert(change.after.id(), after)
-            .map(|before| before.record);
+        let before = match &change.after {
+            Record::Workspace(_) | Record::Key(_) | Record::AdminKey(_) => {
+                state.insert(change.after.id(), after)
+            }
+            // What is over, and what is only looked up, is in no snapshot.
+            Record::Tombstone(_) | Record::Request(_) => state.remove(&change.after.id()),
+        };
+        let before = before.map(|before| before.record);
         assert_eq!(
             before, change.before,
             "a change tells what was there before it"
@@ -304,7 +369,7 @@ impl Disk {
 
     /// sled's own threads can hold on to the log's lock for a moment after
     /// everything else is gone, or for good after they panicked.
-    fn wait_until_let_go(&self) {
+    pub(crate) fn wait_until_let_go(&self) {
         let Ok(log) = File::open(self.home.store_dir().join(LOG)) else {
             return;
         };

@@ -366,6 +366,8 @@ async fn no_crash_makes_two_keys_of_one_request() {
     let mut site = Site::init();
     let mut tokens: BTreeMap<String, String> = BTreeMap::new();
     let (mut named, mut begun) = (0, 0);
+    // The number that each pair of callers was at when the server died.
+    let mut reached = [0_usize; CALLERS / 2];
     for kill in 0..kills {
         let server = site.serve();
         if kill == 0 {
@@ -379,11 +381,13 @@ async fn no_crash_makes_two_keys_of_one_request() {
         for caller in 0..CALLERS {
             let mut admin = server.admin().await;
             let (answered, over) = (Arc::clone(&answered), Arc::clone(&over));
+            let pair = caller / 2;
+            // From the ids that the crash before has cut off, on.
+            let first = reached[pair].saturating_sub(10);
             callers.spawn(async move {
                 let mut heard = Vec::new();
-                // From the ids that the crash before has cut off, on.
-                for number in (kill * 40).saturating_sub(20)..kill * 40 + 40 {
-                    let id = format!("{}-{number}", caller / 2);
+                for number in first..first + 50 {
+                    let id = format!("{pair}-{number}");
                     let reply = issue(&mut admin, request(&id)).await;
                     let last = over.load(Ordering::SeqCst);
                     answered.fetch_add(1, Ordering::SeqCst);
@@ -395,7 +399,7 @@ async fn no_crash_makes_two_keys_of_one_request() {
                         break;
                     }
                 }
-                heard
+                (pair, first + heard.len(), heard)
             });
         }
         let enough = rand::random_range(CALLERS..CALLERS * 35);
@@ -404,15 +408,18 @@ async fn no_crash_makes_two_keys_of_one_request() {
         }
         over.store(true, Ordering::SeqCst);
         site = server.kill();
-        for (id, reply) in callers.join_all().await.into_iter().flatten() {
-            begun += 1;
-            match reply {
-                Ok(issued) => {
-                    let known = tokens.entry(id).or_insert_with(|| issued.token.clone());
-                    assert_eq!(*known, issued.token, "two tokens for one request");
+        for (pair, next, heard) in callers.join_all().await {
+            reached[pair] = reached[pair].max(next);
+            begun += heard.len();
+            for (id, reply) in heard {
+                match reply {
+                    Ok(issued) => {
+                        let known = tokens.entry(id).or_insert_with(|| issued.token.clone());
+                        assert_eq!(*known, issued.token, "two tokens for one request");
+                    }
+                    Err(status) if status.code() == Code::AlreadyExists => named += 1,
+                    Err(_) => {}
                 }
-                Err(status) if status.code() == Code::AlreadyExists => named += 1,
-                Err(_) => {}
             }
         }
     }
@@ -423,8 +430,8 @@ async fn no_crash_makes_two_keys_of_one_request() {
     assert_eq!(log.len(), 1 + keys.len());
     // Whoever asks now is told of the one key, and every id has its own.
     let (mut of_ids, mut fresh) = (BTreeSet::new(), 0);
-    for pair in 0..CALLERS / 2 {
-        for number in 0..kills * 40 {
+    for (pair, next) in reached.into_iter().enumerate() {
+        for number in 0..next {
             match issue(&mut admin, request(&format!("{pair}-{number}"))).await {
                 Ok(_) => fresh += 1,
                 Err(status) => {
@@ -446,8 +453,5 @@ async fn no_crash_makes_two_keys_of_one_request() {
         "{begun} calls, {} tokens, {named} told to exist, {fresh} never made",
         tokens.len()
     );
-    assert!(
-        named > 0 && tokens.len() < of_ids.len() + 1,
-        "this was no attack"
-    );
+    assert!(named > 0, "this was no attack");
 }
