@@ -6,6 +6,9 @@
 )]
 
 mod admin_api;
+mod admin_escalation;
+mod admin_hidden;
+mod admin_owners;
 mod admin_planted;
 mod admin_rights;
 mod architecture;

@@ -1,7 +1,4 @@
-//! Admin keys: made, read, changed, given new tokens, revoked.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! Admin keys: made, read, changed, revoked.
 
 use tracing::info;
 
@@ -14,24 +11,12 @@ use crate::domain::id::AdminKeyId;
 use crate::domain::key::{KeyState, Revocation, RevocationReason};
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
-use crate::store::{Expect, List, Record, RecordId, Versioned};
+use crate::store::{Expect, Record, RecordId, Versioned};
 
 use super::super::admission::Actor;
 use super::super::bootstrap::mint_admin_token;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::list::{Page, PageQuestion, Walk};
-use super::{
-    MAX_TRIES, Registry, blocking, conflict, entry, etag, precondition, put, refuse_stale,
-};
-
-/// How long an old token works on if nothing is said: a day.
-const USUAL_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest that an old token can work on: 30 days.
-const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How many admin keys are read at a time where all are needed.
-const CHUNK: usize = 500;
+use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, refuse_stale};
 
 /// An admin key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -58,7 +43,8 @@ pub struct CreatedAdminKey {
 }
 
 impl AdminKeyView {
-    fn new(found: Versioned<AdminKey>, now: Timestamp) -> Self {
+    /// What can be said at `now` of an admin key.
+    pub(super) fn new(found: Versioned<AdminKey>, now: Timestamp) -> Self {
         let admin = found.record;
         let tail = admin.secrets.last().map(|secret| secret.tail);
         Self {
@@ -78,7 +64,7 @@ impl Registry {
     ///
     /// The store fails.
     pub async fn who_am_i(&self, actor: &Actor) -> Result<AdminKeyView, RegistryError> {
-        let found = self.existing_admin(actor.admin().id).await?;
+        let found = self.existing_admin(actor, actor.admin().id).await?;
         Ok(AdminKeyView::new(found, self.clock.now()))
     }
 
@@ -118,7 +104,7 @@ impl Registry {
             let audit = admin_entry(actor, &admin, (AuditAction::CreateAdmin, now), "");
             let mut batch = put(Record::AdminKey(admin.clone()), Expect::Absent, audit);
             batch.requires.extend(requires);
-            if let Some(revision) = self.attempt(batch, Kind::AdminKey, &id).await? {
+            if let Some(revision) = self.attempt(actor, batch, Kind::AdminKey, &id).await? {
                 info!(actor = actor.id(), admin = id, role = %admin.role, "admin key created");
                 let created = Versioned {
                     record: admin,
@@ -145,47 +131,6 @@ impl Registry {
             .admin(actor, (id, "admin_key_id"), Own::Allowed)
             .await?;
         Ok(AdminKeyView::new(found, self.clock.now()))
-    }
-
-    /// Lists admin keys: of one workspace, or all that the caller may read.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
-    /// workspace, or the caller may not, or the store fails.
-    pub async fn list_admins(
-        &self,
-        actor: &Actor,
-        workspace: &str,
-        question: PageQuestion,
-    ) -> Result<Page<AdminKeyView>, RegistryError> {
-        let of = match (workspace, actor.workspace()) {
-            ("", own) => {
-                let place = actor.admin().place();
-                actor.may_at(Deed::ManageAdmins, place, Kind::Workspace, "")?;
-                own.cloned()
-            }
-            (id, _) => {
-                let deed = Deed::ManageAdmins;
-                let found = self.workspace(actor, deed, id, "workspace").await?;
-                Some(found.record.id)
-            }
-        };
-        let walk = Walk {
-            name: format!("admins\0{}", of.as_ref().map_or("", |id| id.as_str())),
-            list: List::AdminKeys,
-            filtered: of.is_some(),
-        };
-        let reach = of.map(Reach::Workspace);
-        let now = self.clock.now();
-        let keep = |found: Versioned| {
-            let found = admin_in(found)?;
-            let listed = reach
-                .as_ref()
-                .is_none_or(|reach| *reach == found.record.reach);
-            listed.then(|| AdminKeyView::new(found, now))
-        };
-        self.walk(&walk, &question, keep, text_len).await
     }
 
     /// Changes an admin key. The caller must have what it is left with.
@@ -216,67 +161,8 @@ impl Registry {
             }
             let what = (AuditAction::UpdateAdmin, now);
             let audit = admin_entry(actor, &admin, what, &differing.join(" "));
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
+            if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 return Ok(AdminKeyView::new(changed, now));
-            }
-        }
-        Err(conflict(Kind::AdminKey, id))
-    }
-
-    /// Gives an admin key a new token; the old one works on for `overlap`, if
-    /// that is given, else for a day.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
-    /// [`RegistryError::Precondition`] if it is revoked or an old token works
-    /// on, [`RegistryError::NotFound`], or the caller may not, or the store
-    /// fails.
-    pub async fn rotate_admin(
-        &self,
-        actor: &Actor,
-        id: &str,
-        overlap: Option<Duration>,
-    ) -> Result<CreatedAdminKey, RegistryError> {
-        let overlap = overlap.unwrap_or(USUAL_OVERLAP);
-        for _ in 0..MAX_TRIES {
-            let found = self
-                .admin(actor, (id, "admin_key_id"), Own::Allowed)
-                .await?;
-            if overlap > MAX_OVERLAP {
-                let mut violations = Violations::default();
-                violations.add("overlap", "is more than 30 days");
-                return Err(violations.into());
-            }
-            refuse_revoked(&found.record)?;
-            // A token is handed out: for no more than the caller has.
-            actor.may_grant(&found.record.grant_ceiling)?;
-            let now = self.clock.now();
-            let mut admin = found.record.clone();
-            match old_token_end(&admin, now) {
-                Some(until) if !overlap.is_zero() => {
-                    let condition = Condition::RotationPending { until };
-                    return Err(precondition(Kind::AdminKey, id, condition));
-                }
-                Some(_) | None => {}
-            }
-            let token = mint_admin_token().map_err(|_| RegistryError::Internal)?;
-            let newest = admin.secrets.pop().filter(|_| !overlap.is_zero());
-            // What ends now ends in the record too: no clock has to agree.
-            admin.secrets = newest
-                .map(|mut secret| {
-                    secret.end_time = Some(now.saturating_add(overlap));
-                    secret
-                })
-                .into_iter()
-                .chain([self.secret_of(&token, now)])
-                .collect();
-            let overlap = humantime::format_duration(overlap).to_string();
-            let mut audit = admin_entry(actor, &admin, (AuditAction::RotateAdmin, now), "");
-            audit.detail = [("overlap".to_owned(), overlap)].into();
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
-                let view = AdminKeyView::new(changed, now);
-                return Ok(CreatedAdminKey { view, token });
             }
         }
         Err(conflict(Kind::AdminKey, id))
@@ -318,36 +204,16 @@ impl Registry {
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect();
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
+            if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 return Ok(AdminKeyView::new(changed, now));
             }
         }
         Err(conflict(Kind::AdminKey, id))
     }
 
-    /// All admin keys, revoked ones too.
-    pub(super) async fn all_admins(&self) -> Result<Vec<Versioned<AdminKey>>, RegistryError> {
-        let store = Arc::clone(&self.store);
-        let read = move || {
-            let mut admins: Vec<Versioned<AdminKey>> = Vec::new();
-            loop {
-                let after = admins.last().map(|last| RecordId::AdminKey(last.record.id));
-                let chunk = store.list(&List::AdminKeys, after.as_ref(), CHUNK)?;
-                let last = chunk.len() < CHUNK;
-                admins.extend(chunk.into_iter().filter_map(admin_in));
-                if last {
-                    return Ok(admins);
-                }
-            }
-        };
-        blocking(read)
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::AdminKey, ""))
-    }
-
     /// The admin key that is named in a field, if the caller may manage it, or
     /// is it and that is enough.
-    async fn admin(
+    pub(super) async fn admin(
         &self,
         actor: &Actor,
         (id, field): (&str, &str),
@@ -358,12 +224,13 @@ impl Registry {
             violations.add(field, "is required");
             return Err(violations.into());
         }
-        let absent = |id: &str| RegistryError::NotFound {
-            kind: Kind::AdminKey,
-            id: id.to_owned(),
-        };
-        let parsed = id.parse::<AdminKeyId>().map_err(|_| absent(""))?;
-        let found = self.existing_admin(parsed).await?;
+        let parsed = id
+            .parse::<AdminKeyId>()
+            .map_err(|_| RegistryError::NotFound {
+                kind: Kind::AdminKey,
+                id: String::new(),
+            })?;
+        let found = self.existing_admin(actor, parsed).await?;
         if own == Own::Refused || parsed != actor.admin().id {
             let place = found.record.place();
             // The system's admin keys are nothing to a workspace's.
@@ -379,40 +246,42 @@ impl Registry {
         Ok(found)
     }
 
-    async fn existing_admin(&self, id: AdminKeyId) -> Result<Versioned<AdminKey>, RegistryError> {
+    async fn existing_admin(
+        &self,
+        actor: &Actor,
+        id: AdminKeyId,
+    ) -> Result<Versioned<AdminKey>, RegistryError> {
         let text = id.to_string();
         let found = self
             .read(RecordId::AdminKey(id), Kind::AdminKey, &text)
             .await?;
-        found.and_then(admin_in).ok_or(RegistryError::NotFound {
-            kind: Kind::AdminKey,
-            id: text,
-        })
+        let found = found.and_then(admin_in);
+        found.ok_or_else(|| actor.absent(Kind::AdminKey, &text))
     }
 }
 
 /// Whether an admin key may do to itself what others need the right for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Own {
+pub(super) enum Own {
     Allowed,
     Refused,
 }
 
 /// Until when a token before the newest works.
-fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestamp> {
     let (_, older) = admin.secrets.split_last()?;
     let live = older.iter().filter(|secret| secret.is_live(now));
     live.filter_map(|secret| secret.end_time).max()
 }
 
-fn refuse_revoked(admin: &AdminKey) -> Result<(), RegistryError> {
+pub(super) fn refuse_revoked(admin: &AdminKey) -> Result<(), RegistryError> {
     match admin.revocation {
         Some(_) => Err(precondition(Kind::AdminKey, admin.id, Condition::Revoked)),
         None => Ok(()),
     }
 }
 
-fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
+pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
     match found.record {
         Record::AdminKey(record) => Some(Versioned {
             record,
@@ -423,7 +292,7 @@ fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
 }
 
 /// What the audit log is to say of an admin key and its rights.
-fn admin_entry(
+pub(super) fn admin_entry(
     actor: &Actor,
     admin: &AdminKey,
     what: (AuditAction, Timestamp),
@@ -452,12 +321,4 @@ fn admin_entry(
             ("expire_time", expiry.unwrap_or_default()),
         ],
     )
-}
-
-/// About how long an admin key is on the wire, in bytes.
-fn text_len(view: &AdminKeyView) -> usize {
-    /// Ids, names, times, hint, note, tags and lengths at their longest.
-    const FIXED: usize = 800;
-    let scopes = view.admin.grant_ceiling.iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }
