@@ -6,6 +6,7 @@
 )]
 
 mod admin_api;
+mod admin_denials;
 mod admin_ended;
 mod admin_escalation;
 mod admin_hidden;
