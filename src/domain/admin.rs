@@ -66,11 +66,13 @@ impl AdminKey {
     }
 
     /// Whether this one keeps the system from being without an owner: an OWNER
-    /// of the system that works and does not expire.
+    /// of the system that works, does not expire and may grant everything.
+    /// Others could not make such a one again: nobody grants more than he has.
     #[must_use]
     pub fn keeps_the_system(&self) -> bool {
         self.role == Role::Owner
             && self.reach == Reach::System
+            && self.grant_ceiling.meets("*")
             && self.revocation.is_none()
             && self.expire_time.is_none()
             && !self.disabled

@@ -74,6 +74,17 @@ impl Actor {
         }
     }
 
+    /// What to tell of a `kind` that is not there. Who is confined to a
+    /// workspace is refused as if it were another's: he can read his refusals
+    /// in the audit log, and they are not to tell one from the other.
+    pub(super) fn absent(&self, kind: Kind, id: &str) -> RegistryError {
+        let id = id.to_owned();
+        match self.workspace() {
+            None => RegistryError::NotFound { kind, id },
+            Some(_) => RegistryError::Hidden { kind, id },
+        }
+    }
+
     fn refusal(&self, refusal: Refusal, kind: Kind, id: &str) -> RegistryError {
         match refusal {
             Refusal::Invisible => RegistryError::Hidden {
@@ -138,9 +149,9 @@ impl Admission {
             .iter()
             .any(|secret| secret.digest == digest && !secret.is_live(now));
         match admin.denial(now) {
-            Some(reason) => refuse(reason, Some(admin.id)),
+            Some(reason) => refuse(reason, Some(admin)),
             // The token was replaced by another, which works.
-            None if replaced => refuse(DenialReason::Expired, Some(admin.id)),
+            None if replaced => refuse(DenialReason::Expired, Some(admin)),
             None => Ok(Actor(admin)),
         }
     }

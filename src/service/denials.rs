@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tracing::{debug, warn};
 
+use crate::domain::admin::{AdminKey, Reach};
 use crate::domain::audit::{AuditAction, AuditEntry, UNKNOWN};
 use crate::domain::clock::Clock;
 use crate::store::{Batch, Store};
@@ -51,14 +52,15 @@ impl Denials {
     /// runtime.
     pub fn note(&self, actor: Option<&Actor>, call: &'static str, error: &RegistryError) {
         let Some(reason) = error.denial() else { return };
-        let name = caller(actor, error);
+        let admin = refused(actor, error);
+        let name = admin.map_or_else(|| UNKNOWN.to_owned(), |admin| admin.id.to_string());
         if self.throttle.check_key(&name).is_err() {
             *self.suppressed().entry(name).or_default() += 1;
             return;
         }
         let suppressed = self.suppressed().remove(&name).unwrap_or(0);
         warn!(actor = name, call, reason, suppressed, "call denied");
-        let entry = self.entry(actor, name, call, reason, suppressed, error);
+        let entry = self.entry(admin, name, call, reason, suppressed, error);
         let store = Arc::clone(&self.store);
         tokio::spawn(async move {
             let batch = Batch {
@@ -75,7 +77,7 @@ impl Denials {
 
     fn entry(
         &self,
-        actor: Option<&Actor>,
+        admin: Option<&AdminKey>,
         name: String,
         call: &str,
         reason: &str,
@@ -109,7 +111,10 @@ impl Denials {
             | RegistryError::Internal => {}
         }
         AuditEntry {
-            workspace: actor.and_then(Actor::workspace).cloned(),
+            workspace: match admin.map(|admin| &admin.reach) {
+                Some(Reach::Workspace(id)) => Some(id.clone()),
+                Some(Reach::System) | None => None,
+            },
             time: self.clock.now(),
             actor: name,
             action: AuditAction::DenyCall,
@@ -128,17 +133,12 @@ impl Denials {
     }
 }
 
-/// Who was refused: an admin key, also one whose token has ended, or nobody
+/// The admin key that was refused, also one whose token has ended; none: nobody
 /// who is known.
-fn caller(actor: Option<&Actor>, error: &RegistryError) -> String {
+fn refused<'a>(actor: Option<&'a Actor>, error: &'a RegistryError) -> Option<&'a AdminKey> {
     match (actor, error) {
-        (Some(actor), _) => actor.id(),
-        (
-            None,
-            RegistryError::Unauthenticated {
-                admin: Some(id), ..
-            },
-        ) => id.to_string(),
-        (None, _) => UNKNOWN.to_owned(),
+        (Some(actor), _) => Some(actor.admin()),
+        (None, RegistryError::Unauthenticated { admin, .. }) => admin.as_deref(),
+        (None, _) => None,
     }
 }

@@ -1,13 +1,13 @@
 //! Why a call of an operator fails.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tracing::error;
 
-use crate::domain::admin::Role;
+use crate::domain::admin::{AdminKey, Role};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::AdminKeyId;
 use crate::domain::verdict::DenialReason;
 use crate::domain::violation::Violations;
 use crate::store::StoreError;
@@ -106,7 +106,7 @@ impl fmt::Display for Condition {
                 "is not empty: delete its keys, revoked ones too, and revoke its admin keys first",
             ),
             Self::LastOwner => f.write_str(
-                "is the last OWNER of the system that works and never expires: make another one first",
+                "is the last OWNER of the system that works, never expires and may grant everything: make another one first",
             ),
             Self::RotationPending { until } => write!(
                 f,
@@ -128,7 +128,7 @@ pub enum RegistryError {
         /// What is wrong with what was sent.
         denial: DenialReason,
         /// The admin key whose token it was, which the caller is not told.
-        admin: Option<AdminKeyId>,
+        admin: Option<Arc<AdminKey>>,
     },
     /// The admin key's role does not allow the call.
     #[error("this needs the role {required}; the admin key has {role}")]

@@ -1,6 +1,8 @@
 //! The write path: what operators do to workspaces, keys and admin keys, and
 //! who may.
 
+mod admin_list;
+mod admin_rotation;
 mod admins;
 mod audit;
 mod changes;
@@ -8,7 +10,6 @@ mod keys;
 mod last_owner;
 mod list;
 mod requests;
-mod rotation;
 mod workspaces;
 
 use std::collections::BTreeMap;
@@ -92,14 +93,36 @@ impl Registry {
     /// in the meantime, so read again and decide again.
     async fn attempt(
         &self,
-        batch: Batch,
+        actor: &Actor,
+        mut batch: Batch,
         kind: Kind,
         id: &str,
     ) -> Result<Option<Revision>, RegistryError> {
+        batch.requires.push(self.standing(actor).await?);
         match self.commit(batch).await {
             Ok(revision) => Ok(Some(revision)),
+            Err(StoreError::Conflict(RecordId::AdminKey(id))) if id == actor.admin().id => {
+                Err(conflict(Kind::AdminKey, &actor.id()))
+            }
             Err(error) if error.retryable() => Ok(None),
             Err(error) => Err(RegistryError::from_store(&error, kind, id)),
+        }
+    }
+
+    /// The caller as a part of the change: what it may was judged by this state
+    /// of it. One that is being ended, or given less, makes no change that
+    /// comes after that, and so leaves nothing that was not there to be seen
+    /// when the reply to its end was sent.
+    async fn standing(&self, actor: &Actor) -> Result<Requirement, RegistryError> {
+        let (admin, id) = (actor.admin(), actor.id());
+        let record = RecordId::AdminKey(admin.id);
+        let found = self.read(record.clone(), Kind::AdminKey, &id).await?;
+        match found {
+            Some(found) if matches!(&found.record, Record::AdminKey(now) if now == admin) => {
+                Ok(unchanged(record, found.revision))
+            }
+            // It calls again, and is judged by what it is now.
+            Some(_) | None => Err(conflict(Kind::AdminKey, &id)),
         }
     }
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
+    "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/configuration.md",
     "docs/installing.md",

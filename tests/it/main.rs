@@ -6,8 +6,13 @@
 )]
 
 mod admin_api;
-mod admin_planted;
+mod admin_denials;
+mod admin_ended;
+mod admin_escalation;
+mod admin_hidden;
+mod admin_owners;
 mod admin_rights;
+mod admin_rotation;
 mod architecture;
 mod check_api;
 mod check_batch;

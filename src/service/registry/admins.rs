@@ -1,6 +1,4 @@
-//! Admin keys: made, read, changed, given new tokens, revoked.
-
-use std::sync::Arc;
+//! Admin keys: made, read, changed, revoked.
 
 use tracing::info;
 
@@ -13,19 +11,12 @@ use crate::domain::id::AdminKeyId;
 use crate::domain::key::{KeyState, Revocation, RevocationReason};
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
-use crate::store::{Expect, List, Record, RecordId, Versioned};
+use crate::store::{Expect, Record, RecordId, Versioned};
 
 use super::super::admission::Actor;
 use super::super::bootstrap::mint_admin_token;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::list::{Page, PageQuestion, Walk};
-use super::rotation::old_token_end;
-use super::{
-    MAX_TRIES, Registry, blocking, conflict, entry, etag, precondition, put, refuse_stale,
-};
-
-/// How many admin keys are read at a time where all are needed.
-const CHUNK: usize = 500;
+use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, refuse_stale};
 
 /// An admin key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -52,6 +43,7 @@ pub struct CreatedAdminKey {
 }
 
 impl AdminKeyView {
+    /// What can be said at `now` of an admin key.
     pub(super) fn new(found: Versioned<AdminKey>, now: Timestamp) -> Self {
         let admin = found.record;
         let tail = admin.secrets.last().map(|secret| secret.tail);
@@ -72,7 +64,7 @@ impl Registry {
     ///
     /// The store fails.
     pub async fn who_am_i(&self, actor: &Actor) -> Result<AdminKeyView, RegistryError> {
-        let found = self.existing_admin(actor.admin().id).await?;
+        let found = self.existing_admin(actor, actor.admin().id).await?;
         Ok(AdminKeyView::new(found, self.clock.now()))
     }
 
@@ -112,7 +104,7 @@ impl Registry {
             let audit = admin_entry(actor, &admin, (AuditAction::CreateAdmin, now), "");
             let mut batch = put(Record::AdminKey(admin.clone()), Expect::Absent, audit);
             batch.requires.extend(requires);
-            if let Some(revision) = self.attempt(batch, Kind::AdminKey, &id).await? {
+            if let Some(revision) = self.attempt(actor, batch, Kind::AdminKey, &id).await? {
                 info!(actor = actor.id(), admin = id, role = %admin.role, "admin key created");
                 let created = Versioned {
                     record: admin,
@@ -139,47 +131,6 @@ impl Registry {
             .admin(actor, (id, "admin_key_id"), Own::Allowed)
             .await?;
         Ok(AdminKeyView::new(found, self.clock.now()))
-    }
-
-    /// Lists admin keys: of one workspace, or all that the caller may read.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
-    /// workspace, or the caller may not, or the store fails.
-    pub async fn list_admins(
-        &self,
-        actor: &Actor,
-        workspace: &str,
-        question: PageQuestion,
-    ) -> Result<Page<AdminKeyView>, RegistryError> {
-        let of = match (workspace, actor.workspace()) {
-            ("", own) => {
-                let place = actor.admin().place();
-                actor.may_at(Deed::ManageAdmins, place, Kind::Workspace, "")?;
-                own.cloned()
-            }
-            (id, _) => {
-                let deed = Deed::ManageAdmins;
-                let found = self.workspace(actor, deed, id, "workspace").await?;
-                Some(found.record.id)
-            }
-        };
-        let walk = Walk {
-            name: format!("admins\0{}", of.as_ref().map_or("", |id| id.as_str())),
-            list: List::AdminKeys,
-            filtered: of.is_some(),
-        };
-        let reach = of.map(Reach::Workspace);
-        let now = self.clock.now();
-        let keep = |found: Versioned| {
-            let found = admin_in(found)?;
-            let listed = reach
-                .as_ref()
-                .is_none_or(|reach| *reach == found.record.reach);
-            listed.then(|| AdminKeyView::new(found, now))
-        };
-        self.walk(&walk, &question, keep, text_len).await
     }
 
     /// Changes an admin key. The caller must have what it is left with.
@@ -210,7 +161,7 @@ impl Registry {
             }
             let what = (AuditAction::UpdateAdmin, now);
             let audit = admin_entry(actor, &admin, what, &differing.join(" "));
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
+            if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 return Ok(AdminKeyView::new(changed, now));
             }
         }
@@ -253,31 +204,11 @@ impl Registry {
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect();
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
+            if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 return Ok(AdminKeyView::new(changed, now));
             }
         }
         Err(conflict(Kind::AdminKey, id))
-    }
-
-    /// All admin keys, revoked ones too.
-    pub(super) async fn all_admins(&self) -> Result<Vec<Versioned<AdminKey>>, RegistryError> {
-        let store = Arc::clone(&self.store);
-        let read = move || {
-            let mut admins: Vec<Versioned<AdminKey>> = Vec::new();
-            loop {
-                let after = admins.last().map(|last| RecordId::AdminKey(last.record.id));
-                let chunk = store.list(&List::AdminKeys, after.as_ref(), CHUNK)?;
-                let last = chunk.len() < CHUNK;
-                admins.extend(chunk.into_iter().filter_map(admin_in));
-                if last {
-                    return Ok(admins);
-                }
-            }
-        };
-        blocking(read)
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::AdminKey, ""))
     }
 
     /// The admin key that is named in a field, if the caller may manage it, or
@@ -293,12 +224,13 @@ impl Registry {
             violations.add(field, "is required");
             return Err(violations.into());
         }
-        let absent = |id: &str| RegistryError::NotFound {
-            kind: Kind::AdminKey,
-            id: id.to_owned(),
-        };
-        let parsed = id.parse::<AdminKeyId>().map_err(|_| absent(""))?;
-        let found = self.existing_admin(parsed).await?;
+        let parsed = id
+            .parse::<AdminKeyId>()
+            .map_err(|_| RegistryError::NotFound {
+                kind: Kind::AdminKey,
+                id: String::new(),
+            })?;
+        let found = self.existing_admin(actor, parsed).await?;
         if own == Own::Refused || parsed != actor.admin().id {
             let place = found.record.place();
             // The system's admin keys are nothing to a workspace's.
@@ -314,15 +246,17 @@ impl Registry {
         Ok(found)
     }
 
-    async fn existing_admin(&self, id: AdminKeyId) -> Result<Versioned<AdminKey>, RegistryError> {
+    async fn existing_admin(
+        &self,
+        actor: &Actor,
+        id: AdminKeyId,
+    ) -> Result<Versioned<AdminKey>, RegistryError> {
         let text = id.to_string();
         let found = self
             .read(RecordId::AdminKey(id), Kind::AdminKey, &text)
             .await?;
-        found.and_then(admin_in).ok_or(RegistryError::NotFound {
-            kind: Kind::AdminKey,
-            id: text,
-        })
+        let found = found.and_then(admin_in);
+        found.ok_or_else(|| actor.absent(Kind::AdminKey, &text))
     }
 }
 
@@ -333,6 +267,13 @@ pub(super) enum Own {
     Refused,
 }
 
+/// Until when a token before the newest works.
+pub(super) fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestamp> {
+    let (_, older) = admin.secrets.split_last()?;
+    let live = older.iter().filter(|secret| secret.is_live(now));
+    live.filter_map(|secret| secret.end_time).max()
+}
+
 pub(super) fn refuse_revoked(admin: &AdminKey) -> Result<(), RegistryError> {
     match admin.revocation {
         Some(_) => Err(precondition(Kind::AdminKey, admin.id, Condition::Revoked)),
@@ -340,7 +281,7 @@ pub(super) fn refuse_revoked(admin: &AdminKey) -> Result<(), RegistryError> {
     }
 }
 
-fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
+pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
     match found.record {
         Record::AdminKey(record) => Some(Versioned {
             record,
@@ -380,12 +321,4 @@ pub(super) fn admin_entry(
             ("expire_time", expiry.unwrap_or_default()),
         ],
     )
-}
-
-/// About how long an admin key is on the wire, in bytes.
-fn text_len(view: &AdminKeyView) -> usize {
-    /// Ids, names, times, hint, note, tags and lengths at their longest.
-    const FIXED: usize = 800;
-    let scopes = view.admin.grant_ceiling.iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }

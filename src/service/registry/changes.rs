@@ -41,7 +41,7 @@ impl Registry {
                 return Ok(KeyView::new(found, &workspace.record, now));
             }
             let audit = update_entry(actor, &found.record, &key, now, &differing);
-            if let Some(changed) = self.put_key(&found, key, audit).await? {
+            if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
                 return Ok(KeyView::new(changed, &workspace.record, now));
             }
         }
@@ -81,7 +81,7 @@ impl Registry {
             let mut key = found.record.clone();
             key.disabled = disabled;
             let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
-            if let Some(changed) = self.put_key(&found, key, audit).await? {
+            if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
                 return Ok(KeyView::new(changed, &workspace.record, now));
             }
         }
@@ -129,7 +129,7 @@ impl Registry {
                 Expect::At(found.revision),
                 audit,
             );
-            if self.attempt(batch, Kind::Key, id).await?.is_some() {
+            if self.attempt(actor, batch, Kind::Key, id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "key deleted");
                 return Ok(());
             }
@@ -141,16 +141,17 @@ impl Registry {
     /// others were faster.
     async fn put_key(
         &self,
+        actor: &Actor,
         found: &Versioned<Key>,
         key: Key,
         audit: AuditEntry,
     ) -> Result<Option<Versioned<Key>>, RegistryError> {
         let id = key.id.to_string();
-        let (actor, what) = (audit.actor.clone(), audit.action.as_str());
+        let what = audit.action.as_str();
         let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
-        let committed = self.attempt(batch, Kind::Key, &id).await?;
+        let committed = self.attempt(actor, batch, Kind::Key, &id).await?;
         Ok(committed.map(|revision| {
-            info!(actor, key = id, what, "key changed");
+            info!(actor = actor.id(), key = id, what, "key changed");
             Versioned {
                 record: key,
                 revision,

@@ -14,7 +14,7 @@ use crate::domain::key_draft::{KeyDraft, KeySpec};
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
-use crate::store::{Batch, Expect, Record, RecordId, Revision, StoreError, Versioned};
+use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
@@ -118,7 +118,7 @@ impl Registry {
                 batch.writes.push(request.carried_out(key.id));
                 self.requests.hold(key.id, &token);
             }
-            if let Some(revision) = self.issue(batch, &key).await? {
+            if let Some(revision) = self.issue(actor, batch, &key).await? {
                 let issued = Versioned {
                     record: key,
                     revision,
@@ -178,7 +178,7 @@ impl Registry {
                 ],
             );
             let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
-            if let Some(revision) = self.attempt(batch, Kind::Key, id).await? {
+            if let Some(revision) = self.attempt(actor, batch, Kind::Key, id).await? {
                 let reason = reason.as_str();
                 info!(actor = actor.id(), key = id, reason, "key revoked");
                 let revoked = Versioned {
@@ -199,23 +199,22 @@ impl Registry {
         deed: Deed,
         (id, field): (&str, &str),
     ) -> Result<(Versioned<Key>, Versioned<Workspace>), RegistryError> {
-        let absent = |id: &str| RegistryError::NotFound {
-            kind: Kind::Key,
-            id: id.to_owned(),
-        };
         if id.is_empty() {
             let mut violations = Violations::default();
             violations.add(field, "is required");
             return Err(violations.into());
         }
-        let parsed = id.parse::<KeyId>().map_err(|_| absent(""))?;
+        let parsed = id.parse::<KeyId>().map_err(|_| RegistryError::NotFound {
+            kind: Kind::Key,
+            id: String::new(),
+        })?;
         let found = self.read(RecordId::Key(parsed), Kind::Key, id).await?;
         let Some(Versioned {
             record: Record::Key(record),
             revision,
         }) = found
         else {
-            return Err(absent(id));
+            return Err(actor.absent(Kind::Key, id));
         };
         let place = Place::Workspace(&record.workspace);
         actor.may_at(deed, place, Kind::Key, id)?;
@@ -252,24 +251,23 @@ impl Registry {
 
     /// Commits a new key; none: the workspace has changed, or the request was
     /// carried out, in the meantime.
-    async fn issue(&self, batch: Batch, key: &Key) -> Result<Option<Revision>, RegistryError> {
+    async fn issue(
+        &self,
+        actor: &Actor,
+        batch: Batch,
+        key: &Key,
+    ) -> Result<Option<Revision>, RegistryError> {
         let id = key.id.to_string();
-        match self.commit(batch).await {
-            Ok(revision) => {
+        let committed = self.attempt(actor, batch, Kind::Key, &id).await;
+        match &committed {
+            Ok(Some(_)) => {
                 info!(actor = key.created_by, key = id, workspace = %key.workspace, "key issued");
-                Ok(Some(revision))
             }
-            Err(error) => {
-                // Where the outcome is not known, the token may be needed yet.
-                if error.certainly_not_applied() {
-                    self.requests.forget(key.id);
-                }
-                match error {
-                    StoreError::Conflict(_) => Ok(None),
-                    error => Err(RegistryError::from_store(&error, Kind::Key, &id)),
-                }
-            }
+            // The token may be needed yet.
+            Err(RegistryError::OutcomeUnknown) => {}
+            Ok(None) | Err(_) => self.requests.forget(key.id),
         }
+        committed
     }
 }
 

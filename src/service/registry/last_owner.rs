@@ -41,12 +41,13 @@ impl Registry {
     /// if others were faster.
     pub(super) async fn put_admin(
         &self,
+        actor: &Actor,
         found: &Versioned<AdminKey>,
         admin: AdminKey,
         audit: AuditEntry,
     ) -> Result<Option<Versioned<AdminKey>>, RegistryError> {
         let id = admin.id.to_string();
-        let (actor, what) = (audit.actor.clone(), audit.action.as_str());
+        let what = audit.action.as_str();
         let expect = Expect::At(found.revision);
         let mut batch = put(Record::AdminKey(admin.clone()), expect, audit);
         if found.record.keeps_the_system() && !admin.keeps_the_system() {
@@ -54,9 +55,9 @@ impl Registry {
                 .requires
                 .push(self.remaining_owner(&found.record).await?);
         }
-        let committed = self.attempt(batch, Kind::AdminKey, &id).await?;
+        let committed = self.attempt(actor, batch, Kind::AdminKey, &id).await?;
         Ok(committed.map(|revision| {
-            info!(actor, admin = id, what, "admin key changed");
+            info!(actor = actor.id(), admin = id, what, "admin key changed");
             Versioned {
                 record: admin,
                 revision,

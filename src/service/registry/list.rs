@@ -17,7 +17,7 @@ use super::{KeyView, Registry, blocking};
 
 /// A page ends about here, in bytes: half of what gRPC clients take in one
 /// message unless they are told otherwise.
-const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
+pub(super) const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
 
 /// How many records are looked at for one page at most, whether or not they
 /// are shown: a filter that few keys fit must not make one call read them all.

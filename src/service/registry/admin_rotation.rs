@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use crate::domain::admin::AdminKey;
 use crate::domain::audit::AuditAction;
-use crate::domain::clock::Timestamp;
 use crate::domain::violation::Violations;
 
 use super::super::admission::Actor;
 use super::super::bootstrap::mint_admin_token;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::admins::{Own, admin_entry, refuse_revoked};
-use super::{AdminKeyView, CreatedAdminKey, MAX_TRIES, Registry, conflict, precondition};
+use super::admins::{
+    AdminKeyView, CreatedAdminKey, Own, admin_entry, old_token_end, refuse_revoked,
+};
+use super::{MAX_TRIES, Registry, conflict, precondition};
 
 /// How long an old token works on if nothing is said: a day.
 const USUAL_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,18 +72,11 @@ impl Registry {
             let overlap = humantime::format_duration(overlap).to_string();
             let mut audit = admin_entry(actor, &admin, (AuditAction::RotateAdmin, now), "");
             audit.detail = [("overlap".to_owned(), overlap)].into();
-            if let Some(changed) = self.put_admin(&found, admin, audit).await? {
+            if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 let view = AdminKeyView::new(changed, now);
                 return Ok(CreatedAdminKey { view, token });
             }
         }
         Err(conflict(Kind::AdminKey, id))
     }
-}
-
-/// Until when a token before the newest works.
-pub(super) fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestamp> {
-    let (_, older) = admin.secrets.split_last()?;
-    let live = older.iter().filter(|secret| secret.is_live(now));
-    live.filter_map(|secret| secret.end_time).max()
 }
