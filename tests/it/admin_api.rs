@@ -7,6 +7,7 @@
 
 pub(crate) mod calls;
 mod deletion;
+mod details;
 mod etags;
 mod limits;
 mod paging;

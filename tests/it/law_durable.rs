@@ -237,7 +237,7 @@ async fn a_disk_that_is_full_wherever_the_log_ends_loses_nothing_acknowledged() 
 
 /// From now on the server's log cannot grow by more, as on a disk that has so
 /// many bytes left.
-fn leave_room(server: &Server, bytes: u64) {
+pub(crate) fn leave_room(server: &Server, bytes: u64) {
     let log = std::fs::metadata(server.site.store_dir().join("db")).unwrap();
     let limit = Rlimit {
         current: Some(log.len() + bytes),
@@ -583,7 +583,7 @@ fn tokens_loaded(server: &Server) -> usize {
 
 /// The command that serves, in which a write beyond the limit on the size of
 /// files fails, where it would else end the process.
-fn serve_without_xfsz(site: &Site, grace: &str) -> Command {
+pub(crate) fn serve_without_xfsz(site: &Site, grace: &str) -> Command {
     let serve = site.serve_command();
     let mut command = Command::new("bash");
     command
