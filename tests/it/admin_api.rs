@@ -10,6 +10,7 @@ mod deletion;
 mod details;
 mod etags;
 mod limits;
+mod many_keys;
 mod paging;
 mod refusals;
 mod request_ids;
