@@ -502,7 +502,7 @@ impl KeyAdmin for KeyAdminService {
             "ListAuditEvents",
             request,
             |registry, actor, request| async move {
-                let (filter, question) = audit_event::question(request);
+                let (filter, question) = audit_event::question(request)?;
                 let page = registry.list_audit_events(&actor, filter, question).await?;
                 Ok(ListAuditEventsResponse {
                     events: page.items.into_iter().map(audit_event::shown).collect(),

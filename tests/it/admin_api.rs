@@ -5,6 +5,8 @@
     reason = "a test tells one story, from top to bottom"
 )]
 
+mod audit;
+mod audit_filters;
 pub(crate) mod calls;
 mod deletion;
 mod details;
