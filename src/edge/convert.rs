@@ -118,6 +118,19 @@ pub(super) fn read_time(time: prost_types::Timestamp) -> Timestamp {
     micros.map_or(NO_TIME, Timestamp::from_micros)
 }
 
+/// A time to filter by, if it is one at all.
+pub(super) fn read_filter_time(
+    violations: &mut Violations,
+    field: &str,
+    time: Option<prost_types::Timestamp>,
+) -> Option<Timestamp> {
+    let time = time.map(read_time);
+    if time.is_some_and(|time| time > Timestamp::MAX) {
+        violations.add(field, "is not a time up to the end of the year 9999");
+    }
+    time
+}
+
 /// A span of time that is not negative.
 pub(super) fn read_span(
     field: &str,

@@ -142,7 +142,7 @@ pub enum RegistryError {
     #[error("this is for admin keys of the whole system; this one is of a workspace")]
     NotOfTheSystem,
     /// The key would have scopes that the admin key may not grant.
-    #[error("the admin key may not grant: {}", .0.join(" "))]
+    #[error("the admin key may not grant: {}", some(.0))]
     GrantCeiling(Vec<String>),
     /// There is no such resource, for all that the caller may know.
     #[error("there is no such {kind}{}", shown(.id))]
@@ -217,6 +217,18 @@ pub enum RegistryError {
     /// Something is wrong that the caller can do nothing about.
     #[error("something is wrong on the server: see its log")]
     Internal,
+}
+
+/// The first of many scopes, for a sentence: all of them could be longer than
+/// a client takes in a header.
+fn some(scopes: &[String]) -> String {
+    const TOLD: usize = 3;
+    match scopes.split_at_checked(TOLD) {
+        Some((told, more)) if !more.is_empty() => {
+            format!("{} and {} more", told.join(" "), more.len())
+        }
+        Some(_) | None => scopes.join(" "),
+    }
 }
 
 fn shown(id: &str) -> String {

@@ -5,10 +5,15 @@
     reason = "a test tells one story, from top to bottom"
 )]
 
+mod audit;
+mod audit_filters;
 pub(crate) mod calls;
 mod deletion;
+mod details;
+mod error_sizes;
 mod etags;
 mod limits;
+mod many_keys;
 mod paging;
 mod refusals;
 mod request_ids;

@@ -111,7 +111,7 @@ pub(super) async fn list_audit_events(
     actor: Actor,
     request: ListAuditEventsRequest,
 ) -> Result<ListAuditEventsResponse, RegistryError> {
-    let (filter, question) = audit_event::question(request);
+    let (filter, question) = audit_event::question(request)?;
     let page = registry.list_audit_events(&actor, filter, question).await?;
     Ok(ListAuditEventsResponse {
         events: page.items.into_iter().map(audit_event::shown).collect(),

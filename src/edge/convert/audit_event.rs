@@ -1,14 +1,16 @@
 //! Audit events.
 
 use crate::domain::audit::AuditEvent;
+use crate::domain::violation::Violations;
 use crate::service::registry::{AskedLog, ListAuditEvents, PageQuestion};
 
-use super::{pb, read_time, wire_time};
+use super::{pb, read_filter_time, wire_time};
 
 /// Which events are asked for, and which page of them.
 pub(in crate::edge) fn question(
     request: pb::ListAuditEventsRequest,
-) -> (ListAuditEvents, PageQuestion) {
+) -> Result<(ListAuditEvents, PageQuestion), Violations> {
+    let mut violations = Violations::default();
     let log = match request.log {
         None => AskedLog::All,
         Some(pb::list_audit_events_request::Log::System(_)) => AskedLog::System,
@@ -19,14 +21,14 @@ pub(in crate::edge) fn question(
         actor: request.actor,
         resource: request.resource,
         action: request.action,
-        start_time: request.start_time.map(read_time),
-        end_time: request.end_time.map(read_time),
+        start_time: read_filter_time(&mut violations, "start_time", request.start_time),
+        end_time: read_filter_time(&mut violations, "end_time", request.end_time),
     };
     let page = PageQuestion {
         size: request.page_size,
         token: request.page_token,
     };
-    (filter, page)
+    violations.none().map(|()| (filter, page))
 }
 
 /// An event as it is shown.

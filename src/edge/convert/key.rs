@@ -4,7 +4,9 @@ use crate::domain::key_draft::{KeyDraft, KeyPatch};
 use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
 
-use super::{key_state, mask, pb, read_time, wire_revocation_reason, wire_state, wire_time};
+use super::{
+    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
+};
 
 /// What the issuer of a key asks for.
 pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
@@ -42,19 +44,24 @@ pub(in crate::edge) fn patch(
 pub(in crate::edge) fn question(
     request: pb::ListKeysRequest,
 ) -> Result<(KeyFilter, PageQuestion), Violations> {
+    let mut violations = Violations::default();
     let filter = KeyFilter {
         workspace: request.workspace,
         principal: request.principal,
         state: key_state(request.state)?,
         environment: request.environment,
         scope: request.scope,
-        expiring_before: request.expiring_before.map(read_time),
+        expiring_before: read_filter_time(
+            &mut violations,
+            "expiring_before",
+            request.expiring_before,
+        ),
     };
     let page = PageQuestion {
         size: request.page_size,
         token: request.page_token,
     };
-    Ok((filter, page))
+    violations.none().map(|()| (filter, page))
 }
 
 /// A key as it is shown.

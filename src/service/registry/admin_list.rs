@@ -10,7 +10,7 @@ use crate::store::{List, RecordId, Revision, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::admins::{AdminKeyView, admin_in};
-use super::list::{MAX_PAGE_LEN, Page, PageQuestion, Walk};
+use super::list::{Page, PageQuestion, Walk};
 use super::{Registry, blocking};
 
 /// How many admin keys are read at a time where all are needed.
@@ -50,7 +50,7 @@ impl Registry {
             filtered: false,
         };
         let keep = |found| admin_in(found).map(|found| AdminKeyView::new(found, now));
-        self.walk(&walk, &question, keep, text_len).await
+        self.walk(&walk, &question, keep).await
     }
 
     /// Lists the admin keys of one workspace. There are not many admin keys in
@@ -75,14 +75,8 @@ impl Registry {
             .filter(|found| after.is_none_or(|after| found.record.id > after))
             .map(|found| AdminKeyView::new(found, now))
             .peekable();
-        let (mut items, mut bytes) = (Vec::new(), 0);
-        while items.len() < size
-            && bytes <= MAX_PAGE_LEN
-            && let Some(item) = rest.next()
-        {
-            bytes += text_len(&item);
-            items.push(item);
-        }
+        // However large they are, a thousand fit into one message.
+        let items: Vec<_> = rest.by_ref().take(size).collect();
         let next_page_token = match (items.last(), rest.peek()) {
             (Some(last), Some(_)) => self.pager.token(&name, &last.admin.id.to_string()),
             (_, _) => String::new(),
@@ -112,12 +106,4 @@ impl Registry {
             .await?
             .map_err(|error| RegistryError::from_store(&error, Kind::AdminKey, ""))
     }
-}
-
-/// About how long an admin key is on the wire, in bytes.
-fn text_len(view: &AdminKeyView) -> usize {
-    /// Ids, names, times, hint, note, tags and lengths at their longest.
-    const FIXED: usize = 800;
-    let scopes = view.admin.grant_ceiling.iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }

@@ -6,7 +6,7 @@ use crate::domain::admin::{Deed, Place};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Key, KeyState};
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::violation::Violations;
 use crate::store::{List, Record, RecordId, Revision, Versioned};
 
@@ -15,13 +15,18 @@ use super::super::error::{Kind, RegistryError};
 use super::super::page;
 use super::{KeyView, Registry, blocking};
 
-/// A page ends about here, in bytes: half of what gRPC clients take in one
-/// message unless they are told otherwise.
-pub(super) const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
-
 /// How many records are looked at for one page at most, whether or not they
 /// are shown: a filter that few keys fit must not make one call read them all.
 pub(super) const MAX_LOOKED_AT: usize = 1_000;
+
+/// How long all that is looked at for one page may be together, in bytes: a
+/// thousand ordinary keys fit, and of the largest as many as cost no more to
+/// read. A reply is well below what gRPC clients take in one message.
+pub(super) const MAX_LOOKED_AT_LEN: usize = 768 * 1024;
+
+/// How many records are read at a time, so that few are read in vain where
+/// the page ends before the last of them.
+const CHUNK: usize = 64;
 
 /// Which page of a list.
 #[derive(Clone, Debug, Default)]
@@ -140,43 +145,43 @@ impl Registry {
             | Record::AdminKey(_)
             | Record::Request(_) => None,
         };
-        self.walk(&walk, &question, keep, text_len).await
+        self.walk(&walk, &question, keep).await
     }
 
-    /// One page of `walk`: what `keep` makes of its records, each about as
-    /// many bytes long as `len` says.
+    /// One page of `walk`: what `keep` makes of its records.
     pub(super) async fn walk<T>(
         &self,
         walk: &Walk,
         question: &PageQuestion,
         keep: impl Fn(Versioned) -> Option<T>,
-        len: impl Fn(&T) -> usize,
     ) -> Result<Page<T>, RegistryError> {
         let (size, after) = self.read_question(&walk.name, question)?;
-        let after = after.map(|PassedId(id)| id);
-        let looked_at = if walk.filtered { MAX_LOOKED_AT } else { size };
-        let (store, list) = (Arc::clone(&self.store), walk.list.clone());
-        // One more than is looked at tells whether there is a next page.
-        let records = blocking(move || store.list(&list, after.as_ref(), looked_at + 1))
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
-        let newest = records.iter().map(|found| found.revision).max();
-        self.settled(newest.unwrap_or(Revision(0))).await?;
-
-        let (read, mut passed, mut bytes) = (records.len(), 0, 0);
-        let (mut items, mut last) = (Vec::new(), None);
-        for found in records.into_iter().take(looked_at) {
-            if items.len() == size || bytes > MAX_PAGE_LEN {
+        let mut last = after.map(|PassedId(id)| id);
+        let mut left = if walk.filtered { MAX_LOOKED_AT } else { size };
+        let (mut items, mut length) = (Vec::new(), 0);
+        'page: loop {
+            let wanted = left.min(CHUNK);
+            // One more than is looked at tells whether there is more.
+            let chunk = self.chunk(&walk.list, last.clone(), wanted + 1).await?;
+            let is_last = chunk.len() <= wanted;
+            for found in chunk.into_iter().take(wanted) {
+                if items.len() == size || length > MAX_LOOKED_AT_LEN {
+                    break 'page;
+                }
+                left -= 1;
+                length += text_len(&found.record);
+                last = Some(found.record.id());
+                items.extend(keep(found));
+            }
+            if is_last {
+                last = None;
                 break;
             }
-            passed += 1;
-            last = Some(found.record.id());
-            if let Some(item) = keep(found) {
-                bytes += len(&item);
-                items.push(item);
+            if left == 0 {
+                break;
             }
         }
-        let next_page_token = match last.filter(|_| passed < read) {
+        let next_page_token = match last {
             Some(last) => self.pager.token(&walk.name, &PassedId(last).to_string()),
             None => String::new(),
         };
@@ -184,6 +189,23 @@ impl Registry {
             items,
             next_page_token,
         })
+    }
+
+    /// Some records of `list` from behind `after` on, which every check judges
+    /// by.
+    async fn chunk(
+        &self,
+        list: &List,
+        after: Option<RecordId>,
+        limit: usize,
+    ) -> Result<Vec<Versioned>, RegistryError> {
+        let (store, list) = (Arc::clone(&self.store), list.clone());
+        let records = blocking(move || store.list(&list, after.as_ref(), limit))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, Kind::Key, ""))?;
+        let newest = records.iter().map(|found| found.revision).max();
+        self.settled(newest.unwrap_or(Revision(0))).await?;
+        Ok(records)
     }
 
     /// The size of the page that was asked for, and where it starts.
@@ -267,21 +289,29 @@ impl std::str::FromStr for PassedId {
     }
 }
 
-/// About how long a key is on the wire, in bytes.
-fn text_len(view: &KeyView) -> usize {
-    /// Ids, times, hint, tags and lengths.
+/// About how long a record is on the wire, in bytes.
+fn text_len(record: &Record) -> usize {
+    /// Ids, names, times, hint, environments, note, tags and lengths.
     const FIXED: usize = 400;
-    let key = &view.key;
-    let scopes: usize = key
-        .scopes
-        .iter()
-        .map(|scope| scope.as_str().len() + 2)
-        .sum();
-    let metadata: usize = key
-        .metadata
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 6)
-        .sum();
-    let note = key.revocation.as_ref().map_or(0, |end| end.note.len());
-    FIXED + key.name.len() + key.description.len() + key.principal.len() + scopes + metadata + note
+    let scopes = |scopes: &ScopeSet| -> usize {
+        let lengths = scopes.iter().map(|scope| scope.as_str().len() + 2);
+        lengths.sum()
+    };
+    FIXED
+        + match record {
+            Record::Key(key) => {
+                let metadata = key.metadata.iter();
+                let metadata = metadata.map(|(name, value)| name.len() + value.len() + 6);
+                let note = key.revocation.as_ref().map_or(0, |end| end.note.len());
+                key.name.len()
+                    + key.description.len()
+                    + key.principal.len()
+                    + scopes(&key.scopes)
+                    + metadata.sum::<usize>()
+                    + note
+            }
+            Record::Workspace(workspace) => scopes(workspace.scope_catalog.scopes()),
+            Record::AdminKey(admin) => scopes(&admin.grant_ceiling),
+            Record::Tombstone(_) | Record::Request(_) => 0,
+        }
 }

@@ -118,7 +118,7 @@ impl Registry {
                 None
             }
         };
-        self.walk(&walk, &question, keep, text_len).await
+        self.walk(&walk, &question, keep).await
     }
 
     /// The list that an admin key of a workspace gets, which passes by no other.
@@ -325,12 +325,4 @@ impl Registry {
             record.revocation.is_none() && record.place() == Place::Workspace(workspace)
         }))
     }
-}
-
-/// About how long a workspace is on the wire, in bytes.
-fn text_len(view: &WorkspaceView) -> usize {
-    /// Id, names, environments, times, tags and lengths at their longest.
-    const FIXED: usize = 600;
-    let scopes = view.workspace.scope_catalog.scopes().iter();
-    FIXED + scopes.map(|scope| scope.as_str().len() + 2).sum::<usize>()
 }

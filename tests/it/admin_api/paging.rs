@@ -1,6 +1,12 @@
 //! Lists in pages of every size: each item once, in order, while others come and
 //! go; and page tokens that are good for their own list alone.
 
+use keyward::edge::pb::{
+    AdminKey, AdminRole, ListAdminKeysRequest, ListAuditEventsRequest, ListWorkspacesRequest,
+    WhoAmIRequest,
+};
+
+use super::calls::*;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,6 +145,153 @@ async fn a_page_token_is_good_for_its_list_on_its_server_alone() {
         list(&mut admin, "", 10, &of_all).await.unwrap().keys.len(),
         5
     );
+}
+
+/// Workspaces and admin keys, in pages of every size, by what is known of
+/// them.
+#[tokio::test(flavor = "multi_thread")]
+async fn workspaces_and_admin_keys_are_listed_in_pages_of_every_size() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    let (mut workspaces, mut admins) = (Vec::new(), Vec::new());
+    for number in 0..17 {
+        // Such that the order of ids is not that of creation.
+        let id = format!("w{}", (number * 7) % 17);
+        workspaces.push(admin.workspace(&id, "klg", &[]).await);
+        let workspace = if number % 3 == 0 {
+            String::new()
+        } else {
+            "w0".to_owned()
+        };
+        let asked = AdminKey {
+            name: format!("operator {number}"),
+            role: AdminRole::Reader.into(),
+            workspace,
+            ..AdminKey::default()
+        };
+        admins.push(
+            create_admin(&mut admin, asked)
+                .await
+                .unwrap()
+                .admin_key
+                .unwrap(),
+        );
+    }
+    // One that is off is listed, one that is deleted is not.
+    let off = switch_workspace(&mut admin, "w3", "", true).await.unwrap();
+    switch_workspace(&mut admin, "w5", "", true).await.unwrap();
+    delete_workspace(&mut admin, "w5", "").await.unwrap();
+    workspaces.retain(|workspace| workspace.id != "w5");
+    for workspace in &mut workspaces {
+        if workspace.id == "w3" {
+            workspace.clone_from(&off);
+        }
+    }
+    workspaces.sort_by(|one, other| one.id.cmp(&other.id));
+    let me = admin
+        .client
+        .who_am_i(WhoAmIRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    admins.push(me.admin_key.unwrap());
+    admins.sort_by(|one, other| one.id.cmp(&other.id));
+    for page_size in [1, 7, 1_000] {
+        assert_eq!(all_workspaces(&mut admin, page_size).await, workspaces);
+        let of = |workspace: &str| {
+            let listed = admins
+                .iter()
+                .filter(|one| workspace.is_empty() || one.workspace == workspace);
+            listed.cloned().collect::<Vec<_>>()
+        };
+        for workspace in ["", "w0", "w1"] {
+            let listed = all_admins(&mut admin, workspace, page_size).await;
+            assert_eq!(
+                listed,
+                of(workspace),
+                "{workspace:?} in pages of {page_size}"
+            );
+        }
+    }
+    let request = ListAdminKeysRequest {
+        workspace: "nowhere".to_owned(),
+        ..ListAdminKeysRequest::default()
+    };
+    let status = admin.client.list_admin_keys(request).await.unwrap_err();
+    let of = [("type", "workspace"), ("id", "nowhere")];
+    told(&status, Code::NotFound, "RESOURCE_NOT_FOUND", &of);
+    // What is no page, and the page of another list.
+    let of_keys = {
+        create_keys(&admin, "w0", 2).await;
+        list(&mut admin, "", 1, "").await.unwrap().next_page_token
+    };
+    for page_token in [of_keys, "x".to_owned()] {
+        let workspaces = ListWorkspacesRequest {
+            page_size: -1,
+            page_token: page_token.clone(),
+        };
+        let status = admin.client.list_workspaces(workspaces).await.unwrap_err();
+        assert_eq!(fields(&status), ["page_size", "page_token"]);
+        let admins = ListAdminKeysRequest {
+            page_size: -1,
+            page_token: page_token.clone(),
+            ..ListAdminKeysRequest::default()
+        };
+        let status = admin.client.list_admin_keys(admins).await.unwrap_err();
+        assert_eq!(fields(&status), ["page_size", "page_token"]);
+        let events = ListAuditEventsRequest {
+            page_size: -1,
+            page_token,
+            ..ListAuditEventsRequest::default()
+        };
+        let status = admin.client.list_audit_events(events).await.unwrap_err();
+        assert_eq!(fields(&status), ["page_size", "page_token"]);
+    }
+}
+
+async fn all_workspaces(admin: &mut Admin, page_size: i32) -> Vec<Workspace> {
+    let (mut workspaces, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListWorkspacesRequest {
+            page_size,
+            page_token,
+        };
+        let page = admin
+            .client
+            .list_workspaces(request)
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(page.workspaces.len() <= usize::try_from(page_size).unwrap());
+        workspaces.extend(page.workspaces);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return workspaces;
+        }
+    }
+}
+
+async fn all_admins(admin: &mut Admin, workspace: &str, page_size: i32) -> Vec<AdminKey> {
+    let (mut admins, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListAdminKeysRequest {
+            workspace: workspace.to_owned(),
+            page_size,
+            page_token,
+        };
+        let page = admin
+            .client
+            .list_admin_keys(request)
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(page.admin_keys.len() <= usize::try_from(page_size).unwrap());
+        admins.extend(page.admin_keys);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return admins;
+        }
+    }
 }
 
 /// A page, read over a connection of its own.

@@ -1,0 +1,479 @@
+//! The audit log: exactly one event for each change, by whom, to what and how,
+//! as the proto documents it; and none for what changed nothing.
+
+use keyward::edge::pb::{
+    AdminKey, AdminRole, AuditEvent, ListAuditEventsRequest, RevokeAdminKeyRequest,
+    RotateAdminKeyRequest, WhoAmIRequest,
+};
+
+use super::calls::*;
+use super::*;
+
+/// An operator who watches the log.
+struct Watch {
+    admin: Admin,
+    me: String,
+    /// All that was seen.
+    events: Vec<AuditEvent>,
+}
+
+impl Watch {
+    async fn new(mut admin: Admin) -> Self {
+        let said = admin.client.who_am_i(WhoAmIRequest {}).await.unwrap();
+        let me = said.into_inner().admin_key.unwrap().id;
+        let events = all(&mut admin).await;
+        Self { admin, me, events }
+    }
+
+    /// What was logged since the last look, the oldest first.
+    async fn news(&mut self) -> Vec<AuditEvent> {
+        let mut events = all(&mut self.admin).await;
+        let news = events.split_off(self.events.len());
+        assert_eq!(events, self.events, "what was logged stays");
+        self.events.extend(news.clone());
+        news
+    }
+
+    /// One event was logged since the last look: this.
+    async fn one(&mut self, action: &str, log: &str, resource: &str, detail: &[(&str, &str)]) {
+        let news = self.news().await;
+        let [event] = news.as_slice() else {
+            panic!("one event {action}: {news:#?}")
+        };
+        let last = self
+            .events
+            .iter()
+            .rev()
+            .skip(1)
+            .find(|event| event.workspace == log);
+        let expected = AuditEvent {
+            workspace: log.to_owned(),
+            sequence: last.map_or(0, |last| last.sequence) + 1,
+            time: event.time,
+            actor: self.me.clone(),
+            action: action.to_owned(),
+            resource: resource.to_owned(),
+            detail: metadata(detail),
+        };
+        assert_eq!(*event, expected);
+        let age = now().checked_sub(micros(event.time)).unwrap();
+        assert!(age < 60_000_000, "{age} us ago");
+    }
+}
+
+/// The whole log, the oldest first.
+pub(super) async fn all(admin: &mut Admin) -> Vec<AuditEvent> {
+    let question = ListAuditEventsRequest {
+        page_size: 1_000,
+        ..ListAuditEventsRequest::default()
+    };
+    let mut events = events(admin, question).await.unwrap();
+    events.reverse();
+    events
+}
+
+/// The details of each action, as the proto documents them.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let proto = include_str!("../../../proto/keyward/v1/audit_event.proto");
+    let text: String = proto
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("//"))
+        .collect();
+    let table = text.split_once("By action:").unwrap().1;
+    let mut details = BTreeMap::new();
+    for row in table.split("- `").skip(1) {
+        let (actions, rest) = row.split_once(':').unwrap();
+        let quoted = |text: &str| {
+            text.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        let mut names: BTreeSet<String> = quoted(rest);
+        // A value, not a name.
+        names.retain(|name| name != "never" && name != "NOT_VISIBLE");
+        let actions: BTreeSet<String> = quoted(&format!("`{actions}"));
+        for action in actions {
+            details.insert(action, names.clone());
+        }
+    }
+    details
+}
+
+fn rfc3339(time: Option<Timestamp>) -> String {
+    let micros = i64::try_from(micros(time)).unwrap();
+    jiff::Timestamp::from_microsecond(micros)
+        .unwrap()
+        .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_leaves_exactly_one_event() {
+    let site = Site::init();
+    let mut command = site.serve_command();
+    command.args(["--key-retention", "0s"]);
+    let server = Server::spawn(site, command).unwrap();
+    let mut admin = server.admin().await;
+    let mut watch = Watch::new(server.admin().await).await;
+    let [init] = watch.events.as_slice() else {
+        panic!("one event: {:#?}", watch.events)
+    };
+    assert_eq!(
+        (
+            init.action.as_str(),
+            init.actor.as_str(),
+            init.workspace.as_str(),
+            &init.resource
+        ),
+        ("store.init", "offline", "", &watch.me)
+    );
+    assert_eq!(init.detail, metadata(&[("role", "OWNER")]));
+
+    workspaces(&mut admin, &mut watch).await;
+    keys(&mut admin, &mut watch).await;
+    admin_keys(&mut admin, &mut watch).await;
+    switch_workspace(&mut admin, "plain", "", true)
+        .await
+        .unwrap();
+    watch.one("workspace.disable", "plain", "plain", &[]).await;
+    delete_workspace(&mut admin, "plain", "").await.unwrap();
+    watch.one("workspace.delete", "plain", "plain", &[]).await;
+
+    // What is documented was seen, and nothing else; but for what others tell.
+    let mut expected = documented();
+    for elsewhere in ["call.deny", "admin.recover"] {
+        assert!(expected.remove(elsewhere).is_some(), "{elsewhere}");
+    }
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for event in &watch.events {
+        let names = event.detail.keys().cloned();
+        seen.entry(event.action.clone()).or_default().extend(names);
+    }
+    assert_eq!(seen, expected);
+
+    // They are what they were after a crash.
+    let site = server.kill();
+    let server = site.serve();
+    assert_eq!(all(&mut server.admin().await).await, watch.events);
+}
+
+async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
+    let created = admin.workspace("w", "klg", &["live", "test"]).await;
+    watch
+        .one("workspace.create", "w", "w", &[("token_prefix", "klg")])
+        .await;
+    admin.workspace("plain", "abc", &[]).await;
+    watch
+        .one(
+            "workspace.create",
+            "plain",
+            "plain",
+            &[("token_prefix", "abc")],
+        )
+        .await;
+    let asked = Workspace {
+        display_name: "Kling".to_owned(),
+        default_environment: "test".to_owned(),
+        environments: names(&["test", "live", "dev"]),
+        scope_catalog: names(&["people:*", "a"]),
+        etag: String::new(),
+        ..created
+    };
+    // Those that differ, and not all that were named.
+    let all = [
+        "scope_catalog",
+        "display_name",
+        "environments",
+        "default_environment",
+    ];
+    update_workspace(admin, asked.clone(), &all[1..2])
+        .await
+        .unwrap();
+    watch
+        .one("workspace.update", "w", "w", &[("fields", "display_name")])
+        .await;
+    update_workspace(admin, asked, &all).await.unwrap();
+    let fields = "environments default_environment scope_catalog";
+    watch
+        .one("workspace.update", "w", "w", &[("fields", fields)])
+        .await;
+    switch_workspace(admin, "w", "", true).await.unwrap();
+    watch.one("workspace.disable", "w", "w", &[]).await;
+    switch_workspace(admin, "w", "", false).await.unwrap();
+    watch.one("workspace.enable", "w", "w", &[]).await;
+}
+
+async fn keys(admin: &mut Admin, watch: &mut Watch) {
+    let bare = admin.key("plain", &[]).await.key.unwrap().id;
+    let detail = [("name", "a key"), ("principal", "user:ada")];
+    watch.one("key.create", "plain", &bare, &detail).await;
+    admin.revoke(&bare).await;
+    watch
+        .one("key.revoke", "plain", &bare, &[("reason", "unspecified")])
+        .await;
+    delete_key(admin, &bare, "").await.unwrap();
+    watch.one("key.delete", "plain", &bare, &[]).await;
+
+    let request = CreateKeyRequest {
+        environment: "live".to_owned(),
+        description: "what it is for".to_owned(),
+        metadata: metadata(&[("plan", "free")]),
+        expire_time: Some(in_seconds(3_600)),
+        request_id: "one".to_owned(),
+        ..key_request("w", &["people:write", "people:read"])
+    };
+    let key = admin.client.create_key(request).await.unwrap().into_inner();
+    let key = key.key.unwrap();
+    let first = rfc3339(key.expire_time);
+    let detail = [
+        ("name", "a key"),
+        ("principal", "user:ada"),
+        ("scopes", "people:read people:write"),
+        ("environment", "live"),
+        ("expire_time", &*first),
+    ];
+    watch.one("key.create", "w", &key.id, &detail).await;
+
+    let asked = Key {
+        name: "another name".to_owned(),
+        scopes: names(&["people:read"]),
+        expire_time: Some(in_seconds(7_200)),
+        etag: String::new(),
+        ..key.clone()
+    };
+    update_key(admin, asked.clone(), &["scopes", "name", "metadata"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "name scopes"),
+        ("scopes_before", "people:read people:write"),
+        ("scopes", "people:read"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
+    update_key(admin, asked.clone(), &["expire_time"])
+        .await
+        .unwrap();
+    let second = rfc3339(asked.expire_time);
+    let detail = [
+        ("fields", "expire_time"),
+        ("expire_time_before", &*first),
+        ("expire_time", &*second),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
+    let bare = Key {
+        id: key.id.clone(),
+        ..Key::default()
+    };
+    update_key(admin, bare, &["expire_time", "scopes"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "scopes expire_time"),
+        ("scopes_before", "people:read"),
+        ("expire_time_before", &*second),
+        ("expire_time", "never"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
+    switch_key(admin, &key.id, "", true).await.unwrap();
+    watch.one("key.disable", "w", &key.id, &[]).await;
+    switch_key(admin, &key.id, "", false).await.unwrap();
+    watch.one("key.enable", "w", &key.id, &[]).await;
+    let note = "seen in a paste · ä";
+    revoke_key(admin, &key.id, RevocationReason::Leaked.into(), note)
+        .await
+        .unwrap();
+    let detail = [("reason", "leaked"), ("note", note)];
+    watch.one("key.revoke", "w", &key.id, &detail).await;
+    delete_key(admin, &key.id, "").await.unwrap();
+    watch.one("key.delete", "w", &key.id, &[]).await;
+}
+
+async fn admin_keys(admin: &mut Admin, watch: &mut Watch) {
+    for (log, ceiling) in [("", &["people:read", "a"][..]), ("w", &[])] {
+        let asked = AdminKey {
+            name: "an operator".to_owned(),
+            role: AdminRole::Issuer.into(),
+            workspace: log.to_owned(),
+            grant_ceiling: names(ceiling),
+            expire_time: Some(in_seconds(3_600)),
+            ..AdminKey::default()
+        };
+        let made = create_admin(admin, asked.clone())
+            .await
+            .unwrap()
+            .admin_key
+            .unwrap();
+        let expiry = rfc3339(made.expire_time);
+        let mut detail = vec![
+            ("name", "an operator"),
+            ("role", "ISSUER"),
+            ("expire_time", &*expiry),
+        ];
+        if !ceiling.is_empty() {
+            detail.push(("grant_ceiling", "a people:read"));
+        }
+        watch.one("admin.create", log, &made.id, &detail).await;
+        let asked = AdminKey {
+            id: made.id.clone(),
+            name: "renamed".to_owned(),
+            role: AdminRole::Reader.into(),
+            ..asked
+        };
+        update_admin(admin, asked, &["role", "name", "expire_time"])
+            .await
+            .unwrap();
+        detail[0] = ("name", "renamed");
+        detail[1] = ("role", "READER");
+        detail.push(("fields", "name role"));
+        watch.one("admin.update", log, &made.id, &detail).await;
+        let mut rotate = RotateAdminKeyRequest {
+            admin_key_id: made.id.clone(),
+            overlap: None,
+        };
+        admin.client.rotate_admin_key(rotate.clone()).await.unwrap();
+        watch
+            .one("admin.rotate", log, &made.id, &[("overlap", "1day")])
+            .await;
+        rotate.overlap = Some(prost_types::Duration::default());
+        admin.client.rotate_admin_key(rotate).await.unwrap();
+        watch
+            .one("admin.rotate", log, &made.id, &[("overlap", "0s")])
+            .await;
+        let revoke = RevokeAdminKeyRequest {
+            admin_key_id: made.id.clone(),
+            reason: RevocationReason::PrivilegeWithdrawn.into(),
+            note: "has left".to_owned(),
+        };
+        admin.client.revoke_admin_key(revoke).await.unwrap();
+        let detail = [("reason", "privilege_withdrawn"), ("note", "has left")];
+        watch.one("admin.revoke", log, &made.id, &detail).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_nothing_leaves_no_event() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    let workspace = admin.workspace("w", "klg", &["live"]).await;
+    let request = CreateKeyRequest {
+        request_id: "one".to_owned(),
+        ..key_request("w", &["a"])
+    };
+    let first = admin
+        .client
+        .create_key(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let key = first.key.unwrap();
+    let gone = admin.key("w", &["a"]).await.key.unwrap();
+    let gone = admin.revoke(&gone.id).await;
+    let asked = AdminKey {
+        name: "an operator".to_owned(),
+        role: AdminRole::Issuer.into(),
+        ..AdminKey::default()
+    };
+    let other = create_admin(&mut admin, asked)
+        .await
+        .unwrap()
+        .admin_key
+        .unwrap();
+    let mut watch = Watch::new(server.admin().await).await;
+    let before = watch.events.len();
+
+    // What is so already.
+    admin.client.create_key(request.clone()).await.unwrap();
+    update_key(&mut admin, key.clone(), &["name", "scopes"])
+        .await
+        .unwrap();
+    switch_key(&mut admin, &key.id, "", false).await.unwrap();
+    revoke_key(&mut admin, &gone.id, 4, "again").await.unwrap();
+    let names_of = ["display_name", "environments"];
+    update_workspace(&mut admin, workspace.clone(), &names_of)
+        .await
+        .unwrap();
+    switch_workspace(&mut admin, "w", "", false).await.unwrap();
+    update_admin(&mut admin, other.clone(), &["name"])
+        .await
+        .unwrap();
+
+    // What is read.
+    get_key(&mut admin, &key.id).await.unwrap();
+    list(&mut admin, "", 0, "").await.unwrap();
+    get_workspace(&mut admin, "w").await.unwrap();
+
+    // What fails, in all ways but by the caller's rights.
+    let bad = Key {
+        name: String::new(),
+        ..key.clone()
+    };
+    let stale = Key {
+        name: "x".to_owned(),
+        etag: "x".to_owned(),
+        ..key.clone()
+    };
+    let stale_workspace = Workspace {
+        display_name: "x".to_owned(),
+        etag: "x".to_owned(),
+        ..workspace.clone()
+    };
+    let stale_admin = AdminKey {
+        name: "x".to_owned(),
+        etag: "x".to_owned(),
+        ..other
+    };
+    let other_fields = CreateKeyRequest {
+        name: "another".to_owned(),
+        ..request
+    };
+    let last = RevokeAdminKeyRequest {
+        admin_key_id: watch.me.clone(),
+        ..RevokeAdminKeyRequest::default()
+    };
+    let failures = [
+        create_workspace(&mut admin, workspace.clone())
+            .await
+            .map(drop),
+        create_workspace(&mut admin, self::workspace("No", "klg"))
+            .await
+            .map(drop),
+        update_workspace(&mut admin, stale_workspace, &["display_name"])
+            .await
+            .map(drop),
+        delete_workspace(&mut admin, "w", "").await,
+        delete_workspace(&mut admin, "nowhere", "").await,
+        admin
+            .client
+            .create_key(key_request("w", &["No"]))
+            .await
+            .map(drop),
+        admin
+            .client
+            .create_key(key_request("nowhere", &[]))
+            .await
+            .map(drop),
+        admin.client.create_key(other_fields).await.map(drop),
+        update_key(&mut admin, bad, &["name"]).await.map(drop),
+        update_key(&mut admin, stale, &["name"]).await.map(drop),
+        update_key(&mut admin, gone.clone(), &["name"])
+            .await
+            .map(drop),
+        switch_key(&mut admin, &gone.id, "", true).await.map(drop),
+        delete_key(&mut admin, &key.id, "").await,
+        delete_key(&mut admin, &gone.id, "").await,
+        revoke_key(&mut admin, "key_x", 0, "").await.map(drop),
+        create_admin(&mut admin, AdminKey::default())
+            .await
+            .map(drop),
+        update_admin(&mut admin, stale_admin, &["name"])
+            .await
+            .map(drop),
+        admin.client.revoke_admin_key(last).await.map(drop),
+    ];
+    for (number, failure) in failures.iter().enumerate() {
+        assert!(failure.is_err(), "{number}");
+    }
+    assert_eq!(watch.news().await, []);
+    assert_eq!(watch.events.len(), before);
+}

@@ -1,0 +1,197 @@
+//! Reading the audit log: each filter, alone and with others, in pages of every
+//! size.
+
+use keyward::edge::pb::{
+    AdminKey, AdminRole, AuditEvent, ListAuditEventsRequest, SystemLog, WhoAmIRequest,
+    list_audit_events_request::Log,
+};
+
+use super::audit::all;
+use super::calls::*;
+use super::*;
+
+/// Each filter of the log, alone and together, by what an unfiltered reading
+/// shows; in pages of every size.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_filter_and_page_size_tells_the_same_story() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    let asked = AdminKey {
+        name: "an operator".to_owned(),
+        role: AdminRole::Owner.into(),
+        grant_ceiling: names(&["*"]),
+        ..AdminKey::default()
+    };
+    let made = create_admin(&mut admin, asked).await.unwrap();
+    let mut other = support::admin_client(&server.admin_address, &made.token).await;
+    let mut middle = 0;
+    let mut of_key = String::new();
+    for round in 0..12 {
+        for (id, operator) in [
+            (format!("w{}", round % 3), &mut admin),
+            ("x".to_owned(), &mut other),
+        ] {
+            if round < 3 && (id != "x" || round == 0) {
+                operator.workspace(&id, "klg", &[]).await;
+            }
+            let key = operator.key(&id, &["a"]).await.key.unwrap().id;
+            switch_key(operator, &key, "", true).await.unwrap();
+            operator.revoke(&key).await;
+            of_key = key;
+        }
+        if round == 5 {
+            middle = now();
+        }
+    }
+    let everything = all(&mut admin).await;
+    let me = other
+        .client
+        .who_am_i(WhoAmIRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let me = me.admin_key.unwrap().id;
+    let ask = ListAuditEventsRequest::default;
+    let moment = Some(Timestamp {
+        seconds: i64::try_from(middle / 1_000_000).unwrap(),
+        nanos: i32::try_from(middle % 1_000_000 * 1_000).unwrap(),
+    });
+    type Row = (ListAuditEventsRequest, Box<dyn Fn(&AuditEvent) -> bool>);
+    let (key, actor) = (of_key.clone(), me.clone());
+    let rows: Vec<Row> = vec![
+        (ask(), Box::new(|_| true)),
+        (log_of("w1"), Box::new(|event| event.workspace == "w1")),
+        (log_of("x"), Box::new(|event| event.workspace == "x")),
+        (
+            ListAuditEventsRequest {
+                log: Some(Log::System(SystemLog {})),
+                ..ask()
+            },
+            Box::new(|event| event.workspace.is_empty()),
+        ),
+        (
+            ListAuditEventsRequest {
+                actor: me.clone(),
+                ..ask()
+            },
+            Box::new(move |event| event.actor == actor),
+        ),
+        (
+            ListAuditEventsRequest {
+                actor: "offline".to_owned(),
+                ..ask()
+            },
+            Box::new(|event| event.actor == "offline"),
+        ),
+        (
+            ListAuditEventsRequest {
+                resource: of_key.clone(),
+                ..ask()
+            },
+            Box::new(move |event| event.resource == key),
+        ),
+        (
+            ListAuditEventsRequest {
+                action: "key.revoke".to_owned(),
+                ..ask()
+            },
+            Box::new(|event| event.action == "key.revoke"),
+        ),
+        (
+            ListAuditEventsRequest {
+                action: "key.".to_owned(),
+                ..log_of("w2")
+            },
+            Box::new(|event| event.workspace == "w2" && event.action.starts_with("key.")),
+        ),
+        (
+            // No prefix without a dot at its end.
+            ListAuditEventsRequest {
+                action: "key".to_owned(),
+                ..ask()
+            },
+            Box::new(|_| false),
+        ),
+        (
+            ListAuditEventsRequest {
+                start_time: moment,
+                ..ask()
+            },
+            Box::new(move |event| micros(event.time) >= middle),
+        ),
+        (
+            ListAuditEventsRequest {
+                end_time: moment,
+                ..log_of("x")
+            },
+            Box::new(move |event| event.workspace == "x" && micros(event.time) < middle),
+        ),
+        (
+            ListAuditEventsRequest {
+                start_time: moment,
+                end_time: moment,
+                ..ask()
+            },
+            Box::new(|_| false),
+        ),
+        (
+            ListAuditEventsRequest {
+                actor: me.clone(),
+                action: "key.create".to_owned(),
+                start_time: moment,
+                ..log_of("x")
+            },
+            Box::new(move |event| {
+                event.workspace == "x"
+                    && event.action == "key.create"
+                    && micros(event.time) >= middle
+            }),
+        ),
+    ];
+    for (number, (question, fits)) in rows.into_iter().enumerate() {
+        let expected: Vec<_> = everything
+            .iter()
+            .rev()
+            .filter(|event| fits(event))
+            .cloned()
+            .collect();
+        for page_size in [1, 7, 1_000] {
+            let question = ListAuditEventsRequest {
+                page_size,
+                ..question.clone()
+            };
+            let found = events(&mut admin, question).await.unwrap();
+            assert_eq!(found, expected, "row {number} in pages of {page_size}");
+        }
+    }
+    // A time that is none is no time to filter by.
+    let no_time = Some(Timestamp {
+        seconds: 0,
+        nanos: -1,
+    });
+    for (question, field) in [
+        (
+            ListAuditEventsRequest {
+                start_time: no_time,
+                ..ask()
+            },
+            "start_time",
+        ),
+        (
+            ListAuditEventsRequest {
+                end_time: no_time,
+                ..ask()
+            },
+            "end_time",
+        ),
+    ] {
+        let status = admin.client.list_audit_events(question).await.unwrap_err();
+        assert_eq!(fields(&status), [field]);
+    }
+    let question = ListKeysRequest {
+        expiring_before: no_time,
+        ..ListKeysRequest::default()
+    };
+    let status = admin.client.list_keys(question).await.unwrap_err();
+    assert_eq!(fields(&status), ["expiring_before"]);
+}
