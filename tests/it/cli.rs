@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use keyward::edge::pb::CreateKeyRequest;
 use serde_json::{Value, json};
 
+use crate::redact::{assert_same, redacted};
 use crate::support::{
     Server, Site, admin_client, check_request, key_request, keyward, run, run_with_input,
 };
@@ -192,59 +193,6 @@ fn the_tour_from_a_new_workspace_to_a_denied_key() {
     shell.type_in("keys list --workspace kling", &[]);
     shell.type_in("keys revoke", &[id]);
     assert_same(&shell.transcript, TOUR);
-}
-
-#[test]
-fn the_readme_s_tour_is_what_happens() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let steps = steps(
-        readme
-            .split_once("## A tour")
-            .unwrap()
-            .1
-            .split_once("\n## ")
-            .unwrap()
-            .0,
-    );
-    let (init, rest) = steps.split_first().unwrap();
-    assert!(
-        rest[0].command.starts_with("keyward serve"),
-        "{:?}",
-        rest[0].command
-    );
-    let site = Site::init();
-    let folder = site.path().join("tour");
-    fs::create_dir(&folder).unwrap();
-    let told = play(&folder, &[], &init.command);
-    assert_same(&redacted(&told, &site), &redacted(&init.output, &site));
-
-    // On ports that are free, and with a log that can be read.
-    let mut serve = keyward();
-    serve
-        .current_dir(&folder)
-        .args(["serve", "--log-format", "json"]);
-    serve.args([
-        "--check-listen",
-        "127.0.0.1:0",
-        "--admin-listen",
-        "127.0.0.1:0",
-    ]);
-    let server = Server::spawn(site.clone(), serve).unwrap();
-    let variables = [
-        ("KEYWARD_CHECK_SERVER", server.check_address.as_str()),
-        ("KEYWARD_ADMIN_SERVER", server.admin_address.as_str()),
-    ];
-    let script = script(&rest[1..]);
-    let told = play(&folder, &variables, &script);
-    let told: Vec<_> = told.split("\x1e\n").skip(1).collect();
-    assert_eq!(told.len(), rest.len() - 1, "{script}\n{told:?}");
-    for (step, told) in rest[1..].iter().zip(told) {
-        assert_same(
-            &format!("$ {}\n{}", step.command, redacted(told, &site)),
-            &format!("$ {}\n{}", step.command, redacted(&step.output, &site)),
-        );
-    }
 }
 
 #[test]
@@ -1076,14 +1024,6 @@ fn assert_failed(output: &std::process::Output, code: i32, complaint: &str, shel
     assert_same(&redacted(&told, &shell.server.site), complaint);
 }
 
-/// Compares texts, and shows them as they are where they differ.
-fn assert_same(found: &str, expected: &str) {
-    assert!(
-        found == expected,
-        "\n--- expected\n{expected}\n--- found\n{found}\n---"
-    );
-}
-
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -1094,149 +1034,4 @@ fn redacted_json(bytes: &[u8], shell: &Shell) -> Value {
         &shell.server.site,
     ))
     .unwrap()
-}
-
-/// The text with ids, times, tokens, ports and the folder of the test replaced
-/// by words. Columns stay as wide as they were.
-fn redacted(text: &str, site: &Site) -> String {
-    let text = text.replace(site.path().to_str().unwrap(), "DIR");
-    let mut redacted = String::with_capacity(text.len());
-    let is_part = |c: char| c.is_alphanumeric() || "_-.:/…".contains(c);
-    let mut rest = text.as_str();
-    while let Some(first) = rest.chars().next() {
-        let length = rest
-            .find(|c| is_part(c) != is_part(first))
-            .unwrap_or(rest.len());
-        let (run, behind) = rest.split_at(length);
-        rest = behind;
-        if !is_part(first) {
-            redacted += run;
-            continue;
-        }
-        let word = run.trim_end_matches(['.', ':']);
-        redacted += &redacted_word(word);
-        redacted += &run[word.len()..];
-    }
-    redacted
-}
-
-fn redacted_word(word: &str) -> String {
-    let alphanumeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if let Some((start, end)) = word.rsplit_once('_') {
-        match start {
-            "key" | "adm" if end.len() == 26 && alphanumeric(end) => return format!("{start}_ID"),
-            _ if end.len() == 49 && alphanumeric(end) => return format!("{start}_TOKEN"),
-            _ => {}
-        }
-    }
-    if let Some((start, tail)) = word.split_once('…')
-        && tail.len() == 4
-        && alphanumeric(tail)
-    {
-        return format!("{start}…TAIL");
-    }
-    if let Some((start, port)) = word.rsplit_once("127.0.0.1:")
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return format!("{start}127.0.0.1:PORT");
-    }
-    // Times that a test gave are far away, and stay.
-    let is_time = word.len() >= 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
-    if is_time && !word.starts_with("2099") {
-        "TIME".to_owned()
-    } else {
-        word.to_owned()
-    }
-}
-
-/// A command of the README, and what is written under it.
-#[derive(Debug)]
-struct Step {
-    command: String,
-    output: String,
-}
-
-/// The commands in the console blocks of a part of the README.
-fn steps(text: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    let blocks = text
-        .split("```console\n")
-        .skip(1)
-        .map(|block| block.split_once("```").unwrap().0);
-    for block in blocks {
-        for line in block.lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => steps.push(Step {
-                    command: command.to_owned(),
-                    output: String::new(),
-                }),
-                None => {
-                    let output = &mut steps.last_mut().unwrap().output;
-                    *output += line;
-                    output.push('\n');
-                }
-            }
-        }
-    }
-    // An empty line before the next command is for the eye.
-    for step in &mut steps {
-        while step.output.ends_with("\n\n") || step.output == "\n" {
-            step.output.pop();
-        }
-    }
-    steps
-}
-
-/// A script that runs the commands, with a mark before the output of each. The
-/// ids and tokens that the README shows stand for those that were shown here.
-fn script(steps: &[Step]) -> String {
-    let ids = distinct(steps, |word| redacted_word(word) == "key_ID");
-    let tokens = distinct(steps, |word| redacted_word(word).ends_with("_TOKEN"));
-    let mut script =
-        "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n".to_owned();
-    for step in steps {
-        let mut command = step.command.clone();
-        for (words, pattern) in [
-            (&ids, "key_[0-9a-z]{26}"),
-            (&tokens, "[a-z_]+_[0-9A-Za-z]{49}"),
-        ] {
-            for (number, word) in words.iter().enumerate() {
-                let found = format!("$(nth '{pattern}' {})", number + 1);
-                command = command.replace(word, &found);
-            }
-        }
-        // Not in a subshell: some of them set variables.
-        script += &format!(
-            "printf '\\036\\n'\n{{ {command}\n}} > step 2>&1\ncat step\ncat step >> shown\n"
-        );
-    }
-    script
-}
-
-/// The words of this kind in what the README shows, in order, each once.
-fn distinct(steps: &[Step], is_one: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
-    for word in steps.iter().flat_map(|step| step.output.split_whitespace()) {
-        if is_one(word) && !found.iter().any(|other| other == word) {
-            found.push(word.to_owned());
-        }
-    }
-    found
-}
-
-/// Runs a script in `folder`, and gives all that it writes.
-fn play(folder: &Path, variables: &[(&str, &str)], script: &str) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_keyward")).parent().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new("bash");
-    command
-        .env_clear()
-        .envs(variables.iter().copied())
-        .current_dir(folder);
-    command
-        .env("PATH", format!("{}:{path}", program.display()))
-        .env("LC_ALL", "C.UTF-8");
-    let output = run_with_input(&mut command, script.as_bytes());
-    assert!(output.stderr.is_empty(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
