@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "docs/architecture.md",
+    "docs/clients.md",
     "docs/configuration.md",
+    "docs/grpc.md",
     "docs/installing.md",
     "docs/operating.md",
     "docs/verdict.md",
