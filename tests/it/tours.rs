@@ -32,6 +32,30 @@ fn every_call_answers_as_docs_grpc_shows() {
 }
 
 #[test]
+fn every_command_answers_as_docs_cli_shows() {
+    Tour::of("docs/cli.md", &["# The command line"]).play();
+}
+
+#[test]
+fn docs_cli_shows_every_command() {
+    let tour = Tour::of("docs/cli.md", &["# The command line"]);
+    let text = document("docs/cli.md");
+    let missing: Vec<_> = crate::cli::commands()
+        .into_iter()
+        // These have pages of their own.
+        .filter(|command| !["init", "serve"].contains(&command.as_str()))
+        .filter(|command| !command.starts_with("config "))
+        .filter(|command| {
+            let typed = format!("keyward {command}");
+            let shown = tour.steps.iter().any(|step| step.command.contains(&typed));
+            // The server is stopped for it.
+            !shown && !(command == "admins recover" && text.contains(&typed))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn docs_grpc_shows_every_call() {
     let tour = Tour::of("docs/grpc.md", &["# gRPC, call by call"]);
     let mut missing = Vec::new();
@@ -123,6 +147,14 @@ impl Tour {
             let gap = if is_crowded { "\n" } else { "" };
             text.replace_range(step.place.clone(), &format!("{output}{gap}"));
         }
+        // What commands repeat of the outputs before them.
+        for is_one in [is_id, is_token] {
+            let shown = distinct(steps.iter().map(|step| step.output.as_str()), is_one);
+            let happened = distinct(outputs.iter().copied(), is_one);
+            for (shown, happened) in shown.iter().zip(&happened) {
+                text = text.replace(shown, happened);
+            }
+        }
         fs::write(root().join(self.name), text).unwrap();
     }
 }
@@ -198,14 +230,14 @@ fn steps(text: &str, part: Range<usize>) -> Vec<Step> {
 /// A script that runs the commands, with a mark before the output of each. The
 /// ids and tokens that the document shows stand for those that were shown here.
 fn script(steps: &[Step]) -> String {
-    let ids = distinct(steps, |word| redacted_word(word) == "key_ID");
-    let tokens = distinct(steps, |word| redacted_word(word).ends_with("_TOKEN"));
+    let outputs = || steps.iter().map(|step| step.output.as_str());
+    let (ids, tokens) = (distinct(outputs(), is_id), distinct(outputs(), is_token));
     let mut script =
         "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n".to_owned();
     for step in steps {
         let mut command = step.command.clone();
         for (words, pattern) in [
-            (&ids, "key_[0-9a-z]{26}"),
+            (&ids, "(key|adm)_[0-9a-z]{26}"),
             (&tokens, "[a-z_]+_[0-9A-Za-z]{49}"),
         ] {
             for (number, word) in words.iter().enumerate() {
@@ -222,10 +254,18 @@ fn script(steps: &[Step]) -> String {
     script
 }
 
-/// The words of this kind in what the document shows, in order, each once.
-fn distinct(steps: &[Step], is_one: impl Fn(&str) -> bool + Copy) -> Vec<String> {
+fn is_id(word: &str) -> bool {
+    ["key_ID", "adm_ID"].contains(&redacted_word(word).as_str())
+}
+
+fn is_token(word: &str) -> bool {
+    redacted_word(word).ends_with("_TOKEN")
+}
+
+/// The words of this kind in the outputs, in order, each once.
+fn distinct<'a>(outputs: impl Iterator<Item = &'a str>, is_one: fn(&str) -> bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for word in steps.iter().flat_map(|step| words(&step.output, is_one)) {
+    for word in outputs.flat_map(|output| words(output, is_one)) {
         if !found.iter().any(|other| other == word) {
             found.push(word.to_owned());
         }
