@@ -49,7 +49,7 @@ fn docs_cli_shows_every_command() {
             let typed = format!("keyward {command}");
             let shown = tour.steps.iter().any(|step| step.command.contains(&typed));
             // The server is stopped for it.
-            !shown && !(command == "admins recover" && text.contains(&typed))
+            !(shown || command == "admins recover" && text.contains(&typed))
         })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
