@@ -57,7 +57,7 @@ use crate::process;
 use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
-Exit codes, but for init and serve:
+Exit codes, but for init, serve, config and admins recover:
   0  done; for check: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
@@ -86,18 +86,19 @@ enum Command {
     #[command(after_help = server_exit::EXIT_CODES)]
     Config(config::ConfigArgs),
     /// Create, change and delete workspaces
-    #[command(visible_alias = "workspace")]
+    #[command(visible_alias = "workspace", after_help = EXIT_CODES)]
     Workspaces(workspaces::WorkspacesArgs),
     /// Issue, change and revoke keys
-    #[command(visible_alias = "key")]
+    #[command(visible_alias = "key", after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
     /// Make, change and revoke admin keys
-    #[command(visible_alias = "admin")]
+    #[command(visible_alias = "admin", after_help = EXIT_CODES)]
     Admins(admins::AdminsArgs),
     /// Read what was done, when, and by whom
+    #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
     /// Show the admin key behind the admin token
-    #[command(name = "whoami")]
+    #[command(name = "whoami", after_help = EXIT_CODES)]
     WhoAmI(whoami::WhoAmIArgs),
     /// Ask for the verdict on a header, and why
     #[command(after_help = EXIT_CODES)]

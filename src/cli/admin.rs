@@ -23,7 +23,7 @@ const MAX_REPLY_LEN: usize = 32 << 20;
 #[command(next_help_heading = "Server and output")]
 pub(crate) struct AdminFlags {
     /// The admin listener: `http://host:port`, `https://host:port` or
-    /// `unix:PATH` [default: that of the context, else http://127.0.0.1:50052]
+    /// `unix:PATH` [default: that of the context, else `http://127.0.0.1:50052`]
     #[arg(long, global = true, value_name = "URL", env = "KEYWARD_ADMIN_SERVER")]
     admin_server: Option<Server>,
     /// The file that holds the admin token. Without it, the token is taken

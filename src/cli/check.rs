@@ -48,7 +48,7 @@ pub(crate) struct CheckArgs {
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
     /// The check listener: `http://host:port`, `https://host:port` or
-    /// `unix:PATH` [default: that of the context, else http://127.0.0.1:50051]
+    /// `unix:PATH` [default: that of the context, else `http://127.0.0.1:50051`]
     #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
     check_server: Option<Server>,
     /// The form of what is written to stdout

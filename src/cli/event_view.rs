@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::table::listing;
-use super::{key_view, text};
+use super::text;
 use crate::edge::pb::AuditEvent;
 
 /// Many events, a line each.
@@ -20,7 +20,7 @@ pub(crate) fn list(events: &[AuditEvent], width: Option<u16>) -> String {
                 event.action.clone(),
                 event.actor.clone(),
                 event.resource.clone(),
-                key_view::metadata(&event.detail),
+                detail(event),
             ]
         })
         .collect();
@@ -38,7 +38,7 @@ pub(crate) fn line(event: &AuditEvent) -> String {
         event.action,
         event.actor
     );
-    for part in [&event.resource, &key_view::metadata(&event.detail)] {
+    for part in [&event.resource, &detail(event)] {
         if !part.is_empty() {
             line.push_str("  ");
             line.push_str(part);
@@ -47,6 +47,18 @@ pub(crate) fn line(event: &AuditEvent) -> String {
     let mut line = text::escaped(&line);
     line.push('\n');
     line
+}
+
+/// What is worth knowing, name by name. Values of several words are in quotes.
+fn detail(event: &AuditEvent) -> String {
+    let told = event.detail.iter().map(|(name, value)| {
+        if value.contains([' ', '"']) {
+            format!("{name}={}", Value::from(value.as_str()))
+        } else {
+            format!("{name}={value}")
+        }
+    });
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// Whose log it is in, for people.
@@ -86,7 +98,10 @@ mod tests {
             actor: "adm_1".to_owned(),
             action: "key.revoke".to_owned(),
             resource: "key_1".to_owned(),
-            detail: BTreeMap::from([("reason".to_owned(), "LEAKED\x1b[2J".to_owned())]),
+            detail: BTreeMap::from([
+                ("note".to_owned(), "in a log".to_owned()),
+                ("reason".to_owned(), "LEAKED\x1b[2J".to_owned()),
+            ]),
         }
     }
 
@@ -94,7 +109,7 @@ mod tests {
     fn an_event_is_a_line_and_no_instruction() {
         assert_eq!(
             line(&sample()),
-            "2026-05-28T20:26:40Z  klipy 7  key.revoke  adm_1  key_1  reason=LEAKED\\u{1b}[2J\n"
+            "2026-05-28T20:26:40Z  klipy 7  key.revoke  adm_1  key_1  note=\"in a log\" reason=LEAKED\\u{1b}[2J\n"
         );
         let mut event = sample();
         event.workspace.clear();
@@ -118,7 +133,7 @@ mod tests {
                 "actor": "adm_1",
                 "action": "key.revoke",
                 "resource": "key_1",
-                "detail": { "reason": "LEAKED\u{1b}[2J" },
+                "detail": { "note": "in a log", "reason": "LEAKED\u{1b}[2J" },
             })
         );
     }

@@ -120,12 +120,14 @@ impl NewFile {
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => Failure::usage(format!(
-                    "{} exists; name another file for the token, or move that one away",
-                    path.display()
-                )),
-                _ => Failure::usage(format!("{}: {error}", path.display())),
+            .map_err(|error| {
+                if error.kind() == ErrorKind::AlreadyExists {
+                    return Failure::usage(format!(
+                        "{} exists; name another file for the token, or move that one away",
+                        path.display()
+                    ));
+                }
+                Failure::usage(format!("{}: {error}", path.display()))
             })?;
         Ok(Self {
             path,

@@ -29,7 +29,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Server, Site, keyward, run};
+use crate::redact::{assert_same, redacted};
+use crate::support::{Server, keyward, run};
 
 /// A server, and somebody who types in commands.
 struct Shell {
@@ -120,14 +121,6 @@ fn assert_failed(output: &Output, code: i32, complaint: &str, shell: &Shell) {
     assert_same(&redacted(&told, &shell.server.site), complaint);
 }
 
-/// Compares texts, and shows them as they are where they differ.
-fn assert_same(found: &str, expected: &str) {
-    assert!(
-        found == expected,
-        "\n--- expected\n{expected}\n--- found\n{found}\n---"
-    );
-}
-
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -151,55 +144,37 @@ fn redact_etags(value: &mut Value) {
     }
 }
 
-/// The text with ids, times, tokens, ports and the folder of the test replaced
-/// by words. Columns stay as wide as they were.
-fn redacted(text: &str, site: &Site) -> String {
-    let text = text.replace(site.path().to_str().unwrap(), "DIR");
-    let mut redacted = String::with_capacity(text.len());
-    let is_part = |c: char| c.is_alphanumeric() || "_-.:/…".contains(c);
-    let mut rest = text.as_str();
-    while let Some(first) = rest.chars().next() {
-        let length = rest
-            .find(|c| is_part(c) != is_part(first))
-            .unwrap_or(rest.len());
-        let (run, behind) = rest.split_at(length);
-        rest = behind;
-        if !is_part(first) {
-            redacted += run;
-            continue;
-        }
-        let word = run.trim_end_matches(['.', ':']);
-        redacted += &redacted_word(word);
-        redacted += &run[word.len()..];
+/// Every command that does something, as it is typed.
+pub(crate) fn commands() -> Vec<String> {
+    let under = |above: &str| {
+        let output = run(keyward().args(above.split_whitespace()).arg("--help"));
+        let help = String::from_utf8(output.stdout).unwrap();
+        let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+        let listed = listed.split("\n\n").next().unwrap();
+        let names: Vec<_> = listed
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix("  ")
+                    .filter(|line| !line.starts_with(' '))
+            })
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|name| *name != "help")
+            .map(|name| format!("{above} {name}").trim().to_owned())
+            .collect();
+        names
+    };
+    let mut commands = Vec::new();
+    for command in under("") {
+        let below = under(&command);
+        commands.extend(if below.is_empty() {
+            vec![command]
+        } else {
+            below
+        });
     }
-    redacted
-}
-
-fn redacted_word(word: &str) -> String {
-    let alphanumeric = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if let Some((start, end)) = word.rsplit_once('_') {
-        match start {
-            "key" | "adm" if end.len() == 26 && alphanumeric(end) => return format!("{start}_ID"),
-            _ if end.len() == 49 && alphanumeric(end) => return format!("{start}_TOKEN"),
-            _ => {}
-        }
-    }
-    if let Some((start, tail)) = word.split_once('…')
-        && tail.len() == 4
-        && alphanumeric(tail)
-    {
-        return format!("{start}…TAIL");
-    }
-    if let Some((start, port)) = word.rsplit_once("127.0.0.1:")
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return format!("{start}127.0.0.1:PORT");
-    }
-    // Times that a test gave are far away, and stay.
-    let is_time = word.len() >= 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
-    if is_time && !word.starts_with("2099") {
-        "TIME".to_owned()
-    } else {
-        word.to_owned()
-    }
+    assert!(
+        commands.len() > 30 && commands.contains(&"admins rotate".to_owned()),
+        "{commands:?}"
+    );
+    commands
 }

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
+    "docs/cli.md",
+    "docs/clients.md",
     "docs/configuration.md",
+    "docs/grpc.md",
     "docs/installing.md",
     "docs/operating.md",
     "docs/verdict.md",
@@ -19,15 +22,30 @@ const DOCUMENTS: [&str; 7] = [
 
 /// The tables of flags: the document, the heading, and a command whose help has
 /// all of their flags.
-const TABLES: [(&str, &str, &[&str]); 4] = [
+const TABLES: [(&str, &str, &[&str]); 5] = [
     ("docs/configuration.md", "## All settings", &["serve"]),
     ("README.md", "### `keyward init`", &["init"]),
     (
-        "README.md",
-        "### `keyward workspaces`, `keyward keys`",
+        "docs/cli.md",
+        "### Flags of every call",
         &["workspaces", "get"],
     ),
-    ("README.md", "### `keyward check`", &["check"]),
+    ("docs/cli.md", "### Flags of `keyward check`", &["check"]),
+    (
+        "docs/cli.md",
+        "### Flags of a context",
+        &["contexts", "set"],
+    ),
+];
+
+/// The commands that have others under them.
+const NOUNS: [&str; 6] = [
+    "admins",
+    "audit",
+    "config",
+    "contexts",
+    "keys",
+    "workspaces",
 ];
 
 #[test]
@@ -80,11 +98,7 @@ fn commands_in_the_documents_exist_and_take_what_they_are_given() {
                 .iter()
                 .copied()
                 .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
-                .take(if ["workspaces", "keys", "config"].contains(&words[0]) {
-                    2
-                } else {
-                    1
-                })
+                .take(if NOUNS.contains(&words[0]) { 2 } else { 1 })
                 .collect();
             let known = flags(&help(&verbs));
             for flag in words.iter().filter(|word| word.starts_with("--")) {

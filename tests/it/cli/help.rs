@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Shell, assert_same};
+use super::{Shell, assert_same, commands};
 use crate::support::{keyward, run, run_with_input};
 
 #[test]
@@ -62,41 +62,6 @@ fn a_number_without_a_unit_is_told_which_it_could_have() {
         told.contains("its unit is missing: write `5s` for seconds"),
         "{told}"
     );
-}
-
-/// Every command that does something, as it is typed.
-fn commands() -> Vec<String> {
-    let under = |above: &str| {
-        let output = run(keyward().args(above.split_whitespace()).arg("--help"));
-        let help = String::from_utf8(output.stdout).unwrap();
-        let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
-        let listed = listed.split("\n\n").next().unwrap();
-        let names: Vec<_> = listed
-            .lines()
-            .filter_map(|line| {
-                line.strip_prefix("  ")
-                    .filter(|line| !line.starts_with(' '))
-            })
-            .filter_map(|line| line.split_whitespace().next())
-            .filter(|name| *name != "help")
-            .map(|name| format!("{above} {name}").trim().to_owned())
-            .collect();
-        names
-    };
-    let mut commands = Vec::new();
-    for command in under("") {
-        let below = under(&command);
-        commands.extend(if below.is_empty() {
-            vec![command]
-        } else {
-            below
-        });
-    }
-    assert!(
-        commands.len() > 30 && commands.contains(&"admins rotate".to_owned()),
-        "{commands:?}"
-    );
-    commands
 }
 
 #[test]

@@ -1,0 +1,297 @@
+//! Documents that show a session at a terminal: it is typed in as a reader
+//! would, at a server that was started as it says, and all outputs have to be
+//! those that are shown.
+//!
+//! With the variable KEYWARD_WRITE_DOCS, what happens is written into the
+//! documents instead.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+use crate::docs::{document, root};
+use crate::redact::{assert_same, redacted, redacted_word, without_opaque, words};
+use crate::support::{Server, Site, keyward, run_with_input, tool};
+
+/// Where the documents say that the listeners are.
+const CHECK: &str = "http://127.0.0.1:50051";
+const ADMIN: &str = "http://127.0.0.1:50052";
+
+#[test]
+fn the_readme_s_tour_is_what_happens() {
+    Tour::of("README.md", &["## A tour", "## From a gateway"]).play();
+}
+
+#[test]
+fn every_call_answers_as_docs_grpc_shows() {
+    Tour::of("docs/grpc.md", &["# gRPC, call by call"]).play();
+}
+
+#[test]
+fn every_command_answers_as_docs_cli_shows() {
+    Tour::of("docs/cli.md", &["# The command line"]).play();
+}
+
+#[test]
+fn docs_cli_shows_every_command() {
+    let tour = Tour::of("docs/cli.md", &["# The command line"]);
+    let text = document("docs/cli.md");
+    let missing: Vec<_> = crate::cli::commands()
+        .into_iter()
+        // These have pages of their own.
+        .filter(|command| !["init", "serve"].contains(&command.as_str()))
+        .filter(|command| !command.starts_with("config "))
+        .filter(|command| {
+            let typed = format!("keyward {command}");
+            let shown = tour.steps.iter().any(|step| step.command.contains(&typed));
+            // The server is stopped for it.
+            !(shown || command == "admins recover" && text.contains(&typed))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn docs_grpc_shows_every_call() {
+    let tour = Tour::of("docs/grpc.md", &["# gRPC, call by call"]);
+    let mut missing = Vec::new();
+    for descriptors in [
+        keyward::edge::pb::CHECK_DESCRIPTORS,
+        keyward::edge::pb::ADMIN_DESCRIPTORS,
+    ] {
+        let files = FileDescriptorSet::decode(descriptors).unwrap().file;
+        for service in files.into_iter().flat_map(|file| file.service) {
+            let caller = service.name().trim_start_matches("Key").to_lowercase();
+            for method in &service.method {
+                let call = format!("{caller} {} ", method.name());
+                if !tour.steps.iter().any(|step| step.command.contains(&call)) {
+                    missing.push(call);
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A session that a document shows: `keyward init`, `keyward serve`, and what
+/// is typed in another terminal.
+struct Tour {
+    name: &'static str,
+    text: String,
+    steps: Vec<Step>,
+}
+
+/// A command, and what is written under it.
+#[derive(Debug)]
+struct Step {
+    command: String,
+    output: String,
+    /// Where the output is in the document.
+    place: Range<usize>,
+}
+
+impl Tour {
+    /// The console blocks of these parts of a document.
+    fn of(name: &'static str, headings: &[&str]) -> Self {
+        let text = document(name);
+        let steps = headings
+            .iter()
+            .flat_map(|heading| steps(&text, part(&text, heading)))
+            .collect();
+        Self { name, text, steps }
+    }
+
+    fn play(&self) {
+        let [init, serve, typed @ ..] = self.steps.as_slice() else {
+            panic!("{} starts no server", self.name);
+        };
+        let site = Site::init();
+        let folder = site.path().join("tour");
+        fs::create_dir(&folder).unwrap();
+        let told = play(&folder, &[], &init.command);
+        let server = server(&site, &folder, serve);
+        let variables = [
+            ("KEYWARD_CHECK_SERVER", server.check_address.as_str()),
+            ("KEYWARD_ADMIN_SERVER", server.admin_address.as_str()),
+        ];
+        let script = script(typed)
+            .replace(CHECK, &server.check_address)
+            .replace(ADMIN, &server.admin_address);
+        let rest = play(&folder, &variables, &script);
+        let mut happened = vec![told.as_str()];
+        happened.extend(rest.split("\x1e\n").skip(1));
+        assert_eq!(happened.len(), typed.len() + 1, "{script}\n{rest}");
+
+        let shown: Vec<_> = std::iter::once(init).chain(typed).collect();
+        if std::env::var_os("KEYWARD_WRITE_DOCS").is_some() {
+            return self.write(&shown, &happened);
+        }
+        for (step, happened) in shown.into_iter().zip(happened) {
+            let typed = |output: &str| {
+                let output = without_opaque(&redacted(output, &site));
+                format!("$ {}\n{output}", step.command)
+            };
+            assert_same(&typed(happened), &typed(&step.output));
+        }
+    }
+
+    /// Writes the document with these outputs.
+    fn write(&self, steps: &[&Step], outputs: &[&str]) {
+        let mut text = self.text.clone();
+        for (step, output) in steps.iter().zip(outputs).rev() {
+            let is_crowded = !output.is_empty() && text[step.place.end..].starts_with("$ ");
+            let gap = if is_crowded { "\n" } else { "" };
+            text.replace_range(step.place.clone(), &format!("{output}{gap}"));
+        }
+        // What commands repeat of the outputs before them.
+        for is_one in [is_id, is_token] {
+            let shown = distinct(steps.iter().map(|step| step.output.as_str()), is_one);
+            let happened = distinct(outputs.iter().copied(), is_one);
+            for (shown, happened) in shown.iter().zip(&happened) {
+                text = text.replace(shown, happened);
+            }
+        }
+        fs::write(root().join(self.name), text).unwrap();
+    }
+}
+
+/// Starts the server as the command says, but on ports that are free, and with
+/// a log that can be read.
+fn server(site: &Site, folder: &Path, step: &Step) -> Server {
+    let flags = step.command.strip_prefix("keyward serve").unwrap();
+    let mut serve = keyward();
+    serve
+        .current_dir(folder)
+        .arg("serve")
+        .args(flags.split_whitespace());
+    serve.args(["--log-format", "json", "--check-listen", "127.0.0.1:0"]);
+    serve.args(["--admin-listen", "127.0.0.1:0"]);
+    Server::spawn(site.clone(), serve).unwrap()
+}
+
+/// Where the part under a heading is, down to the next heading that is no
+/// deeper.
+fn part(text: &str, heading: &str) -> Range<usize> {
+    let start = text.find(&format!("{heading}\n")).unwrap();
+    let level = heading.split(' ').next().unwrap();
+    let length = text[start + 1..].find(&format!("\n{level} "));
+    start..length.map_or(text.len(), |length| start + 1 + length)
+}
+
+/// The commands in the console blocks of a part of a document. One that ends
+/// with `\`, or within quotes, goes on in the next line.
+fn steps(text: &str, part: Range<usize>) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut in_block, mut typing) = (false, false);
+    let mut at = part.start;
+    for line in text[part].split_inclusive('\n') {
+        let end = at + line.len();
+        at = end;
+        if line.starts_with("```") {
+            in_block = line == "```console\n";
+            continue;
+        }
+        if !in_block {
+            continue;
+        }
+        if typing {
+            steps.last_mut().unwrap().command += line;
+        } else if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step {
+                command: command.to_owned(),
+                output: String::new(),
+                place: end..end,
+            });
+        } else {
+            let step = steps.last_mut().unwrap();
+            step.output += line;
+            step.place.end = end;
+            continue;
+        }
+        let step = steps.last_mut().unwrap();
+        step.place = end..end;
+        typing = step.command.ends_with("\\\n") || step.command.matches('\'').count() % 2 == 1;
+    }
+    // An empty line before the next command is for the eye.
+    for step in &mut steps {
+        step.command.truncate(step.command.trim_end().len());
+        while step.output.ends_with("\n\n") || step.output == "\n" {
+            step.output.pop();
+            step.place.end -= 1;
+        }
+    }
+    steps
+}
+
+/// A script that runs the commands, with a mark before the output of each. The
+/// ids and tokens that the document shows stand for those that were shown here.
+fn script(steps: &[Step]) -> String {
+    let outputs = || steps.iter().map(|step| step.output.as_str());
+    let (ids, tokens) = (distinct(outputs(), is_id), distinct(outputs(), is_token));
+    let mut script =
+        "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n".to_owned();
+    for step in steps {
+        let mut command = step.command.clone();
+        for (words, pattern) in [
+            (&ids, "(key|adm)_[0-9a-z]{26}"),
+            (&tokens, "[a-z_]+_[0-9A-Za-z]{49}"),
+        ] {
+            for (number, word) in words.iter().enumerate() {
+                let found = format!("$(nth '{pattern}' {})", number + 1);
+                command = command.replace(word, &found);
+            }
+        }
+        // Not in a subshell: some of them set variables.
+        script += &format!(
+            "printf '\\036\\n'\n{{ {command}\n}} > step 2>&1 < /dev/null\n\
+             cat step\ncat step >> shown\n"
+        );
+    }
+    script
+}
+
+fn is_id(word: &str) -> bool {
+    ["key_ID", "adm_ID"].contains(&redacted_word(word).as_str())
+}
+
+fn is_token(word: &str) -> bool {
+    redacted_word(word).ends_with("_TOKEN")
+}
+
+/// The words of this kind in the outputs, in order, each once.
+fn distinct<'a>(outputs: impl Iterator<Item = &'a str>, is_one: fn(&str) -> bool) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for word in outputs.flat_map(|output| words(output, is_one)) {
+        if !found.iter().any(|other| other == word) {
+            found.push(word.to_owned());
+        }
+    }
+    found
+}
+
+/// Runs a script in `folder`, and gives all that it writes.
+fn play(folder: &Path, variables: &[(&str, &str)], script: &str) -> String {
+    let folder_of = |program: PathBuf| program.parent().unwrap().display().to_string();
+    let path = [
+        folder_of(env!("CARGO_BIN_EXE_keyward").into()),
+        folder_of(tool("buf")),
+        std::env::var("PATH").unwrap(),
+    ];
+    let mut command = Command::new("bash");
+    command
+        .env_clear()
+        .envs(variables.iter().copied())
+        .current_dir(folder);
+    command
+        .env("PATH", path.join(":"))
+        // Where buf keeps what it has fetched; it does not run without.
+        .env("HOME", folder)
+        .env("LC_ALL", "C.UTF-8");
+    let output = run_with_input(&mut command, script.as_bytes());
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
