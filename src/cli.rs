@@ -5,37 +5,59 @@
 
 mod admin;
 mod admin_token;
+mod admin_view;
+mod admins;
+mod advice;
 mod argument;
+mod audit;
 mod check;
 mod check_many;
+mod completions;
 mod config;
+mod confirm;
 mod connect;
+mod context;
+mod contexts;
+mod edit;
+mod etag;
+mod event_view;
 mod expiry;
 mod failure;
+mod handover;
 mod init;
-mod issue;
 mod key_view;
 mod keys;
+mod man;
+mod mask;
 mod output;
-mod revoke;
+mod pages;
+mod reach;
+mod reason;
+mod recover;
 mod serve;
 mod server_exit;
 mod settings;
 mod status;
 mod table;
 mod text;
+mod tls;
+mod usage;
 mod verdict_view;
+mod watch;
+mod when;
+mod whoami;
+mod workspace_view;
 mod workspaces;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::process;
 use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
-Exit codes of workspaces, keys and check:
+Exit codes, but for init and serve:
   0  done; for check: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
@@ -63,15 +85,30 @@ enum Command {
     /// Check and show the server's settings
     #[command(after_help = server_exit::EXIT_CODES)]
     Config(config::ConfigArgs),
-    /// Create and read workspaces
+    /// Create, change and delete workspaces
     #[command(visible_alias = "workspace")]
     Workspaces(workspaces::WorkspacesArgs),
-    /// Issue, read, list and revoke keys
+    /// Issue, change and revoke keys
     #[command(visible_alias = "key")]
     Keys(keys::KeysArgs),
+    /// Make, change and revoke admin keys
+    #[command(visible_alias = "admin")]
+    Admins(admins::AdminsArgs),
+    /// Read what was done, when, and by whom
+    Audit(audit::AuditArgs),
+    /// Show the admin key behind the admin token
+    #[command(name = "whoami")]
+    WhoAmI(whoami::WhoAmIArgs),
     /// Ask for the verdict on a header, and why
     #[command(after_help = EXIT_CODES)]
     Check(check::CheckArgs),
+    /// Name servers, so that a name is enough to reach them
+    #[command(visible_alias = "context")]
+    Contexts(contexts::ContextsArgs),
+    /// Write a script that lets a shell complete commands
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    Man(man::ManArgs),
 }
 
 impl Cli {
@@ -82,7 +119,12 @@ impl Cli {
     ///
     /// The code to end with: also after `--help` and `--version`.
     pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| {
+        let mut command = Self::command();
+        usage::steady(&mut command);
+        let parsed = command
+            .try_get_matches()
+            .and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.map_err(|error| {
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             let told = error.render();
             if error.use_stderr() {
@@ -105,7 +147,13 @@ impl Cli {
             Command::Config(args) => config::run(&args),
             Command::Workspaces(args) => ask(workspaces::run(args)),
             Command::Keys(args) => ask(keys::run(args)),
+            Command::Admins(args) => admins::run(args),
+            Command::Audit(args) => ask(audit::run(args)),
+            Command::WhoAmI(args) => ask(whoami::run(args)),
             Command::Check(args) => ask(check::run(args)),
+            Command::Contexts(args) => end(contexts::run(args)),
+            Command::Completions(args) => end(completions::run(&args, Self::command())),
+            Command::Man(args) => end(man::run(args, Self::command())),
         }
     }
 }
@@ -117,6 +165,10 @@ fn ask(calls: impl Future<Output = Result<Exit, Failure>>) -> ExitCode {
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))
         .and_then(|runtime| runtime.block_on(calls));
+    end(ended)
+}
+
+fn end(ended: Result<Exit, Failure>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -128,8 +180,6 @@ fn ask(calls: impl Future<Output = Result<Exit, Failure>>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

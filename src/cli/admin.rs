@@ -1,21 +1,19 @@
 //! The client of KeyAdmin: its flags, and one call at a time.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::admin_token;
 use super::connect::{self, Server};
 use super::failure::Failure;
 use super::output::Output;
-use super::status::{Asked, Flags};
-use super::{admin_token, argument};
+use super::reach::{Listener, ReachFlags, Target};
+use super::status::Flags;
 use crate::edge::pb::key_admin_client::KeyAdminClient;
-
-const SERVER_FLAG: &str = "--admin-server";
 
 /// The largest reply that is read, in bytes: a page of 1,000 large keys.
 const MAX_REPLY_LEN: usize = 32 << 20;
@@ -24,17 +22,12 @@ const MAX_REPLY_LEN: usize = 32 << 20;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server and output")]
 pub(crate) struct AdminFlags {
-    /// The admin listener: `http://host:port` or `unix:PATH`
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "KEYWARD_ADMIN_SERVER",
-        default_value = "http://127.0.0.1:50052"
-    )]
-    admin_server: Server,
+    /// The admin listener: `http://host:port`, `https://host:port` or
+    /// `unix:PATH` [default: that of the context, else http://127.0.0.1:50052]
+    #[arg(long, global = true, value_name = "URL", env = "KEYWARD_ADMIN_SERVER")]
+    admin_server: Option<Server>,
     /// The file that holds the admin token. Without it, the token is taken
-    /// from `$KEYWARD_ADMIN_TOKEN`
+    /// from `$KEYWARD_ADMIN_TOKEN`, or from the file that the context names
     #[arg(
         long,
         global = true,
@@ -45,34 +38,37 @@ pub(crate) struct AdminFlags {
     /// The form of what is written to stdout
     #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
-    /// How long to wait for the server, for each call
-    #[arg(long, global = true, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
-    timeout: Duration,
+    #[command(flatten)]
+    reach: ReachFlags,
 }
 
 /// A connection to KeyAdmin, with the right to use it.
 pub(crate) struct Admin {
     client: KeyAdminClient<Channel>,
     authorization: MetadataValue<Ascii>,
-    server: Server,
-    timeout: Duration,
+    target: Target,
 }
 
 impl Admin {
     /// Reads the admin token and connects.
     pub(crate) async fn connect(flags: AdminFlags) -> Result<Self, Failure> {
-        let authorization = admin_token::authorization(flags.admin_token_file.as_deref())?;
-        let channel = flags
-            .admin_server
-            .connect(flags.timeout, SERVER_FLAG)
-            .await?;
-        let client = KeyAdminClient::new(channel).max_decoding_message_size(MAX_REPLY_LEN);
+        let target = flags.reach.target(flags.admin_server, Listener::Admin)?;
+        let authorization = admin_token::authorization(
+            flags.admin_token_file.as_deref(),
+            target.token_file.as_deref(),
+        )?;
+        let client =
+            KeyAdminClient::new(target.connect().await?).max_decoding_message_size(MAX_REPLY_LEN);
         Ok(Self {
             client,
             authorization,
-            server: flags.admin_server,
-            timeout: flags.timeout,
+            target,
         })
+    }
+
+    /// The server's address, for people.
+    pub(crate) fn address(&self) -> String {
+        self.target.address()
     }
 
     /// Makes a call that reads.
@@ -82,6 +78,17 @@ impl Admin {
         send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         self.call(message, &[], false, send).await
+    }
+
+    /// Makes a call that reads what fits. `flags` are those that set the
+    /// fields of the request.
+    pub(crate) async fn ask<M, R>(
+        &mut self,
+        message: M,
+        flags: Flags,
+        send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        self.call(message, flags, false, send).await
     }
 
     /// Makes a call that changes something. `flags` are those that set the
@@ -105,8 +112,7 @@ impl Admin {
         let Self {
             client,
             authorization,
-            server,
-            timeout,
+            target,
         } = self;
         let authorized = async |mut request: Request<M>| {
             request
@@ -114,13 +120,8 @@ impl Admin {
                 .insert("authorization", authorization.clone());
             send(client, request).await
         };
-        let asked = Asked {
-            server,
-            server_flag: SERVER_FLAG,
-            flags,
-            changes,
-        };
-        connect::call(message, *timeout, authorized)
+        let asked = target.asked(flags, changes);
+        connect::call(message, target.timeout, authorized)
             .await
             .map_err(|status| asked.failure(&status))
     }

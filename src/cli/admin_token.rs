@@ -19,21 +19,28 @@ const VARIABLE: &str = "KEYWARD_ADMIN_TOKEN";
 const MAX_TOKEN_FILE_LEN: u64 = 4096;
 
 /// The metadata that carries the token: the one in `file` if a file is named,
-/// else the one in the environment.
-pub(crate) fn authorization(file: Option<&Path>) -> Result<MetadataValue<Ascii>, Failure> {
-    bearer(&token(file, std::env::var_os(VARIABLE))?)
+/// else the one in the environment, else the one in the context's file.
+pub(crate) fn authorization(
+    file: Option<&Path>,
+    of_context: Option<&Path>,
+) -> Result<MetadataValue<Ascii>, Failure> {
+    bearer(&token(file, std::env::var_os(VARIABLE), of_context)?)
 }
 
-fn token(file: Option<&Path>, variable: Option<OsString>) -> Result<String, Failure> {
-    let token = match (file, variable) {
-        (Some(path), _) => read(path).map_err(|error| {
+fn token(
+    file: Option<&Path>,
+    variable: Option<OsString>,
+    of_context: Option<&Path>,
+) -> Result<String, Failure> {
+    let token = match (file, variable, of_context) {
+        (None, Some(value), _) => value.to_string_lossy().into_owned(),
+        (Some(path), _, _) | (None, None, Some(path)) => read(path).map_err(|error| {
             Failure::usage(format!(
                 "cannot read the admin token in {}: {error}",
                 path.display()
             ))
         })?,
-        (None, Some(value)) => value.to_string_lossy().into_owned(),
-        (None, None) => String::new(),
+        (None, None, None) => String::new(),
     };
     match token.trim() {
         "" => Err(Failure::usage("an admin token is needed, and there is none").note(
@@ -92,18 +99,22 @@ mod tests {
     fn the_file_comes_before_the_variable_and_both_are_trimmed() {
         let held = file("  from_file\n");
         let variable = || Some(OsString::from("from_variable\n"));
-        assert_eq!(token(Some(held.path()), variable()).unwrap(), "from_file");
-        assert_eq!(token(None, variable()).unwrap(), "from_variable");
+        let context = file("from_context");
+        let context = Some(context.path());
+        let found = |file, variable| token(file, variable, context).unwrap();
+        assert_eq!(found(Some(held.path()), variable()), "from_file");
+        assert_eq!(found(None, variable()), "from_variable");
+        assert_eq!(found(None, None), "from_context");
     }
 
     #[test]
     fn no_token_is_a_clear_sentence() {
         let empty = file(" \n");
         for missing in [
-            token(None, None),
-            token(None, Some(OsString::new())),
-            token(Some(empty.path()), Some(OsString::from("other"))),
-            token(Some(Path::new("/nonexistent/token")), None),
+            token(None, None, None),
+            token(None, Some(OsString::new()), Some(empty.path())),
+            token(Some(empty.path()), Some(OsString::from("other")), None),
+            token(Some(Path::new("/nonexistent/token")), None, None),
         ] {
             let failure = missing.unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);

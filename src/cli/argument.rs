@@ -1,10 +1,10 @@
-//! Values of flags that are more than a text: scopes, metadata, key ids, spans.
+//! Values of flags that are more than a text: scopes, metadata, ids, spans.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::failure::Failure;
-use crate::domain::id::KeyId;
+use crate::domain::id::{AdminKeyId, KeyId};
 
 /// What one `--scope` holds: one or several, separated by spaces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,13 +70,32 @@ pub(crate) fn key_id(text: String) -> Result<String, Failure> {
     }
 }
 
+/// The id of an admin key as it was typed: never a token, like a key's.
+pub(crate) fn admin_key_id(text: String) -> Result<String, Failure> {
+    match text.parse::<AdminKeyId>() {
+        Ok(_) => Ok(text),
+        Err(_) => Err(Failure::usage(
+            "that is no admin key's id: it would be `adm_` and 26 characters",
+        )
+        .note("`keyward admins list` shows ids; `keyward whoami` shows your own.")),
+    }
+}
+
 /// A span of time that is not zero.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than that".to_owned()),
-        Ok(span) => Ok(span),
-        Err(error) => Err(error.to_string()),
+    match span_or_none(text)? {
+        Duration::ZERO => Err("it must be longer than that".to_owned()),
+        span => Ok(span),
     }
+}
+
+/// A span of time, which may be zero.
+pub(crate) fn span_or_none(text: &str) -> Result<Duration, String> {
+    let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    humantime::parse_duration(text).map_err(|error| match number {
+        true => format!("its unit is missing: write `{text}s` for seconds"),
+        false => error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -113,12 +132,21 @@ mod tests {
         assert!(key_id("key_01k3c5hw7n8d0r2vxk4w9g6m1t".to_owned()).is_ok());
         let failure = key_id("klg_live_verysecret".to_owned()).unwrap_err();
         assert!(!failure.to_string().contains("verysecret"));
+        assert!(admin_key_id("adm_01k3c5hw7n8d0r2vxk4w9g6m1t".to_owned()).is_ok());
+        let failure = admin_key_id("keyward_admin_verysecret".to_owned()).unwrap_err();
+        assert!(!failure.to_string().contains("verysecret"));
     }
 
     #[test]
     fn spans() {
         assert_eq!(span("1500ms"), Ok(Duration::from_millis(1500)));
         assert!(span("0s").is_err());
-        assert!(span("5").is_err());
+        assert_eq!(
+            span("5").unwrap_err(),
+            "its unit is missing: write `5s` for seconds"
+        );
+        assert!(span("").is_err() && span("soon").is_err());
+        assert_eq!(span_or_none("0s"), Ok(Duration::ZERO));
+        assert_eq!(span_or_none("0"), Ok(Duration::ZERO));
     }
 }

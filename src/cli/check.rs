@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -11,18 +10,16 @@ use serde_json::json;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::argument::{self, Scopes};
+use super::argument::Scopes;
 use super::check_many;
 use super::connect::{self, Server};
 use super::failure::{Exit, Failure};
 use super::output::Output;
-use super::status::Asked;
+use super::reach::{Listener, ReachFlags, Target};
 use super::verdict_view;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::key_check_client::KeyCheckClient;
 use crate::edge::pb::{CheckRequest, Denied};
-
-const SERVER_FLAG: &str = "--check-server";
 
 /// The most that is read from stdin, in bytes: no header is near it.
 const MAX_INPUT_LEN: u64 = 64 * 1024;
@@ -50,20 +47,15 @@ pub(crate) struct CheckArgs {
     /// hold several separated by spaces; all must hold
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
-    /// The check listener: `http://host:port` or `unix:PATH`
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "KEYWARD_CHECK_SERVER",
-        default_value = "http://127.0.0.1:50051"
-    )]
-    check_server: Server,
+    /// The check listener: `http://host:port`, `https://host:port` or
+    /// `unix:PATH` [default: that of the context, else http://127.0.0.1:50051]
+    #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
+    check_server: Option<Server>,
     /// The form of what is written to stdout
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// How long to wait for the server
-    #[arg(long, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
-    timeout: Duration,
+    #[command(flatten)]
+    reach: ReachFlags,
 }
 
 /// A word of the header. Several are taken, so that forgotten quotes do not
@@ -98,11 +90,10 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
             None
         }
     };
-    let channel = args.check_server.connect(args.timeout, SERVER_FLAG).await?;
+    let target = args.reach.target(args.check_server, Listener::Check)?;
     let gateway = Gateway {
-        client: KeyCheckClient::new(channel),
-        server: args.check_server,
-        timeout: args.timeout,
+        client: KeyCheckClient::new(target.connect().await?),
+        target,
         output: args.output,
     };
     match headers {
@@ -114,22 +105,16 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
 /// Who asks, and how.
 pub(crate) struct Gateway {
     pub(crate) client: KeyCheckClient<Channel>,
-    pub(crate) server: Server,
-    pub(crate) timeout: Duration,
+    pub(crate) target: Target,
     pub(crate) output: Output,
 }
 
 impl Gateway {
     /// What it means that there is no reply.
     pub(crate) fn failure(&self, status: &Status) -> Failure {
-        let asked = Asked {
-            server: &self.server,
-            server_flag: SERVER_FLAG,
-            flags: &[],
-            changes: false,
-        };
         // Whatever the error is: without a verdict, nothing is known.
-        asked
+        self.target
+            .asked(&[], false)
             .failure(status)
             .note("That is no verdict.")
             .with_exit(Exit::NotKnown)
@@ -137,7 +122,7 @@ impl Gateway {
 }
 
 async fn run_one(mut gateway: Gateway, request: CheckRequest) -> Result<Exit, Failure> {
-    let reply = connect::call(request, gateway.timeout, async |request| {
+    let reply = connect::call(request, gateway.target.timeout, async |request| {
         gateway.client.check(request).await
     })
     .await

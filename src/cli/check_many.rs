@@ -106,7 +106,7 @@ pub(crate) async fn run(
                 exit = worse(exit, answer.exit());
                 lines += &match gateway.output {
                     Output::Table => answer.line(),
-                    Output::Json => output::json_line(&answer.json()),
+                    Output::Json | Output::Yaml => gateway.output.item(&answer.json()),
                 };
             }
             output::print(&lines)?;
@@ -120,7 +120,7 @@ async fn ask(gateway: &mut Gateway, checks: &[CheckRequest]) -> Result<Vec<Check
     let batch = CheckBatchRequest {
         checks: checks.to_vec(),
     };
-    let reply = connect::call(batch, gateway.timeout, async |batch| {
+    let reply = connect::call(batch, gateway.target.timeout, async |batch| {
         gateway.client.check_batch(batch).await
     })
     .await

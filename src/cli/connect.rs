@@ -9,12 +9,15 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, TimeoutExpired};
 
 use super::failure::Failure;
+use super::tls::{self, Tls};
 
 /// Where a listener is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Server {
     /// `http://host:port`.
     Http(String),
+    /// `https://host:port`.
+    Https(String),
     /// The path of a socket.
     Unix(String),
 }
@@ -22,23 +25,40 @@ pub(crate) enum Server {
 impl Server {
     /// Connects, or says what stands in the way. `flag` is the one that names
     /// the server.
-    pub(crate) async fn connect(&self, timeout: Duration, flag: &str) -> Result<Channel, Failure> {
-        let refused = |why: String| {
-            Failure::not_known(format!("cannot reach a keyward server at {self}: {why}")).note(
-                format!(
-                    "Is it running? Start it with `keyward serve`, or name the server with {flag}."
-                ),
-            )
-        };
-        let endpoint = Endpoint::from_shared(self.to_string())
+    pub(crate) async fn connect(
+        &self,
+        tls: &Tls,
+        timeout: Duration,
+        flag: &str,
+    ) -> Result<Channel, Failure> {
+        let mut endpoint = Endpoint::from_shared(self.to_string())
             .map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
+        if let Self::Https(_) = self {
+            endpoint = endpoint.tls_config(tls.config()?).map_err(|error| {
+                Failure::usage(format!(
+                    "what is given for TLS cannot be used: {}",
+                    root(&error)
+                ))
+                .note("--ca-file, --client-cert and --client-key are files in PEM.")
+            })?;
+        }
         match tokio::time::timeout(timeout, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(channel),
-            Ok(Err(error)) => Err(refused(root(&error))),
-            Err(_) => Err(refused(format!(
-                "no answer within {}",
-                humantime::format_duration(timeout)
-            ))),
+            Ok(Err(error)) => Err(self.unreached(&root(&error), flag)),
+            Err(_) => {
+                let timeout = humantime::format_duration(timeout);
+                Err(self.unreached(&format!("no answer within {timeout}"), flag))
+            }
+        }
+    }
+
+    fn unreached(&self, why: &str, flag: &str) -> Failure {
+        let failure = Failure::not_known(format!("cannot reach a keyward server at {self}: {why}"));
+        match tls::advice(why) {
+            Some(advice) => failure.note(advice),
+            None => failure.note(format!(
+                "Is it running? Start it with `keyward serve`, or name the server with {flag}."
+            )),
         }
     }
 }
@@ -46,7 +66,8 @@ impl Server {
 impl FromStr for Server {
     type Err = String;
 
-    /// Reads `http://host:port`, `host:port` or `unix:PATH`.
+    /// Reads `http://host:port`, `https://host:port`, `host:port` or
+    /// `unix:PATH`.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text
             .strip_prefix("unix://")
@@ -57,21 +78,20 @@ impl FromStr for Server {
                 path => Ok(Self::Unix(path.to_owned())),
             };
         }
-        let host = match text.split_once("://") {
-            None => text,
-            Some(("http", host)) => host,
-            Some(("https", _)) => {
-                return Err("TLS is not spoken here: name an `http://` proxy on this machine that speaks it".to_owned());
-            }
-            Some((scheme, _)) => return Err(format!("`{scheme}` is no scheme that is known here")),
-        };
+        let (scheme, host) = text.split_once("://").unwrap_or(("http", text));
+        if !matches!(scheme, "http" | "https") {
+            return Err(format!("`{scheme}` is no scheme that is known here"));
+        }
         let host = host.strip_suffix('/').unwrap_or(host);
-        let authority: http::uri::Authority = host
-            .parse()
-            .map_err(|_| "expected `http://host:port` or `unix:PATH`".to_owned())?;
-        match authority.port_u16() {
-            Some(_) => Ok(Self::Http(format!("http://{authority}"))),
-            None => Err("a port is missing, as in `http://127.0.0.1:50051`".to_owned()),
+        let authority: http::uri::Authority = host.parse().map_err(|_| {
+            "expected `http://host:port`, `https://host:port` or `unix:PATH`".to_owned()
+        })?;
+        match (authority.port_u16(), scheme) {
+            (Some(_), "https") => Ok(Self::Https(format!("https://{authority}"))),
+            (Some(_), _) => Ok(Self::Http(format!("http://{authority}"))),
+            (None, _) => Err(format!(
+                "a port is missing, as in `{scheme}://{host}:50051`"
+            )),
         }
     }
 }
@@ -79,7 +99,7 @@ impl FromStr for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(origin) => f.write_str(origin),
+            Self::Http(origin) | Self::Https(origin) => f.write_str(origin),
             Self::Unix(path) => write!(f, "unix:{path}"),
         }
     }
@@ -134,10 +154,11 @@ mod tests {
             read("unix:///run/admin.sock").unwrap(),
             "unix:/run/admin.sock"
         );
+        assert_eq!(read("https://a:1/").unwrap(), "https://a:1");
         for bad in [
             "",
             "localhost",
-            "https://a:1",
+            "https://a",
             "ftp://a:1",
             "http://a:1/path",
             "unix:",
@@ -158,7 +179,10 @@ mod tests {
             Server::Http(format!("http://{free}")),
             Server::Unix("/nonexistent/keyward.sock".to_owned()),
         ] {
-            let failure = server.connect(SHORT, "--admin-server").await.unwrap_err();
+            let failure = server
+                .connect(&Tls::default(), SHORT, "--admin-server")
+                .await
+                .unwrap_err();
             assert_eq!(failure.exit(), Exit::NotKnown);
             let text = failure.to_string();
             assert!(

@@ -32,6 +32,7 @@ pub(crate) struct Failure {
     exit: Exit,
     sentence: String,
     notes: Vec<String>,
+    reason: String,
 }
 
 impl Failure {
@@ -61,6 +62,20 @@ impl Failure {
         Self { exit, ..self }
     }
 
+    /// The same failure, with the name of the server's reason for it.
+    pub(crate) fn because(self, reason: &str) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            ..self
+        }
+    }
+
+    /// The name of the server's reason, such as `ETAG_MISMATCH`. Empty: none
+    /// was given.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// The exit code to end with.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -72,6 +87,7 @@ impl Failure {
             exit,
             sentence: escaped(&without_tokens(sentence)),
             notes: Vec::new(),
+            reason: String::new(),
         }
     }
 }

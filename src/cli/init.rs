@@ -39,16 +39,7 @@ pub(crate) fn run(args: &InitArgs) -> ExitCode {
 fn init(args: &InitArgs) -> Result<(), ServerFailure> {
     let home = config::load_home(&args.folders.sources())?;
     let token = make(&home, args.admin_token_file.as_deref())?;
-    let shown = match &args.admin_token_file {
-        Some(path) => format!(
-            "Admin token:  in {} (readable by you alone)\n",
-            path.display()
-        ),
-        None => format!(
-            "Admin token:  {}\n              This is shown once, and cannot be had again.\n",
-            token.expose()
-        ),
-    };
+    let shown = token_line(args.admin_token_file.as_deref(), &token);
     let made = format!(
         "Store:        {}\nPepper:       {}, which the store is worthless without: back it up, apart from the store\n{shown}",
         home.store_dir().display(),
@@ -68,8 +59,7 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
     let token = bootstrap::mint_admin_token()
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     if let Some(path) = file {
-        write_private(path, token.expose())
-            .map_err(|error| ServerFailure::File(unwritable(path, &error)))?;
+        write_token(path, &token)?;
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let now = clock.now();
@@ -84,6 +74,26 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
     }
     made?;
     Ok(token)
+}
+
+/// Writes an admin token to a new file, readable by its owner alone.
+pub(crate) fn write_token(path: &Path, token: &Token) -> Result<(), ServerFailure> {
+    write_private(path, token.expose())
+        .map_err(|error| ServerFailure::File(unwritable(path, &error)))
+}
+
+/// Where an admin token went, as one line of properties.
+pub(crate) fn token_line(file: Option<&Path>, token: &Token) -> String {
+    match file {
+        Some(path) => format!(
+            "Admin token:  in {} (readable by you alone)\n",
+            path.display()
+        ),
+        None => format!(
+            "Admin token:  {}\n              This is shown once, and cannot be had again.\n",
+            token.expose()
+        ),
+    }
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> String {

@@ -1,4 +1,4 @@
-//! How a key is shown: as lines, as a row of a list, and as JSON.
+//! How a key is shown: as lines, as a row of a list, and as fields.
 
 use std::collections::BTreeMap;
 
@@ -31,9 +31,18 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
     if key.revoke_time.is_some() {
         lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
-        lines.add("Reason", text::revocation_reason(key.revocation_reason));
+        lines.add("Reason", reason(key.revocation_reason));
+        lines.add("Note", &key.revocation_note);
     }
     lines.lines(width)
+}
+
+/// Why it was revoked; empty if that was not said.
+pub(crate) fn reason(value: i32) -> String {
+    match value {
+        0 => String::new(),
+        value => text::revocation_reason(value),
+    }
 }
 
 /// Many keys, a line each. A narrow terminal gets what tells keys apart; the
@@ -80,6 +89,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "scopes": key.scopes,
         "metadata": key.metadata,
         "state": text::key_state(key.state),
+        "disabled": key.disabled,
         "hint": key.hint,
         "create_time": key.create_time.as_ref().map(text::moment),
         "created_by": key.created_by,
@@ -87,6 +97,8 @@ pub(crate) fn json(key: &Key) -> Value {
         "revoke_time": key.revoke_time.as_ref().map(text::moment),
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
+        "revocation_note": key.revocation_note,
+        "etag": key.etag,
     })
 }
 
@@ -145,6 +157,7 @@ mod tests {
                 nanos: 250_000_000,
             }),
             created_by: "adm_1".to_owned(),
+            etag: "e1".to_owned(),
             ..Key::default()
         }
     }
@@ -164,6 +177,7 @@ mod tests {
                 "scopes": ["companies:write", "people:read"],
                 "metadata": { "team": "crm" },
                 "state": "ACTIVE",
+                "disabled": false,
                 "hint": "klipy_api_live_…x7Qa",
                 "create_time": "2026-05-28T20:26:40.250Z",
                 "created_by": "adm_1",
@@ -171,6 +185,8 @@ mod tests {
                 "revoke_time": null,
                 "revocation_reason": null,
                 "revoked_by": "",
+                "revocation_note": "",
+                "etag": "e1",
             })
         );
     }
@@ -189,6 +205,13 @@ mod tests {
         let text = lines(&key, None);
         assert!(
             text.contains("Revoked      2026-05-28T20:27:40Z by adm_2\nReason       LEAKED\n"),
+            "{text}"
+        );
+        key.revocation_reason = RevocationReason::Unspecified.into();
+        key.revocation_note = "said so on the phone".to_owned();
+        let text = lines(&key, None);
+        assert!(
+            text.ends_with("by adm_2\nNote         said so on the phone\n"),
             "{text}"
         );
     }

@@ -1,14 +1,19 @@
-//! `keyward keys`: the commands under it, and those that read.
+//! `keyward keys`: the commands under it.
 
-use clap::builder::NonEmptyStringValueParser;
+mod create;
+mod delete;
+mod list;
+mod revoke;
+mod switch;
+mod update;
+
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::admin::{Admin, AdminFlags};
 use super::failure::{Exit, Failure};
-use super::output::{self, Output};
-use super::{argument, issue, key_view, revoke, table};
-use crate::edge::pb::{GetKeyRequest, Key, ListKeysRequest};
+use super::table::Properties;
+use super::{argument, key_view};
+use crate::edge::pb::{GetKeyRequest, Key};
 
 #[derive(Args, Debug)]
 pub(crate) struct KeysArgs {
@@ -21,13 +26,21 @@ pub(crate) struct KeysArgs {
 #[derive(Subcommand, Debug)]
 enum KeysCommand {
     /// Issue a key. Its token is shown this once
-    Create(issue::CreateArgs),
+    Create(create::CreateArgs),
     /// Read a key
     Get(GetArgs),
     /// List keys, in the order of their creation
-    List(ListArgs),
+    List(list::ListArgs),
+    /// Change a key. What is not named stays as it is
+    Update(update::UpdateArgs),
+    /// Switch a key off, which can be undone
+    Disable(switch::SwitchArgs),
+    /// Switch a key on again
+    Enable(switch::SwitchArgs),
     /// Revoke a key, for good: no check that starts from then on passes
     Revoke(revoke::RevokeArgs),
+    /// Delete what is left of a key that was revoked long enough ago
+    Delete(delete::DeleteArgs),
 }
 
 #[derive(Args, Debug)]
@@ -36,74 +49,45 @@ struct GetArgs {
     key_id: String,
 }
 
-#[derive(Args, Debug)]
-struct ListArgs {
-    /// Only those of this workspace [default: all that the admin token may read]
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-    workspace: Option<String>,
-    /// At most so many [default: all]
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// How many to ask for in one call
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1000))]
-    page_size: i32,
-}
-
 /// Runs one of the commands under `keyward keys`.
 pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
     let (output, flags) = (args.flags.output, args.flags);
     match args.command {
-        KeysCommand::Create(args) => issue::run(args, flags, output).await?,
+        KeysCommand::Create(args) => create::run(args, flags, output).await?,
         KeysCommand::Get(GetArgs { key_id }) => {
-            let request = GetKeyRequest {
-                key_id: argument::key_id(key_id)?,
-            };
-            let reply = Admin::connect(flags)
-                .await?
-                .read(request, async |client, r| client.get_key(r).await)
-                .await?;
-            key_view::show(output, &reply.key.unwrap_or_default())?;
+            let key_id = argument::key_id(key_id)?;
+            let key = read(&mut Admin::connect(flags).await?, &key_id).await?;
+            key_view::show(output, &key)?;
         }
-        KeysCommand::List(args) => list(args, flags, output).await?,
+        KeysCommand::List(args) => list::run(args, flags, output).await?,
+        KeysCommand::Update(args) => update::run(args, flags, output).await?,
+        KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
+        KeysCommand::Enable(args) => switch::on(args, flags, output).await?,
         KeysCommand::Revoke(args) => revoke::run(args, flags, output).await?,
+        KeysCommand::Delete(args) => delete::run(args, flags, output).await?,
     }
     Ok(Exit::Done)
 }
 
-async fn list(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), Failure> {
-    let limit = args.limit.unwrap_or(usize::MAX);
-    let mut admin = Admin::connect(flags).await?;
-    let mut keys: Vec<Key> = Vec::new();
-    let mut request = ListKeysRequest {
-        workspace: args.workspace.unwrap_or_default(),
-        page_size: args.page_size,
-        page_token: String::new(),
-        ..ListKeysRequest::default()
+async fn read(admin: &mut Admin, key_id: &str) -> Result<Key, Failure> {
+    let request = GetKeyRequest {
+        key_id: key_id.to_owned(),
     };
-    while keys.len() < limit {
-        let wanted = i32::try_from(limit - keys.len()).unwrap_or(i32::MAX);
-        request.page_size = args.page_size.min(wanted);
-        let page = admin
-            .read(request.clone(), async |client, r| client.list_keys(r).await)
-            .await?;
-        keys.extend(page.keys);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        if page.next_page_token == request.page_token {
-            return Err(Failure::failed(
-                "the server sends the same page over and over",
-            ));
-        }
-        request.page_token = page.next_page_token;
-    }
-    keys.truncate(limit);
+    let reply = admin
+        .read(request, async |client, r| client.get_key(r).await)
+        .await?;
+    Ok(reply.key.unwrap_or_default())
+}
 
-    let table = || key_view::list(&keys, table::terminal_width());
-    let json = || json!({ "keys": keys.iter().map(key_view::json).collect::<Vec<_>>() });
-    if keys.is_empty() && output == Output::Table {
-        output::tell(&"no keys");
-        return Ok(());
-    }
-    output.print(table, json)
+/// What tells whoever is asked which key it is.
+fn stake(admin: &Admin, key: &Key) -> String {
+    let mut lines = Properties::default();
+    lines.add("Server", admin.address());
+    lines.add("Key", &key.id);
+    lines.add("Name", &key.name);
+    lines.add("Principal", &key.principal);
+    lines.add("Workspace", &key.workspace);
+    lines.add("Environment", &key.environment);
+    lines.add("Hint", &key.hint);
+    lines.lines(None)
 }

@@ -1,4 +1,5 @@
-//! Where output goes: tables or JSON to stdout, words for people to stderr.
+//! Where output goes: tables, JSON or YAML to stdout, words for people to
+//! stderr.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -16,10 +17,12 @@ pub(crate) enum Output {
     Table,
     /// For programs: the fields of the API's reply, by their names there
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 impl Output {
-    /// Writes one of the two forms to stdout.
+    /// Writes the table or the fields to stdout.
     pub(crate) fn print(
         self,
         table: impl FnOnce() -> String,
@@ -27,7 +30,24 @@ impl Output {
     ) -> Result<(), Failure> {
         match self {
             Self::Table => print(&table()),
-            Self::Json => print(&json_text(&json())),
+            Self::Json | Self::Yaml => print(&self.text(&json())),
+        }
+    }
+
+    /// The fields in the form that is for programs.
+    pub(crate) fn text(self, fields: &Value) -> String {
+        match self {
+            Self::Table | Self::Json => json_text(fields),
+            Self::Yaml => yaml_text(fields),
+        }
+    }
+
+    /// The fields of one of many things that are written as they come: a line
+    /// of JSON, or a document of YAML.
+    pub(crate) fn item(self, fields: &Value) -> String {
+        match self {
+            Self::Table | Self::Json => json_line(fields),
+            Self::Yaml => format!("---\n{}", yaml_text(fields)),
         }
     }
 }
@@ -54,13 +74,22 @@ pub(crate) fn tell(line: &impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// The value as YAML. Where that would carry an instruction to a terminal, it
+/// is JSON, which is YAML too.
+fn yaml_text(value: &Value) -> String {
+    match serde_saphyr::to_string(value) {
+        Ok(text) if !text.chars().any(|c| c != '\n' && steers(c)) => text,
+        _ => json_text(value),
+    }
+}
+
 /// The value as indented JSON, with a newline at its end.
 pub(crate) fn json_text(value: &Value) -> String {
     steering_nothing(&format!("{value:#}\n"))
 }
 
 /// The value as JSON on one line.
-pub(crate) fn json_line(value: &Value) -> String {
+fn json_line(value: &Value) -> String {
     steering_nothing(&format!("{value}\n"))
 }
 
@@ -94,5 +123,37 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
         assert!(text.ends_with("}\n"));
+        assert_eq!(yaml_text(&value), text);
+    }
+
+    #[test]
+    fn yaml_tells_texts_from_other_values() {
+        let value = json!({
+            "key": { "name": "no", "scopes": ["*", "a:b"], "expire_time": null, "disabled": false },
+            "hint": "klg_…x7Qa",
+            "number": "12",
+            "none": [],
+            "empty": "",
+            "time": "2026-05-28T20:26:40Z",
+            "lines": "a\nb: c",
+        });
+        let expected = "\
+empty: \"\"
+hint: klg_…x7Qa
+key:
+  disabled: false
+  expire_time: null
+  name: \"no\"
+  scopes:
+  - \"*\"
+  - a:b
+lines: |-
+  a
+  b: c
+none: []
+number: \"12\"
+time: \"2026-05-28T20:26:40Z\"
+";
+        assert_eq!(yaml_text(&value), expected);
     }
 }

@@ -1,15 +1,14 @@
-//! A gRPC status as a message for people: what went wrong, which flags, and
-//! what to do next.
+//! A gRPC status as a message for people: what went wrong, and which flags.
+//! What to do next is [`advice`]'s.
 
-use std::collections::HashMap;
 use std::error::Error;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::connect::{Server, root};
-use super::failure::{Exit, Failure};
-use crate::edge::pb::ErrorReason;
+use super::failure::Failure;
+use super::{advice, tls};
 
 /// Which fields of a request are set by which flags.
 pub(crate) type Flags = &'static [(&'static str, &'static str)];
@@ -34,7 +33,11 @@ impl Asked<'_> {
             .get_details_error_info()
             .filter(|info| info.domain == "keyward");
         let failure = match info {
-            Some(info) => answered(status, &info.reason, &info.metadata),
+            Some(info) => advice::on(
+                Failure::failed(message(status)).because(&info.reason),
+                &info.reason,
+                &info.metadata,
+            ),
             None => self.unanswered(status),
         };
         // Each field is told of in a line of its own, so not in the sentence.
@@ -99,6 +102,17 @@ impl Asked<'_> {
         } else {
             Failure::not_known(format!("no answer from {server}: {why}"))
         };
+        if let Some(advice) = tls::advice(why) {
+            return failure.note(advice);
+        }
+        // A server that was shown no certificate may close the connection
+        // before it can be heard why.
+        let failure = match server {
+            Server::Https(_) if !spoke => failure.note(
+                "If it wants to see a certificate, give one with --client-cert and --client-key.",
+            ),
+            Server::Https(_) | Server::Http(_) | Server::Unix(_) => failure,
+        };
         if *changes {
             failure.note("The change may have been made all the same: look before you try again.")
         } else if spoke {
@@ -112,66 +126,16 @@ impl Asked<'_> {
 
     /// The flag that sets a field such as `scopes[2]` or `workspace.id`.
     fn flag(&self, field: &str) -> String {
-        let within = field.strip_prefix("workspace.").unwrap_or(field);
+        let within = ["workspace.", "key.", "admin_key."]
+            .iter()
+            .find_map(|of| field.strip_prefix(of))
+            .unwrap_or(field);
         let name = within.split('[').next().unwrap_or(within);
         match self.flags.iter().find(|(of, _)| *of == name) {
             Some((_, flag)) if field.contains('[') => format!("{flag} ({field})"),
             Some((_, flag)) => (*flag).to_owned(),
             None => field.to_owned(),
         }
-    }
-}
-
-/// keyward's own words, and what to do next.
-fn answered(status: &Status, reason: &str, about: &HashMap<String, String>) -> Failure {
-    let failure = Failure::failed(message(status));
-    // A newer server's reason: its sentence has to do.
-    let Some(reason) = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")) else {
-        return failure;
-    };
-    match reason {
-        ErrorReason::AdminTokenInvalid => {
-            let denial = about.get("denial").map_or("not valid", String::as_str);
-            failure
-                .note(format!(
-                    "The one in --admin-token-file or $KEYWARD_ADMIN_TOKEN is {denial}."
-                ))
-                .note("It must be an admin key's, as `keyward init` makes; API keys are no admins.")
-        }
-        ErrorReason::RoleInsufficient => match about.get("requiredRole") {
-            Some(role) => failure.note(format!(
-                "Use the token of an admin key that is {role} there."
-            )),
-            None => failure.note("Use the token of an admin key with more rights."),
-        },
-        ErrorReason::NotOfTheSystem => failure
-            .note("Use the token of an admin key of the whole system.")
-            .note("Keys can be listed with less: --workspace keeps to one workspace."),
-        ErrorReason::GrantCeilingExceeded => failure
-            .note("Leave those scopes out, or use the token of an admin key that may grant them."),
-        ErrorReason::ResourceNotFound => match about.get("type").map(String::as_str) {
-            Some("key") => {
-                failure.note("`keyward keys list` shows the keys that this admin token may see.")
-            }
-            _ => failure,
-        },
-        ErrorReason::ResourceExists => {
-            match (about.get("type").map(String::as_str), about.get("id")) {
-                (Some("workspace"), Some(id)) => {
-                    failure.note(format!("`keyward workspaces get {id}` shows it."))
-                }
-                _ => failure,
-            }
-        }
-        ErrorReason::Internal => failure.note("See the server's log."),
-        ErrorReason::OutcomeUnknown => failure.with_exit(Exit::NotKnown),
-        // The sentence says all, or the fields do.
-        ErrorReason::Conflict
-        | ErrorReason::StoreUnavailable
-        | ErrorReason::EtagMismatch
-        | ErrorReason::PreconditionFailed
-        | ErrorReason::InvalidFields
-        | ErrorReason::Unspecified => failure,
     }
 }
 
@@ -184,8 +148,11 @@ fn message(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tonic_types::ErrorDetails;
 
+    use super::super::failure::Exit;
     use super::*;
 
     const FLAGS: Flags = &[
@@ -205,18 +172,6 @@ mod tests {
         };
         let failure = asked.failure(status);
         (failure.exit(), failure.to_string())
-    }
-
-    fn refusal(code: Code, message: &str, reason: &str, about: &[(&str, &str)]) -> Status {
-        let about: HashMap<_, _> = about
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        Status::with_error_details(
-            code,
-            message,
-            ErrorDetails::with_error_info(reason, "keyward", about),
-        )
     }
 
     #[test]
@@ -244,69 +199,11 @@ mod tests {
         );
     }
 
-    /// A reason, what it comes with, and a part of the advice.
-    type Row = (
-        &'static str,
-        &'static [(&'static str, &'static str)],
-        &'static str,
-    );
-
-    const ROWS: [Row; 10] = [
-        (
-            "ADMIN_TOKEN_INVALID",
-            &[("denial", "REVOKED")],
-            "$KEYWARD_ADMIN_TOKEN is REVOKED",
-        ),
-        (
-            "ROLE_INSUFFICIENT",
-            &[("requiredRole", "OWNER")],
-            "that is OWNER",
-        ),
-        ("NOT_OF_THE_SYSTEM", &[], "--workspace"),
-        ("GRANT_CEILING_EXCEEDED", &[], "Leave those scopes out"),
-        (
-            "RESOURCE_NOT_FOUND",
-            &[("type", "key")],
-            "keyward keys list",
-        ),
-        (
-            "RESOURCE_EXISTS",
-            &[("type", "workspace"), ("id", "klipy")],
-            "workspaces get klipy",
-        ),
-        ("CONFLICT", &[], ""),
-        ("STORE_UNAVAILABLE", &[], ""),
-        ("OUTCOME_UNKNOWN", &[], ""),
-        ("INTERNAL", &[], "log"),
-    ];
-
-    #[test]
-    fn each_reason_says_what_to_do() {
-        for (reason, about, advice) in ROWS {
-            // With details, the code is for programs: the reason decides.
-            let (exit, text) = told(
-                &refusal(Code::Unavailable, "the sentence", reason, about),
-                true,
-            );
-            let expected = if reason == "OUTCOME_UNKNOWN" {
-                Exit::NotKnown
-            } else {
-                Exit::Failed
-            };
-            assert_eq!(exit, expected, "{reason}");
-            assert!(
-                text.starts_with("error: the sentence") && text.contains(advice),
-                "{reason}: {text}"
-            );
-        }
-    }
-
     #[test]
     fn a_newer_reason_is_told_in_the_servers_words() {
-        let (exit, text) = told(
-            &refusal(Code::FailedPrecondition, "not now", "NOVEL", &[]),
-            true,
-        );
+        let details = ErrorDetails::with_error_info("NOVEL", "keyward", HashMap::new());
+        let status = Status::with_error_details(Code::FailedPrecondition, "not now", details);
+        let (exit, text) = told(&status, true);
         assert_eq!((exit, text.as_str()), (Exit::Failed, "error: not now"));
     }
 

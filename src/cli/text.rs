@@ -4,7 +4,7 @@
 use prost_types::Timestamp;
 
 use crate::domain::token::{Shape, shape};
-use crate::edge::pb::{DenialReason, KeyState, RevocationReason, UndecidedReason};
+use crate::edge::pb::{AdminRole, DenialReason, KeyState, RevocationReason, UndecidedReason};
 
 /// The text with all that could steer a terminal made visible: control
 /// characters, and those that change the direction or the lines of a text.
@@ -66,6 +66,12 @@ pub(crate) fn key_state(value: i32) -> String {
         "KEY_STATE_",
         value,
     )
+}
+
+/// `OWNER`, and so on.
+pub(crate) fn admin_role(value: i32) -> String {
+    let known = AdminRole::try_from(value).map(|role| role.as_str_name());
+    bare(known, "ADMIN_ROLE_", value)
 }
 
 /// `LEAKED`, and so on.
@@ -143,6 +149,7 @@ mod tests {
     #[test]
     fn enum_values_lose_their_prefix() {
         assert_eq!(key_state(1), "ACTIVE");
+        assert_eq!(admin_role(2), "ISSUER");
         assert_eq!(revocation_reason(3), "PRIVILEGE_WITHDRAWN");
         assert_eq!(denial_reason(8), "INSUFFICIENT_SCOPE");
         assert_eq!(denial_reason(999), "UNRECOGNIZED_999");

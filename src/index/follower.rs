@@ -119,23 +119,23 @@ impl Follower {
                     admins.insert(secret.digest, Arc::clone(&admin));
                 }
             }
-            Record::Tombstone(tombstone) => self.bury(tombstone),
+            Record::Tombstone(tombstone) => self.bury(tombstone, change.before.as_ref()),
             // Looked up in the store, by who repeats one.
             Record::Request(_) => {}
         }
         Ok(())
     }
 
-    fn bury(&self, tombstone: &Tombstone) {
-        match &tombstone.of {
-            Buried::Workspace(id) => {
-                self.index.workspaces.pin().remove(id.as_str());
-            }
-            Buried::Key { secrets, .. } => {
-                let keys = self.index.keys.pin();
-                for secret in secrets {
-                    keys.remove(&secret.digest);
-                }
+    /// What was there tells which tokens stood for a key, so that none of them
+    /// is left to stand for it.
+    fn bury(&self, tombstone: &Tombstone, before: Option<&Record>) {
+        if let Buried::Workspace(id) = &tombstone.of {
+            self.index.workspaces.pin().remove(id.as_str());
+        }
+        if let Some(Record::Key(key)) = before {
+            let keys = self.index.keys.pin();
+            for secret in &key.secrets {
+                keys.remove(&secret.digest);
             }
         }
     }

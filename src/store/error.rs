@@ -94,12 +94,22 @@ pub enum Damage {
     )]
     Digest(Revision),
     /// The lists of workspaces' keys are not of all keys.
-    #[error("the lists of workspaces' keys name {found} keys, and there are {keys}")]
+    #[error(
+        "the lists of workspaces' keys do not name each key once: they name {found} keys, and there are {keys}"
+    )]
     Lists {
         /// How many keys there are.
         keys: u64,
         /// How many the lists name.
         found: u64,
+    },
+    /// The audit log is not whole.
+    #[error("the audit log is broken at `{place}`: {problem}")]
+    AuditLog {
+        /// The link, or the entry of the log's order, that showed it.
+        place: String,
+        /// What is wrong there.
+        problem: String,
     },
     /// The store's files cannot be read.
     #[error("the store's files cannot be read: {0}")]

@@ -1,5 +1,6 @@
 //! The store of one node: a writer thread over an engine, in its final format.
 
+mod audit;
 mod engine;
 mod group;
 mod ledger;
@@ -31,6 +32,7 @@ use super::{
 };
 
 pub(super) use self::sled::{LOG_FILE, SledEngine, Unopened};
+use audit::AuditReader;
 use engine::Engine;
 use ledger::Ledger;
 use memory::MemoryEngine;
@@ -54,6 +56,7 @@ pub struct LocalStore<E> {
     id: StoreId,
     engine: Arc<E>,
     records: Sealer,
+    audit_links: Sealer,
     /// Taken away when the store is closed: the writer ends with its queue.
     jobs: Mutex<Option<tokio::sync::mpsc::Sender<Job>>>,
     health: Arc<watch::Sender<StoreHealth>>,
@@ -98,7 +101,7 @@ impl<E: Engine> LocalStore<E> {
         let health = Arc::new(watch::Sender::new(StoreHealth::Sound));
         let (jobs, queue) = tokio::sync::mpsc::channel(QUEUE);
         let ledger = Ledger::new(pepper, id);
-        let records = ledger.records.clone();
+        let (records, audit_links) = (ledger.records.clone(), ledger.audit.clone());
         let writer = Writer::new(
             Arc::clone(&engine),
             ledger,
@@ -121,6 +124,7 @@ impl<E: Engine> LocalStore<E> {
             id,
             engine,
             records,
+            audit_links,
             jobs: Mutex::new(Some(jobs)),
             health,
             groups,
@@ -249,7 +253,12 @@ impl<E: Engine> Store for LocalStore<E> {
         limit: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
         self.refuse_lost()?;
-        read::audit(&*self.engine, &self.records, log, before, limit)
+        let reader = AuditReader {
+            engine: &*self.engine,
+            records: &self.records,
+            links: &self.audit_links,
+        };
+        reader.events(log, before, limit)
     }
 
     fn health(&self) -> watch::Receiver<StoreHealth> {

@@ -14,7 +14,9 @@ use crate::domain::tombstone::Buried;
 
 use super::{Record, pb};
 
-pub(super) use audit::{decode_audit, decode_audit_head, encode_audit, encode_audit_head};
+pub(super) use audit::{
+    AuditLink, decode_audit, decode_audit_head, encode_audit, encode_audit_head,
+};
 pub(super) use place::*;
 
 /// The payload of a record.

@@ -6,6 +6,7 @@
 )]
 
 mod admin_api;
+mod admin_planted;
 mod admin_rights;
 mod architecture;
 mod check_api;
@@ -18,12 +19,14 @@ mod docs;
 mod health;
 mod index;
 mod law_durable;
+mod law_narrowed;
 mod law_new_key;
 mod law_revoked;
 mod law_revoked_many;
 mod law_secrets;
 mod law_undecided;
 mod listeners;
+mod office;
 mod packaging;
 mod python_client;
 mod records;

@@ -12,7 +12,7 @@ use self::keyward_v1::key_admin_client::KeyAdminClient;
 use self::keyward_v1::key_check_client::KeyCheckClient;
 use self::keyward_v1::{CheckResponse, CreateKeyRequest};
 use crate::clients::Given;
-use crate::support::admin_on;
+use crate::support::admin_over;
 
 // What a user of keyward generates from the protos.
 use keyward::edge::pb as keyward_v1;
@@ -60,7 +60,7 @@ pub(crate) async fn tell(given: &Given) -> Value {
         "typo": refused(&admin, &given.token, key("a:raed")).await,
         "no admin": refused(&admin, &issued.token, key("a:read")).await,
     });
-    let mut owner = admin_on(channel(&given.admin), &given.token);
+    let mut owner = admin_over(channel(&given.admin), &given.token);
     owner.revoke(&issued.key.unwrap().id).await;
     told["revoked"] = decided(&checks, &header, &["a:read"]).await;
     told

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use keyward::domain::admin::{AdminKey, Reach};
-use keyward::domain::catalog::{MAX_CATALOG, MAX_CATALOG_LEN};
+use keyward::domain::catalog::{MAX_CATALOG, MAX_CATALOG_LEN, ScopeCatalog};
 use keyward::domain::clock::{Clock, Timestamp};
 use keyward::domain::fields::{
     MAX_DESCRIPTION_LEN, MAX_METADATA, MAX_METADATA_LEN, MAX_NAME_LEN, MAX_NOTE_LEN,
@@ -1002,10 +1002,17 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         expire_time: Some(Timestamp::MAX),
         request_id: String::new(),
     };
+    // The longest catalog leaves no room for other scopes than its own.
+    let uncatalogued = Workspace {
+        scope_catalog: ScopeCatalog::default(),
+        ..workspace.clone()
+    };
     let KeySpec {
         environment,
         scopes,
-    } = draft.check(workspace, time(0)).unwrap();
+    } = draft
+        .check(&uncatalogued, time(0))
+        .unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {

@@ -85,13 +85,15 @@ impl Registry {
                 .workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
                 .await?;
             let now = self.clock.now();
-            let spec = draft.check(&workspace.record, now)?;
-            actor.may_grant(&spec.scopes)?;
+            // Before the draft is judged: what has changed since it was carried
+            // out makes it no other request.
             if let Some(request) = &request
                 && let Some(issued) = self.issued_before(actor, request).await?
             {
                 return Ok(issued);
             }
+            let spec = draft.check(&workspace.record, now)?;
+            actor.may_grant(&spec.scopes)?;
             let id = &workspace.record.id;
             if workspace.record.disabled {
                 let condition = Condition::WorkspaceDisabled;

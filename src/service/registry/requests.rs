@@ -146,7 +146,13 @@ impl Registry {
         let Some(token) = self.requests.token_of(carried_out.key) else {
             return Err(RegistryError::Issued { id });
         };
-        let (found, workspace) = self.key(actor, Deed::ManageKeys, (&id, "key_id")).await?;
+        let (found, workspace) = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await {
+            // Deleted since: its id stays used, and the request's too.
+            Err(RegistryError::NotFound { .. }) => return Err(RegistryError::Issued { id }),
+            found => found?,
+        };
+        // A token is handed out: for no more than the caller may grant now.
+        actor.may_grant(&found.record.scopes)?;
         let view = KeyView::new(found, &workspace.record, self.clock.now());
         Ok(Some(IssuedKey { view, token }))
     }

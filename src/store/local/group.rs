@@ -111,6 +111,10 @@ impl<'e, E: Engine> Group<'e, E> {
                 return Err(Halt::Refused(StoreError::Conflict(id)));
             }
             let before = self.current(&id, write.expect)?;
+            // What is buried stays so, whatever the writer knows of it.
+            if matches!(before, Some((Record::Tombstone(_), _))) {
+                return Err(Halt::Refused(StoreError::Conflict(id)));
+            }
             let payload = record::encode(&write.record);
             self.put(
                 &mut step,

@@ -1,6 +1,7 @@
 //! Loading: every record verified, the whole held against the state digest and
 //! the guard file, before anything is served.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::mpsc::SyncSender;
 
@@ -102,7 +103,8 @@ pub(in crate::store) fn records<E: Engine>(
     out: &SyncSender<Chunk>,
 ) -> Result<(), Stopped> {
     let mut digest = StateDigest::default();
-    let mut keys = 0_u64;
+    let hasher = RandomState::new();
+    let mut expected = Postings::default();
     let mut chunk = Vec::with_capacity(CHUNK);
     // Workspaces first, keys last: a key is indexed under its workspace.
     for prefix in [
@@ -124,7 +126,9 @@ pub(in crate::store) fn records<E: Engine>(
             if matches!(record, Record::Tombstone(_) | Record::Request(_)) {
                 continue;
             }
-            keys += u64::from(prefix == record::KEYS);
+            if let Some(posting) = record::posting(&record) {
+                expected.add(&hasher, &posting);
+            }
             chunk.push(Versioned {
                 record,
                 revision: opened.revision,
@@ -138,23 +142,45 @@ pub(in crate::store) fn records<E: Engine>(
     if digest != state.digest {
         return Err(OpenError::from(Damage::Digest(state.revision)).into());
     }
-    postings(engine, keys)?;
+    postings(engine, &hasher, expected)?;
     out.send(Ok(chunk)).map_err(|_| Stopped::NobodyListens)
+}
+
+/// A set of postings, in any order: how many, and the sum of their hashes. The
+/// hashes are others in each process, so that nobody can prepare two sets that
+/// look the same.
+#[derive(Default)]
+struct Postings {
+    count: u64,
+    sum: u64,
+}
+
+impl Postings {
+    fn add(&mut self, hasher: &RandomState, posting: &[u8]) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(hasher.hash_one(posting));
+    }
 }
 
 /// Each key is found in its workspace's list: one that was missing there could
 /// not be found by whoever has to revoke it.
-fn postings<E: Engine>(engine: &E, keys: u64) -> Result<(), OpenError> {
-    let mut found = 0;
+fn postings<E: Engine>(
+    engine: &E,
+    hasher: &RandomState,
+    expected: Postings,
+) -> Result<(), OpenError> {
+    let mut found = Postings::default();
     for entry in engine.scan(record::POSTINGS, b"") {
-        entry?;
-        found += 1;
+        found.add(hasher, &entry?.0);
     }
-    if found == keys {
-        Ok(())
-    } else {
-        Err(Damage::Lists { keys, found }.into())
+    if (found.count, found.sum) == (expected.count, expected.sum) {
+        return Ok(());
     }
+    Err(Damage::Lists {
+        keys: expected.count,
+        found: found.count,
+    }
+    .into())
 }
 
 fn read(place: &[u8], payload: &[u8]) -> Result<Record, OpenError> {

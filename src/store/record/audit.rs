@@ -40,23 +40,27 @@ pub(in crate::store) fn encode_audit_head(head: AuditHead) -> Vec<u8> {
 /// Reads the payload of an audit head.
 pub(in crate::store) fn decode_audit_head(payload: &[u8]) -> Result<AuditHead, Unreadable> {
     let head = pb::AuditHeadRecord::decode(payload)?;
-    let hash = head
-        .hash
-        .try_into()
-        .map_err(|_| Unreadable("its hash is not of 32 bytes".to_owned()))?;
     Ok(AuditHead {
         sequence: head.sequence,
-        hash,
+        hash: hash(head.hash)?,
     })
+}
+
+/// A link of an audit chain, as it is read back.
+pub(in crate::store) struct AuditLink {
+    /// What it tells of.
+    pub(in crate::store) event: AuditEvent,
+    /// The keyed hash of the link before it; zeros for the first.
+    pub(in crate::store) previous: [u8; 32],
 }
 
 /// Reads the payload of a link of the chain of `workspace`.
 pub(in crate::store) fn decode_audit(
     workspace: Option<WorkspaceId>,
     payload: &[u8],
-) -> Result<AuditEvent, Unreadable> {
+) -> Result<AuditLink, Unreadable> {
     let record = pb::AuditRecord::decode(payload)?;
-    Ok(AuditEvent {
+    let event = AuditEvent {
         workspace,
         sequence: record.sequence,
         revision: record.revision,
@@ -65,5 +69,15 @@ pub(in crate::store) fn decode_audit(
         action: record.action,
         resource: record.resource,
         detail: record.detail,
+    };
+    Ok(AuditLink {
+        event,
+        previous: hash(record.previous)?,
     })
+}
+
+fn hash(bytes: Vec<u8>) -> Result<[u8; 32], Unreadable> {
+    bytes
+        .try_into()
+        .map_err(|_| Unreadable("its hash is not of 32 bytes".to_owned()))
 }

@@ -1,0 +1,242 @@
+//! What to do next, for each reason that a server gives.
+
+use std::collections::HashMap;
+
+use super::failure::{Exit, Failure};
+
+/// What a reason comes with, by name.
+type About = HashMap<String, String>;
+
+/// Adds to the failure what to do about its reason. A newer server's reason
+/// is left to that server's own words.
+pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
+    match reason {
+        "ADMIN_TOKEN_INVALID" => {
+            let denial = about.get("denial").map_or("not valid", String::as_str);
+            failure
+                .note(format!(
+                    "The one in --admin-token-file or $KEYWARD_ADMIN_TOKEN is {denial}."
+                ))
+                .note("It must be an admin key's, as `keyward init` makes; API keys are no admins.")
+        }
+        "ROLE_INSUFFICIENT" => match about.get("requiredRole") {
+            Some(role) => failure.note(format!(
+                "Use the token of an admin key that is {role} there."
+            )),
+            None => failure.note("Use the token of an admin key with more rights."),
+        },
+        "NOT_OF_THE_SYSTEM" => failure
+            .note("Use the token of an admin key of the whole system.")
+            .note("Lists can be had with less: --workspace keeps to one workspace."),
+        "GRANT_CEILING_EXCEEDED" => failure
+            .note("Leave those scopes out, or use the token of an admin key that may grant them."),
+        "RESOURCE_NOT_FOUND" => not_found(failure, about),
+        "RESOURCE_EXISTS" => exists(failure, about),
+        "CONFLICT" => failure.note("Nothing was changed: try again."),
+        "ETAG_MISMATCH" => match shown_by(about) {
+            Some(command) => failure.note(format!("`{command}` shows it as it is now.")),
+            None => failure,
+        },
+        "PRECONDITION_FAILED" => precondition(failure, about),
+        "OVERLOADED" => failure.note("Nothing was done: try again in a moment."),
+        "INTERNAL" => failure.note("See the server's log."),
+        "OUTCOME_UNKNOWN" => failure.with_exit(Exit::NotKnown),
+        // The sentence says all, or the fields do.
+        _ => failure,
+    }
+}
+
+fn text<'a>(about: &'a About, name: &str) -> &'a str {
+    about.get(name).map_or("", String::as_str)
+}
+
+/// The plural by which the command line knows a type of resource.
+fn noun(about: &About) -> Option<&'static str> {
+    match text(about, "type") {
+        "workspace" => Some("workspaces"),
+        "key" => Some("keys"),
+        "admin_key" => Some("admins"),
+        _ => None,
+    }
+}
+
+/// The command that shows the resource.
+fn shown_by(about: &About) -> Option<String> {
+    match (noun(about), text(about, "id")) {
+        (None, _) | (_, "") => None,
+        (Some(noun), id) => Some(format!("keyward {noun} get {id}")),
+    }
+}
+
+fn not_found(failure: Failure, about: &About) -> Failure {
+    match noun(about) {
+        Some(noun) => failure.note(format!(
+            "`keyward {noun} list` shows those that this admin token may see."
+        )),
+        None => failure,
+    }
+}
+
+fn exists(failure: Failure, about: &About) -> Failure {
+    let failure = match shown_by(about) {
+        Some(command) => failure.note(format!("`{command}` shows it.")),
+        None => failure,
+    };
+    match noun(about) {
+        Some("keys") => failure.note(
+            "If its token was never received, revoke the key and issue another, with another --request-id.",
+        ),
+        _ => failure,
+    }
+}
+
+/// The state in which a resource would have to be: the sentence names it.
+fn precondition(failure: Failure, about: &About) -> Failure {
+    let (id, noun) = (text(about, "id"), noun(about).unwrap_or("keys"));
+    let workspace = match (noun, id) {
+        ("workspaces", id) if !id.is_empty() => id,
+        _ => "<workspace>",
+    };
+    match text(about, "condition") {
+        "REVOKED" => failure.note(format!("`keyward {noun} create` makes another.")),
+        "NOT_REVOKED" => failure.note(format!("`keyward {noun} revoke {id}` does that.")),
+        "WORKSPACE_DISABLED" => failure.note(format!(
+            "`keyward workspaces enable {workspace}` switches the workspace on again."
+        )),
+        "WORKSPACE_ENABLED" => failure.note(format!(
+            "`keyward workspaces disable {workspace}` does that."
+        )),
+        "WORKSPACE_NOT_EMPTY" => failure.note(format!(
+            "Delete its keys and revoke its admin keys first: `keyward keys list --workspace {workspace}` \
+             and `keyward admins list --workspace {workspace}` show them."
+        )),
+        "LAST_OWNER" => failure.note(
+            "Somebody has to be left who may do everything: make another with \
+             `keyward admins create --system --role owner` first.",
+        ),
+        "ROTATION_PENDING" => failure.note("`--overlap 0s` ends all older tokens at once."),
+        // When a key can be deleted is in the sentence.
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::pb::ErrorReason;
+
+    /// A reason, what it comes with, and a part of the advice.
+    type Row = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+
+    const ROWS: [Row; 16] = [
+        ("INVALID_FIELDS", &[], ""),
+        (
+            "ADMIN_TOKEN_INVALID",
+            &[("denial", "REVOKED")],
+            "$KEYWARD_ADMIN_TOKEN is REVOKED",
+        ),
+        (
+            "ROLE_INSUFFICIENT",
+            &[("requiredRole", "OWNER")],
+            "that is OWNER",
+        ),
+        ("NOT_OF_THE_SYSTEM", &[], "--workspace"),
+        ("GRANT_CEILING_EXCEEDED", &[], "Leave those scopes out"),
+        (
+            "RESOURCE_NOT_FOUND",
+            &[("type", "key")],
+            "keyward keys list",
+        ),
+        (
+            "RESOURCE_NOT_FOUND",
+            &[("type", "admin_key")],
+            "keyward admins list",
+        ),
+        (
+            "RESOURCE_EXISTS",
+            &[("type", "workspace"), ("id", "klipy")],
+            "workspaces get klipy",
+        ),
+        (
+            "RESOURCE_EXISTS",
+            &[("type", "key"), ("id", "key_1")],
+            "keys get key_1` shows it.\n  If its token",
+        ),
+        ("CONFLICT", &[], "try again"),
+        ("STORE_UNAVAILABLE", &[], ""),
+        ("OUTCOME_UNKNOWN", &[], ""),
+        ("INTERNAL", &[], "log"),
+        ("OVERLOADED", &[], "in a moment"),
+        (
+            "ETAG_MISMATCH",
+            &[("type", "key"), ("id", "key_1")],
+            "keyward keys get key_1",
+        ),
+        (
+            "PRECONDITION_FAILED",
+            &[("condition", "LAST_OWNER")],
+            "--role owner",
+        ),
+    ];
+
+    fn told(reason: &str, about: &[(&str, &str)]) -> (Exit, String) {
+        let about: HashMap<_, _> = about
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let failure = on(Failure::failed("the sentence"), reason, &about);
+        (failure.exit(), failure.to_string())
+    }
+
+    #[test]
+    fn each_reason_says_what_to_do() {
+        for (reason, about, advice) in ROWS {
+            let (exit, text) = told(reason, about);
+            let unknown = reason == "OUTCOME_UNKNOWN";
+            assert_eq!(exit == Exit::NotKnown, unknown, "{reason}");
+            assert!(
+                text.starts_with("error: the sentence") && text.contains(advice),
+                "{reason}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_reason_of_the_api_was_forgotten() {
+        let known = (1..100).filter_map(|number| ErrorReason::try_from(number).ok());
+        for reason in known {
+            let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+            assert!(ROWS.iter().any(|(row, ..)| *row == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_condition_says_what_to_do() {
+        for (condition, of, advice) in [
+            ("REVOKED", "key", "`keyward keys create`"),
+            ("REVOKED", "admin_key", "`keyward admins create`"),
+            ("NOT_REVOKED", "key", "`keyward keys revoke ID`"),
+            ("WORKSPACE_DISABLED", "key", "enable <workspace>"),
+            ("WORKSPACE_DISABLED", "workspace", "enable ID"),
+            ("WORKSPACE_ENABLED", "workspace", "disable ID"),
+            (
+                "WORKSPACE_NOT_EMPTY",
+                "workspace",
+                "admins list --workspace ID",
+            ),
+            ("LAST_OWNER", "admin_key", "--system --role owner"),
+            ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
+        ] {
+            let about = [("condition", condition), ("type", of), ("id", "ID")];
+            let (exit, text) = told("PRECONDITION_FAILED", &about);
+            assert_eq!(exit, Exit::Failed);
+            assert!(text.contains(advice), "{condition}: {text}");
+        }
+        let (_, text) = told("PRECONDITION_FAILED", &[("condition", "NOVEL")]);
+        assert_eq!(text, "error: the sentence");
+    }
+}

@@ -1,0 +1,140 @@
+//! `keyward keys list`: those that fit what is given, once or over and over.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::cli::admin::{Admin, AdminFlags};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, Output};
+use crate::cli::pages::{self, PageFlags};
+use crate::cli::status::Flags;
+use crate::cli::watch::{self, WatchFlag};
+use crate::cli::when::When;
+use crate::cli::{key_view, table};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::edge::pb::{Key, KeyState, ListKeysRequest};
+
+const FLAGS: Flags = &[
+    ("workspace", "--workspace"),
+    ("principal", "--principal"),
+    ("environment", "--environment"),
+    ("scope", "--scope"),
+    ("expiring_before", "--expiring-before"),
+];
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Only those of this workspace [default: all that the admin token may read]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    workspace: Option<String>,
+    /// Only those of this principal
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    principal: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Only those of this environment
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    environment: Option<String>,
+    /// Only those that may do this
+    #[arg(long, value_name = "SCOPE", value_parser = NonEmptyStringValueParser::new())]
+    scope: Option<String>,
+    /// Only those whose expiry is before this: `30d` from now, `2027-01-01` or
+    /// `2027-01-01T09:30:00Z`
+    #[arg(long, value_name = "WHEN")]
+    expiring_before: Option<When>,
+    #[command(flatten)]
+    pages: PageFlags,
+    #[command(flatten)]
+    watch: WatchFlag,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum State {
+    /// They work
+    Active,
+    /// Their expiry has passed
+    Expired,
+    /// They are switched off
+    Disabled,
+    /// They were revoked
+    Revoked,
+}
+
+impl From<State> for KeyState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Expired => Self::Expired,
+            State::Disabled => Self::Disabled,
+            State::Revoked => Self::Revoked,
+        }
+    }
+}
+
+impl ListArgs {
+    fn request(&self) -> Result<ListKeysRequest, Failure> {
+        let expiring_before = self
+            .expiring_before
+            .map(|when| {
+                when.ahead(SystemClock::default().now())
+                    .ok_or_else(|| Failure::usage("--expiring-before is too far away"))
+            })
+            .transpose()?;
+        Ok(ListKeysRequest {
+            workspace: self.workspace.clone().unwrap_or_default(),
+            principal: self.principal.clone().unwrap_or_default(),
+            state: self
+                .state
+                .map_or(KeyState::Unspecified, KeyState::from)
+                .into(),
+            environment: self.environment.clone().unwrap_or_default(),
+            scope: self.scope.clone().unwrap_or_default(),
+            expiring_before,
+            ..ListKeysRequest::default()
+        })
+    }
+}
+
+/// Lists the keys, and goes on to if they are watched.
+pub(super) async fn run(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), Failure> {
+    let request = args.request()?;
+    let span = args.watch.span(output)?;
+    let mut admin = Admin::connect(flags).await?;
+    if let Some(span) = span {
+        return watch::redrawn(span, async || {
+            let keys = fetch(&mut admin, &request, args.pages).await?;
+            Ok(key_view::list(&keys, table::terminal_width()))
+        })
+        .await;
+    }
+    let keys = fetch(&mut admin, &request, args.pages).await?;
+    if keys.is_empty() && output == Output::Table {
+        output::tell(&"no keys");
+        return Ok(());
+    }
+    output.print(
+        || key_view::list(&keys, table::terminal_width()),
+        || json!({ "keys": keys.iter().map(key_view::json).collect::<Vec<_>>() }),
+    )
+}
+
+async fn fetch(
+    admin: &mut Admin,
+    request: &ListKeysRequest,
+    flags: PageFlags,
+) -> Result<Vec<Key>, Failure> {
+    pages::all(flags, async |page| {
+        let request = ListKeysRequest {
+            page_size: page.size,
+            page_token: page.token,
+            ..request.clone()
+        };
+        let reply = admin
+            .ask(request, FLAGS, async |client, r| client.list_keys(r).await)
+            .await?;
+        Ok((reply.keys, reply.next_page_token))
+    })
+    .await
+}

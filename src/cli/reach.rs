@@ -1,0 +1,151 @@
+//! Which server is meant, and how it is reached: by flags, before variables,
+//! before the context, before the defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use tonic::transport::Channel;
+
+use super::argument;
+use super::connect::Server;
+use super::context::{Context, Contexts};
+use super::failure::Failure;
+use super::status::{Asked, Flags};
+use super::tls::Tls;
+
+/// The flags of every command that calls a server.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Server and output")]
+pub(crate) struct ReachFlags {
+    /// The context that says how to reach the server [default: the current
+    /// one, if there is any]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "KEYWARD_CONTEXT",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    context: Option<String>,
+    /// The authorities that may have signed the certificate of an `https://`
+    /// server, in PEM [default: those of the system]
+    #[arg(long, global = true, value_name = "PATH", env = "KEYWARD_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// The certificate to show to an `https://` server, with its chain, in PEM
+    #[arg(long, global = true, value_name = "PATH", env = "KEYWARD_CLIENT_CERT")]
+    client_cert: Option<PathBuf>,
+    /// The private key of that, in PEM
+    #[arg(long, global = true, value_name = "PATH", env = "KEYWARD_CLIENT_KEY")]
+    client_key: Option<PathBuf>,
+    /// The name that the server's certificate has to be for [default: the host
+    /// of its address]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    server_name: Option<String>,
+    /// How long to wait for the server, for each call
+    #[arg(long, global = true, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
+    timeout: Duration,
+}
+
+/// One of a server's two listeners.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Listener {
+    /// Where checks are answered.
+    Check,
+    /// Where operators call.
+    Admin,
+}
+
+impl Listener {
+    /// The flag that names it.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Check => "--check-server",
+            Self::Admin => "--admin-server",
+        }
+    }
+
+    /// The address in a context, or else the default one.
+    fn otherwise(self, context: &Context) -> Result<Server, Failure> {
+        let (set, default) = match self {
+            Self::Check => (&context.check_server, "http://127.0.0.1:50051"),
+            Self::Admin => (&context.admin_server, "http://127.0.0.1:50052"),
+        };
+        let address = set.as_deref().unwrap_or(default);
+        address.parse().map_err(|error| {
+            Failure::usage(format!("the context's address {address}: {error}"))
+                .note("`keyward contexts set` puts another one there.")
+        })
+    }
+}
+
+/// A listener that is to be called, with all that is needed for it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    server: Server,
+    tls: Tls,
+    flag: &'static str,
+    /// How long to wait, for each call.
+    pub(crate) timeout: Duration,
+    /// The file with the admin token, if the context names one.
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl ReachFlags {
+    /// The listener that is meant; `server` is what its own flag or variable
+    /// names.
+    pub(crate) fn target(
+        self,
+        server: Option<Server>,
+        listener: Listener,
+    ) -> Result<Target, Failure> {
+        let context = Contexts::applicable(self.context.as_deref())?;
+        let server = match server {
+            Some(server) => server,
+            None => listener.otherwise(&context)?,
+        };
+        // A certificate and its key come from one place, together.
+        let (client_cert, client_key) = match (self.client_cert, self.client_key) {
+            (None, None) => (context.client_cert, context.client_key),
+            given => given,
+        };
+        Ok(Target {
+            server,
+            tls: Tls {
+                ca_file: self.ca_file.or(context.ca_file),
+                client_cert,
+                client_key,
+                server_name: self.server_name.or(context.server_name),
+            },
+            flag: listener.flag(),
+            timeout: self.timeout,
+            token_file: context.admin_token_file,
+        })
+    }
+}
+
+impl Target {
+    /// Connects, or says what stands in the way.
+    pub(crate) async fn connect(&self) -> Result<Channel, Failure> {
+        self.server
+            .connect(&self.tls, self.timeout, self.flag)
+            .await
+    }
+
+    /// What a failure of a call has to know of it. `flags` are those that set
+    /// the fields of the request.
+    pub(crate) fn asked(&self, flags: Flags, changes: bool) -> Asked<'_> {
+        Asked {
+            server: &self.server,
+            server_flag: self.flag,
+            flags,
+            changes,
+        }
+    }
+
+    /// The address, for people.
+    pub(crate) fn address(&self) -> String {
+        self.server.to_string()
+    }
+}

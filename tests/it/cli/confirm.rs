@@ -1,0 +1,152 @@
+//! What cannot be undone, or stops much at once, is asked about first.
+
+use std::process::Command;
+
+use super::terminal::Terminal;
+use super::{Shell, assert_same, redacted};
+
+impl Shell {
+    /// Runs a line on a terminal, and answers its question.
+    fn answer(&self, line: &str, answer: &str) -> (Option<i32>, String) {
+        let mut words = line.split(' ');
+        let mut command: Command = self.command(words.next().unwrap());
+        command.args(words);
+        let mut terminal = Terminal::run(command);
+        terminal.wait_for("[y/N] ", 1);
+        terminal.type_in(answer);
+        let (code, seen) = terminal.end();
+        let told = redacted(&seen, &self.server.site);
+        // The echo of what was typed.
+        let echo = format!("[y/N] {answer}");
+        (code, told.replacen(&echo, "[y/N] ", 1))
+    }
+}
+
+fn klipy() -> Shell {
+    let shell = Shell::start();
+    shell.run(
+        "workspaces create klipy --prefix klg --display-name",
+        &["Klipy, Inc."],
+    );
+    shell
+}
+
+#[test]
+fn without_a_terminal_and_without_a_yes_nothing_is_done() {
+    let shell = klipy();
+    let (key, admin) = (
+        shell.key(&[]),
+        shell.admin_key(&["--workspace", "klipy", "--role", "reader"]),
+    );
+    for (line, act) in [
+        (format!("keys revoke {key}"), "revoke a key"),
+        (format!("keys delete {key}"), "delete a key"),
+        (format!("admins revoke {admin}"), "revoke an admin key"),
+        (
+            format!("admins rotate {admin} --overlap 0s"),
+            "end the token of an admin key at once",
+        ),
+        (
+            "workspaces disable klipy".to_owned(),
+            "disable a whole workspace",
+        ),
+        ("workspaces delete klipy".to_owned(), "delete a workspace"),
+    ] {
+        let output = shell.run(&line, &[]);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(output.stdout.is_empty(), "{line}");
+        assert_same(
+            &String::from_utf8(output.stderr).unwrap(),
+            &format!(
+                "error: to {act} has to be confirmed, and there is nobody to ask\n  If it is meant, say so with --yes.\n"
+            ),
+        );
+    }
+    let (keys, _) = shell.json("keys list --state active");
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+    // What can be undone is not asked about.
+    for line in [
+        format!("keys disable {key}"),
+        format!("keys enable {key}"),
+        format!("admins rotate {admin}"),
+        "workspaces enable klipy".to_owned(),
+    ] {
+        assert!(shell.run(&line, &[]).status.success(), "{line}");
+    }
+}
+
+/// What is shown of a key before it is revoked, and how a no ends.
+const A_NO: &str = "\
+Server     http://127.0.0.1:PORT
+Key        key_ID
+Name       n
+Principal  p
+Workspace  klipy
+Hint       klg_…TAIL
+
+This is final: no check that starts from then on passes with it.
+Revoke this key? [y/N] error: nothing was done
+";
+
+#[test]
+fn on_a_terminal_it_is_said_what_will_happen_and_only_a_yes_does_it() {
+    let shell = klipy();
+    let key = shell.key(&[]);
+    let revoke = format!("keys revoke {key}");
+    for no in ["n\n", "\n", "what\n"] {
+        let (code, seen) = shell.answer(&revoke, no);
+        assert_eq!(code, Some(1), "{seen}");
+        assert_same(&seen, A_NO);
+    }
+    assert_eq!(
+        shell.json(&format!("keys get {key}")).0["key"]["state"],
+        "ACTIVE"
+    );
+    let (code, seen) = shell.answer(&revoke, "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("State      REVOKED"), "{seen}");
+}
+
+#[test]
+fn every_question_shows_what_it_is_about() {
+    let shell = klipy();
+    let (key, admin) = (
+        shell.key(&[]),
+        shell.admin_key(&["--workspace", "klipy", "--role", "reader"]),
+    );
+    for (line, shown, question) in [
+        (
+            format!("keys delete {key}"),
+            "Name       n\n",
+            "Its record goes for good: checks will call its token UNKNOWN, and only the audit log tells of it.\nDelete this key?",
+        ),
+        (
+            format!("admins revoke {admin}"),
+            "Role       READER\nActs in    workspace klipy\n",
+            "whoever works with it can do nothing any more.\nRevoke this admin key?",
+        ),
+        (
+            format!("admins rotate {admin} --overlap 0s"),
+            "Role       READER\n",
+            "stop working at once; only the new one will do.\nRotate this admin key?",
+        ),
+        (
+            "workspaces disable klipy".to_owned(),
+            "Display name  Klipy, Inc.\n",
+            "All its keys stop to pass checks at once, until it is enabled again.\nDisable this workspace?",
+        ),
+        (
+            "workspaces delete klipy".to_owned(),
+            "Workspace     klipy\n",
+            "only its audit log can still be read.\nDelete this workspace?",
+        ),
+    ] {
+        let (code, seen) = shell.answer(&line, "no\n");
+        assert_eq!(code, Some(1), "{seen}");
+        assert!(seen.contains(shown) && seen.contains(question), "{seen}");
+        assert!(seen.contains("Server "), "{seen}");
+    }
+    let (code, seen) = shell.answer("workspaces disable klipy", "yes\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("State         DISABLED\n"), "{seen}");
+}

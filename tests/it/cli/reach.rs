@@ -1,0 +1,165 @@
+//! Servers that cannot be reached, and tokens that are none.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use super::{Shell, assert_failed, assert_same, redacted};
+use crate::support::{keyward, run};
+
+#[test]
+fn without_a_good_admin_token_nothing_is_done() {
+    let shell = Shell::start();
+    let note = "\
+        error: an admin token is needed, and there is none\n  \
+        Name the file that holds it with --admin-token-file or $KEYWARD_ADMIN_TOKEN_FILE, or put it into $KEYWARD_ADMIN_TOKEN.\n  \
+        `keyward init` makes the first.\n";
+    let invalid = |denial: &str| {
+        format!(
+            "error: a valid admin token is needed: send it as `authorization: Bearer <token>`\n  \
+             The one in --admin-token-file or $KEYWARD_ADMIN_TOKEN is {denial}.\n  \
+             It must be an admin key's, as `keyward init` makes; API keys are no admins.\n"
+        )
+    };
+    let unfit = "\
+        error: what is given as the admin token is not one token\n  \
+        The file or variable must hold the token and nothing else.\n";
+    let good = shell.server.site.admin_token();
+    let mistyped = format!("{}x", &good[..good.len() - 1]);
+    for (token, code, complaint) in [
+        (None, 2, note.to_owned()),
+        (Some(" \n"), 2, note.to_owned()),
+        (Some("two words"), 2, unfit.to_owned()),
+        (Some("nonsense"), 1, invalid("UNKNOWN")),
+        (Some(&*mistyped), 1, invalid("UNKNOWN")),
+        (Some("a,b"), 1, invalid("MALFORMED")),
+        (Some(&*good), 0, "no keys\n".to_owned()),
+    ] {
+        let mut command = shell.command("keys");
+        command.arg("list").env_remove("KEYWARD_ADMIN_TOKEN_FILE");
+        command.envs(token.map(|token| ("KEYWARD_ADMIN_TOKEN", token)));
+        let output = run(&mut command);
+        assert_eq!(
+            (output.status.code(), &*output.stdout),
+            (Some(code), &b""[..])
+        );
+        assert_same(&String::from_utf8(output.stderr).unwrap(), &complaint);
+    }
+    // A file that is not there; and one that others can read, which is said.
+    let output =
+        run(shell
+            .command("keys")
+            .args(["list", "--admin-token-file", "/nonexistent/token"]));
+    let expected = "error: cannot read the admin token in /nonexistent/token: No such file or directory (os error 2)\n";
+    assert_eq!(
+        (
+            output.status.code(),
+            &*String::from_utf8(output.stderr).unwrap()
+        ),
+        (Some(2), expected)
+    );
+    let open = shell.server.site.token_file();
+    fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
+    let output = run(shell.command("keys").arg("list"));
+    assert_eq!(output.status.code(), Some(0));
+    let warned = redacted(
+        &String::from_utf8(output.stderr).unwrap(),
+        &shell.server.site,
+    );
+    assert_same(
+        &warned,
+        "warning: other users can read the admin token: `chmod 600 DIR/admin.token`\nno keys\n",
+    );
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_from_a_denial() {
+    let shell = Shell::start();
+    let (check, admin) = (
+        shell.server.check_address.clone(),
+        shell.server.admin_address.clone(),
+    );
+    // The listeners mixed up.
+    let output = run(shell
+        .command("keys")
+        .args(["list", "--admin-server", &check]));
+    let expected = "\
+        error: http://127.0.0.1:PORT does not serve this call\n  \
+        keyward has a listener for checks and one for admin calls: name the right one with --admin-server.\n";
+    assert_failed(&output, 1, expected, &shell);
+    let output = run(shell.command("check").args(["x", "--check-server", &admin]));
+    let expected = "\
+        error: http://127.0.0.1:PORT does not serve this call\n  \
+        keyward has a listener for checks and one for admin calls: name the right one with --check-server.\n  \
+        That is no verdict.\n";
+    assert_failed(&output, 4, expected, &shell);
+
+    // One that takes the call and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    for (line, flag) in [
+        (&["keys", "list"][..], "--admin-server"),
+        (
+            &[
+                "keys",
+                "create",
+                "--workspace",
+                "w",
+                "--name",
+                "n",
+                "--principal",
+                "p",
+            ],
+            "--admin-server",
+        ),
+        (&["check", "x"], "--check-server"),
+    ] {
+        let output = run(shell.command(line[0]).args(&line[1..]).args([
+            flag,
+            &silent,
+            "--timeout",
+            "200ms",
+        ]));
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        assert!(output.stdout.is_empty());
+    }
+
+    // None at all.
+    let Shell { server, .. } = shell;
+    let site = server.site.clone();
+    server.stop();
+    for (line, flag, address) in [
+        (&["keys", "list"][..], "--admin-server", &admin),
+        (&["check", "x"], "--check-server", &check),
+    ] {
+        let output = run(keyward()
+            .args(line)
+            .args([flag, address])
+            .env("KEYWARD_ADMIN_TOKEN_FILE", site.token_file()));
+        let expected = format!(
+            "error: cannot reach a keyward server at http://127.0.0.1:PORT: Connection refused (os error 111)\n  \
+             Is it running? Start it with `keyward serve`, or name the server with {flag}.\n"
+        );
+        assert_eq!((output.status.code(), &*output.stdout), (Some(4), &b""[..]));
+        assert_same(
+            &redacted(&String::from_utf8(output.stderr).unwrap(), &site),
+            &expected,
+        );
+    }
+    for address in [
+        "https://127.0.0.1",
+        "127.0.0.1",
+        "ftp://a:1",
+        "unix:",
+        "http://a:1/path",
+    ] {
+        let output = run(keyward().args(["check", "x", "--check-server", address]));
+        assert_eq!(output.status.code(), Some(2), "{address}");
+        assert!(
+            String::from_utf8(output.stderr)
+                .unwrap()
+                .contains("--check-server"),
+            "{address}"
+        );
+    }
+}

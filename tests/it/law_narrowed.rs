@@ -1,0 +1,328 @@
+//! Law 1, for what takes away less than a revocation: no check that starts
+//! after the reply to a disabling, a narrowing of scopes or a shortened expiry
+//! passes, at once and after a crash; and what is given back counts at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use keyward::domain::clock::{Clock, SystemClock};
+use keyward::edge::pb::{CheckRequest, DenialReason, Key};
+use prost_types::Timestamp;
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use crate::admin_api::calls::{switch_key, switch_workspace, update_key};
+use crate::support::{self, Admin, Checks, Server, Site};
+
+/// How often each thing is taken away, each time under fire.
+const ROUNDS: usize = 150;
+
+/// The connections that check, and the checks under way on each.
+const CONNECTIONS: usize = 6;
+const STREAMS: usize = 2;
+
+/// Enough checks before a change and after it, from each gunner.
+const ENOUGH: u64 = 3;
+
+/// What is taken away, and given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    Key,
+    Workspace,
+    Scope,
+    Lifetime,
+}
+
+impl Taken {
+    fn denial(self) -> DenialReason {
+        match self {
+            Self::Key | Self::Workspace => DenialReason::Disabled,
+            Self::Scope => DenialReason::InsufficientScope,
+            Self::Lifetime => DenialReason::Expired,
+        }
+    }
+
+    /// Takes it away; the moment from which on no check may pass, if that is
+    /// later than the reply.
+    async fn take(self, admin: &mut Admin, key: &Key) -> Option<u64> {
+        match self {
+            Self::Key => {
+                switch_key(admin, &key.id, "", true).await.unwrap();
+            }
+            Self::Workspace => {
+                switch_workspace(admin, &key.workspace, "", true)
+                    .await
+                    .unwrap();
+            }
+            Self::Scope => {
+                update_key(admin, narrowed(key), &["scopes"]).await.unwrap();
+            }
+            Self::Lifetime => return Some(end_soon(admin, key).await),
+        }
+        None
+    }
+
+    async fn give_back(self, admin: &mut Admin, key: &Key) {
+        let key = Key {
+            etag: String::new(),
+            ..key.clone()
+        };
+        match self {
+            Self::Key => switch_key(admin, &key.id, "", false).await.map(drop),
+            Self::Workspace => switch_workspace(admin, &key.workspace, "", false)
+                .await
+                .map(drop),
+            Self::Scope => update_key(admin, key, &["scopes"]).await.map(drop),
+            Self::Lifetime => update_key(admin, key, &["expire_time"]).await.map(drop),
+        }
+        .unwrap();
+    }
+}
+
+fn narrowed(key: &Key) -> Key {
+    Key {
+        scopes: vec!["people:write".to_owned()],
+        etag: String::new(),
+        ..key.clone()
+    }
+}
+
+fn ending(key: &Key, end: u64) -> Key {
+    Key {
+        expire_time: Some(Timestamp {
+            seconds: i64::try_from(end / 1_000_000).unwrap(),
+            nanos: i32::try_from(end % 1_000_000 * 1_000).unwrap(),
+        }),
+        etag: String::new(),
+        ..key.clone()
+    }
+}
+
+/// Lets the key end as soon as the server can be told before that: an end in
+/// the past is refused.
+async fn end_soon(admin: &mut Admin, key: &Key) -> u64 {
+    let mut ahead = 40_000;
+    loop {
+        let end = SystemClock::default().now().as_micros() + ahead;
+        match update_key(admin, ending(key, end), &["expire_time"]).await {
+            Ok(_) => return end,
+            Err(status) => assert_eq!(status.code(), Code::InvalidArgument, "{status:?}"),
+        }
+        ahead *= 2;
+        assert!(ahead < 60_000_000, "the server takes minutes for a change");
+    }
+}
+
+fn question(token: &str) -> CheckRequest {
+    support::check_request(&format!("Bearer {token}"), &["people:read"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_disabled_its_key() {
+    under_fire(Taken::Key).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_disabled_its_workspace() {
+    under_fire(Taken::Workspace).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_took_its_scope() {
+    under_fire(Taken::Scope).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_end_that_was_moved_closer() {
+    under_fire(Taken::Lifetime).await;
+}
+
+/// Takes it away and gives it back, over and over, while many check.
+async fn under_fire(taken: Taken) {
+    let rounds = support::count("KEYWARD_TEST_NARROWINGS", ROUNDS);
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    admin.workspace("w", "klg", &[]).await;
+    let issued = admin.key("w", &["people:read"]).await;
+    let key = issued.key.unwrap();
+    let fire = Arc::new(Fire {
+        begin: Instant::now(),
+        request: question(&issued.token),
+        denial: taken.denial(),
+        phase: AtomicU64::new(0),
+        phase_begin: AtomicU64::new(0),
+        shots: std::array::from_fn(|_| AtomicU64::new(0)),
+        over: AtomicBool::new(false),
+    });
+    let mut gunners = JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        let checks = server.checks().await;
+        for stream in 0..STREAMS {
+            let (fire, checks) = (Arc::clone(&fire), checks.clone());
+            gunners.spawn(async move { fire.shoot(connection * STREAMS + stream, checks).await });
+        }
+    }
+    for _ in 0..rounds {
+        fire.enter().await;
+        let end = taken.take(&mut admin, &key).await;
+        let replied = fire.now();
+        if let Some(end) = end {
+            // The server reads the same clock of the machine.
+            while SystemClock::default().now().as_micros() < end {
+                tokio::task::yield_now().await;
+            }
+        }
+        fire.settle(if end.is_some() { fire.now() } else { replied });
+        fire.enough().await;
+        fire.unsettle();
+        taken.give_back(&mut admin, &key).await;
+        fire.settle(fire.now());
+    }
+    fire.over.store(true, Ordering::Relaxed);
+    let tallies = gunners.join_all().await;
+    let violations: Vec<_> = tallies.iter().flat_map(|tally| &tally.violations).collect();
+    assert!(violations.is_empty(), "{taken:?}: {violations:?}");
+    let crossing: u64 = tallies.iter().map(|tally| tally.crossing).sum();
+    println!("{taken:?}: {rounds} rounds, {crossing} checks were under way at a reply");
+    // An end by the clock has no reply to be under way at.
+    assert!(
+        taken == Taken::Lifetime || crossing >= rounds as u64,
+        "this was no attack: {crossing}"
+    );
+}
+
+/// The key under fire, and what is right of it.
+struct Fire {
+    begin: Instant,
+    request: CheckRequest,
+    denial: DenialReason,
+    /// Even: anything can be heard, for it is being changed. 1 more than a
+    /// multiple of 4: it is allowed; 3 more: it is denied.
+    phase: AtomicU64,
+    /// From when on the phase holds, in nanoseconds from the beginning.
+    phase_begin: AtomicU64,
+    /// How many checks each gunner has begun and ended in this phase.
+    shots: [AtomicU64; CONNECTIONS * STREAMS],
+    over: AtomicBool,
+}
+
+#[derive(Default)]
+struct Tally {
+    violations: Vec<String>,
+    /// Checks that began in one phase and ended in a later one.
+    crossing: u64,
+}
+
+impl Fire {
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_nanos()).unwrap()
+    }
+
+    /// Waits until it passes, from every gunner, and lets what is said of it
+    /// be either.
+    async fn enter(&self) {
+        if self.phase.load(Ordering::SeqCst) == 0 {
+            self.settle(self.now());
+        }
+        self.enough().await;
+        self.unsettle();
+    }
+
+    /// From `begin` on, what is said of it is certain again.
+    fn settle(&self, begin: u64) {
+        for shots in &self.shots {
+            shots.store(0, Ordering::SeqCst);
+        }
+        self.phase_begin.store(begin, Ordering::SeqCst);
+        self.phase.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn unsettle(&self) {
+        self.phase.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn enough(&self) {
+        let few = |shots: &AtomicU64| shots.load(Ordering::SeqCst) < ENOUGH;
+        while self.shots.iter().any(few) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn shoot(&self, gunner: usize, mut checks: Checks) -> Tally {
+        let mut tally = Tally::default();
+        while !self.over.load(Ordering::Relaxed) {
+            let before = self.phase.load(Ordering::SeqCst);
+            let start = self.now();
+            let reply = checks.client.check(self.request.clone()).await;
+            let verdict = support::verdict(reply.expect("a check is answered").into_inner());
+            // The phase may have begun while it was under way, and then also
+            // before it started: the reply is noted a moment after it came.
+            let phase_begin = self.phase_begin.load(Ordering::SeqCst);
+            let phase = self.phase.load(Ordering::SeqCst);
+            tally.crossing += u64::from(before != phase);
+            let settled = phase % 2 == 1 && phase_begin < start && phase - before <= 1;
+            let still = phase_begin == self.phase_begin.load(Ordering::SeqCst);
+            if !(settled && still && phase == self.phase.load(Ordering::SeqCst)) {
+                continue;
+            }
+            let right = match (&verdict, phase % 4) {
+                (Ok(_), 1) => true,
+                (Err(denied), 3) => denied.reason() == self.denial,
+                (Ok(_) | Err(_), _) => false,
+            };
+            if !right {
+                let late = start - phase_begin;
+                tally
+                    .violations
+                    .push(format!("{late} ns after phase {phase}: {verdict:?}"));
+            }
+            self.shots[gunner].fetch_add(1, Ordering::SeqCst);
+        }
+        tally
+    }
+}
+
+/// What was taken away before a crash stays away after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_before_a_crash_stays_so_after_it() {
+    let mut site = Site::init();
+    let all = [Taken::Key, Taken::Workspace, Taken::Scope, Taken::Lifetime];
+    for crash in 0..support::count("KEYWARD_TEST_CRASHES", 3) {
+        let server = site.serve();
+        let mut admin = server.admin().await;
+        let mut targets = Vec::new();
+        for taken in all {
+            let workspace = format!("w{crash}-{taken:?}").to_lowercase();
+            admin.workspace(&workspace, "klg", &[]).await;
+            for _ in 0..8 {
+                let issued = admin.key(&workspace, &["people:read"]).await;
+                targets.push((taken, issued.token, issued.key.unwrap()));
+            }
+        }
+        // All at once; the crash comes with the last reply.
+        let mut changes = JoinSet::new();
+        for (taken, _, key) in &targets {
+            let (mut admin, taken, key) = (admin.clone(), *taken, key.clone());
+            changes.spawn(async move { taken.take(&mut admin, &key).await });
+        }
+        let end = changes.join_all().await.into_iter().flatten().max();
+        site = server.kill();
+        let server = site.serve();
+        let mut checks = server.checks().await;
+        while SystemClock::default().now().as_micros() < end.unwrap() {
+            tokio::task::yield_now().await;
+        }
+        for (taken, token, _) in &targets {
+            let denied = checks.ask(question(token)).await.unwrap_err();
+            assert_eq!(denied.reason(), taken.denial(), "{taken:?}");
+        }
+        // What is given back after the crash counts at once.
+        let mut admin = server.admin().await;
+        for (taken, token, key) in &targets {
+            taken.give_back(&mut admin, key).await;
+            checks.ask(question(token)).await.unwrap();
+        }
+        site = server.kill();
+    }
+}

@@ -1,0 +1,437 @@
+//! A server with admin keys of any kind, made as operators make them; every
+//! call of KeyAdmin by its name; and what the audit log says of who called.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use keyward::edge::pb::list_audit_events_request::Log;
+use keyward::edge::pb::*;
+use prost_types::FieldMask;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{Admin, Server, Site, admin_over, connect, key_request};
+
+/// A server whose first OWNER makes what a test needs. Revoked keys can be
+/// deleted at once.
+pub(crate) struct Office {
+    pub(crate) server: Server,
+    pub(crate) owner: Admin,
+    channel: Channel,
+    /// How many names were made up.
+    names: AtomicUsize,
+}
+
+/// An admin key, and a client that holds its token.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    pub(crate) admin: Admin,
+}
+
+impl Office {
+    pub(crate) async fn open() -> Self {
+        Self::of(Site::init()).await
+    }
+
+    /// Serves a store that is there already.
+    pub(crate) async fn of(site: Site) -> Self {
+        let mut command = site.serve_command();
+        command.args(["--key-retention", "0s"]);
+        let server = Server::spawn(site, command).unwrap();
+        let channel = connect(&server.admin_address).await;
+        let owner = admin_over(channel.clone(), &server.site.admin_token());
+        Self {
+            server,
+            owner,
+            channel,
+            names: AtomicUsize::new(0),
+        }
+    }
+
+    /// A client with this token.
+    pub(crate) fn admin(&self, token: &str) -> Admin {
+        admin_over(self.channel.clone(), token)
+    }
+
+    /// A new workspace, by an id of always the same length.
+    pub(crate) async fn workspace(&self) -> String {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        let id = format!("w{number:05}");
+        self.owner.clone().workspace(&id, "klg", &[]).await.id
+    }
+
+    /// A new admin key; without a workspace, of the system.
+    pub(crate) async fn caller(
+        &self,
+        role: AdminRole,
+        workspace: &str,
+        ceiling: &[&str],
+    ) -> Caller {
+        let asked = admin_key(role, workspace, ceiling);
+        let made = create_admin(&mut self.owner.clone(), asked).await.unwrap();
+        Caller {
+            id: made.admin_key.unwrap().id,
+            admin: self.admin(&made.token),
+            token: made.token,
+        }
+    }
+
+    /// A new key.
+    pub(crate) async fn key(&self, workspace: &str, scopes: &[&str]) -> Key {
+        self.owner.clone().key(workspace, scopes).await.key.unwrap()
+    }
+
+    /// The id of the first OWNER.
+    pub(crate) async fn owner_id(&self) -> String {
+        whoami(&mut self.owner.clone()).await.unwrap().id
+    }
+
+    /// What `actor` did or was refused, newest first, out of all logs.
+    pub(crate) async fn events_of(&self, actor: &str) -> Vec<AuditEvent> {
+        self.events(ListAuditEventsRequest {
+            actor: actor.to_owned(),
+            ..ListAuditEventsRequest::default()
+        })
+        .await
+    }
+
+    /// The first page of events that fit, newest first.
+    pub(crate) async fn events(&self, request: ListAuditEventsRequest) -> Vec<AuditEvent> {
+        events_by(&mut self.owner.clone(), request).await
+    }
+
+    /// The refusals of `actor`, once there are as many as are expected: they
+    /// are written down after the reply.
+    pub(crate) async fn denials_of(&self, actor: &str, count: usize) -> Vec<AuditEvent> {
+        for _ in 0..1_000 {
+            let mut events = self.events_of(actor).await;
+            events.retain(|event| event.action == "call.deny");
+            if events.len() >= count {
+                return events;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{actor} has fewer than {count} refusals in the log")
+    }
+}
+
+/// The first page of events that fit and `admin` may read.
+pub(crate) async fn events_by(
+    admin: &mut Admin,
+    request: ListAuditEventsRequest,
+) -> Vec<AuditEvent> {
+    let request = ListAuditEventsRequest {
+        page_size: 1_000,
+        ..request
+    };
+    let reply = admin.client.list_audit_events(request).await.unwrap();
+    reply.into_inner().events
+}
+
+/// An ordinary admin key, to be made.
+pub(crate) fn admin_key(role: AdminRole, workspace: &str, ceiling: &[&str]) -> AdminKey {
+    AdminKey {
+        name: "an admin".to_owned(),
+        role: role.into(),
+        workspace: workspace.to_owned(),
+        grant_ceiling: ceiling.iter().map(|&scope| scope.to_owned()).collect(),
+        ..AdminKey::default()
+    }
+}
+
+pub(crate) async fn create_admin(
+    admin: &mut Admin,
+    asked: AdminKey,
+) -> Result<CreateAdminKeyResponse, Status> {
+    let request = CreateAdminKeyRequest {
+        admin_key: Some(asked),
+    };
+    let reply = admin.client.create_admin_key(request).await?;
+    Ok(reply.into_inner())
+}
+
+pub(crate) async fn update_admin(
+    admin: &mut Admin,
+    asked: AdminKey,
+    fields: &[&str],
+) -> Result<AdminKey, Status> {
+    let request = UpdateAdminKeyRequest {
+        admin_key: Some(asked),
+        update_mask: mask(fields),
+    };
+    let reply = admin.client.update_admin_key(request).await?;
+    Ok(reply.into_inner().admin_key.unwrap())
+}
+
+/// Rotates with an overlap in milliseconds.
+pub(crate) async fn rotate_admin(
+    admin: &mut Admin,
+    id: &str,
+    overlap: i64,
+) -> Result<RotateAdminKeyResponse, Status> {
+    let request = RotateAdminKeyRequest {
+        admin_key_id: id.to_owned(),
+        overlap: Some(prost_types::Duration {
+            seconds: overlap / 1_000,
+            nanos: i32::try_from(overlap % 1_000 * 1_000_000).unwrap(),
+        }),
+    };
+    let reply = admin.client.rotate_admin_key(request).await?;
+    Ok(reply.into_inner())
+}
+
+pub(crate) async fn revoke_admin(admin: &mut Admin, id: &str) -> Result<AdminKey, Status> {
+    let request = RevokeAdminKeyRequest {
+        admin_key_id: id.to_owned(),
+        ..RevokeAdminKeyRequest::default()
+    };
+    let reply = admin.client.revoke_admin_key(request).await?;
+    Ok(reply.into_inner().admin_key.unwrap())
+}
+
+pub(crate) async fn get_admin(admin: &mut Admin, id: &str) -> Result<AdminKey, Status> {
+    let request = GetAdminKeyRequest {
+        admin_key_id: id.to_owned(),
+    };
+    let reply = admin.client.get_admin_key(request).await?;
+    Ok(reply.into_inner().admin_key.unwrap())
+}
+
+pub(crate) async fn whoami(admin: &mut Admin) -> Result<AdminKey, Status> {
+    let reply = admin.client.who_am_i(WhoAmIRequest {}).await?;
+    Ok(reply.into_inner().admin_key.unwrap())
+}
+
+/// What is asked of the call by this name, as far as it has a place for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    /// The workspace to act on or in.
+    pub(crate) workspace: String,
+    /// The key or admin key to act on.
+    pub(crate) id: String,
+    /// The scopes to hand out.
+    pub(crate) scopes: Vec<String>,
+    /// The name to give.
+    pub(crate) name: String,
+    /// The state that it is to be in.
+    pub(crate) etag: String,
+    /// The fields to change, if not the name.
+    pub(crate) fields: Vec<String>,
+    /// A note on a revocation.
+    pub(crate) note: String,
+    /// Reads the log of the system.
+    pub(crate) system_log: bool,
+}
+
+impl Ask {
+    fn mask(&self, name: &str) -> Option<FieldMask> {
+        if self.fields.is_empty() {
+            return mask(&[name]);
+        }
+        Some(FieldMask {
+            paths: self.fields.clone(),
+        })
+    }
+
+    fn admin_key(&self) -> AdminKey {
+        AdminKey {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            role: AdminRole::Reader.into(),
+            workspace: self.workspace.clone(),
+            grant_ceiling: self.scopes.clone(),
+            etag: self.etag.clone(),
+            ..AdminKey::default()
+        }
+    }
+
+    /// Makes the call of this name to a workspace, if it is one of those.
+    async fn of_a_workspace(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (workspace, etag) = (self.workspace.clone(), self.etag.clone());
+        let record = Some(Workspace {
+            id: workspace.clone(),
+            token_prefix: "klg".to_owned(),
+            display_name: self.name.clone(),
+            etag: etag.clone(),
+            ..Workspace::default()
+        });
+        Some(match call {
+            "CreateWorkspace" => {
+                let request = CreateWorkspaceRequest { workspace: record };
+                client.create_workspace(request).await.map(drop)
+            }
+            "GetWorkspace" => {
+                let request = GetWorkspaceRequest { workspace };
+                client.get_workspace(request).await.map(drop)
+            }
+            "ListWorkspaces" => {
+                let request = ListWorkspacesRequest::default();
+                client.list_workspaces(request).await.map(drop)
+            }
+            "UpdateWorkspace" => {
+                let request = UpdateWorkspaceRequest {
+                    workspace: record,
+                    update_mask: self.mask("display_name"),
+                };
+                client.update_workspace(request).await.map(drop)
+            }
+            "DisableWorkspace" => {
+                let request = DisableWorkspaceRequest { workspace, etag };
+                client.disable_workspace(request).await.map(drop)
+            }
+            "EnableWorkspace" => {
+                let request = EnableWorkspaceRequest { workspace, etag };
+                client.enable_workspace(request).await.map(drop)
+            }
+            "DeleteWorkspace" => {
+                let request = DeleteWorkspaceRequest { workspace, etag };
+                client.delete_workspace(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name to a key, if it is one of those.
+    async fn of_a_key(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (key_id, etag) = (self.id.clone(), self.etag.clone());
+        Some(match call {
+            "CreateKey" => {
+                let request = CreateKeyRequest {
+                    scopes: self.scopes.clone(),
+                    name: self.name.clone(),
+                    ..key_request(&self.workspace, &[])
+                };
+                client.create_key(request).await.map(drop)
+            }
+            "GetKey" => client.get_key(GetKeyRequest { key_id }).await.map(drop),
+            "ListKeys" => {
+                let request = ListKeysRequest {
+                    workspace: self.workspace.clone(),
+                    ..ListKeysRequest::default()
+                };
+                client.list_keys(request).await.map(drop)
+            }
+            "UpdateKey" => {
+                let key = Key {
+                    id: key_id,
+                    name: self.name.clone(),
+                    scopes: self.scopes.clone(),
+                    etag,
+                    ..Key::default()
+                };
+                let request = UpdateKeyRequest {
+                    key: Some(key),
+                    update_mask: self.mask("name"),
+                };
+                client.update_key(request).await.map(drop)
+            }
+            "DisableKey" => {
+                let request = DisableKeyRequest { key_id, etag };
+                client.disable_key(request).await.map(drop)
+            }
+            "EnableKey" => {
+                let request = EnableKeyRequest { key_id, etag };
+                client.enable_key(request).await.map(drop)
+            }
+            "RevokeKey" => {
+                let request = RevokeKeyRequest {
+                    key_id,
+                    note: self.note.clone(),
+                    ..RevokeKeyRequest::default()
+                };
+                client.revoke_key(request).await.map(drop)
+            }
+            "DeleteKey" => {
+                let request = DeleteKeyRequest { key_id, etag };
+                client.delete_key(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name, whichever it is.
+    pub(crate) async fn send(&self, admin: &mut Admin, call: &str) -> Result<(), Status> {
+        if let Some(answer) = self.of_a_workspace(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_a_key(admin, call).await {
+            return answer;
+        }
+        match call {
+            "WhoAmI" => whoami(admin).await.map(drop),
+            "CreateAdminKey" => create_admin(admin, self.admin_key()).await.map(drop),
+            "GetAdminKey" => get_admin(admin, &self.id).await.map(drop),
+            "ListAdminKeys" => {
+                let request = ListAdminKeysRequest {
+                    workspace: self.workspace.clone(),
+                    ..ListAdminKeysRequest::default()
+                };
+                admin.client.list_admin_keys(request).await.map(drop)
+            }
+            "UpdateAdminKey" => {
+                let request = UpdateAdminKeyRequest {
+                    admin_key: Some(self.admin_key()),
+                    update_mask: self.mask("name"),
+                };
+                admin.client.update_admin_key(request).await.map(drop)
+            }
+            "RotateAdminKey" => rotate_admin(admin, &self.id, 0).await.map(drop),
+            "RevokeAdminKey" => {
+                let request = RevokeAdminKeyRequest {
+                    admin_key_id: self.id.clone(),
+                    note: self.note.clone(),
+                    ..RevokeAdminKeyRequest::default()
+                };
+                admin.client.revoke_admin_key(request).await.map(drop)
+            }
+            "ListAuditEvents" => {
+                let request = ListAuditEventsRequest {
+                    log: match (self.system_log, self.workspace.as_str()) {
+                        (true, _) => Some(Log::System(SystemLog {})),
+                        (false, "") => None,
+                        (false, id) => Some(Log::Workspace(id.to_owned())),
+                    },
+                    ..ListAuditEventsRequest::default()
+                };
+                admin.client.list_audit_events(request).await.map(drop)
+            }
+            other => panic!("{other} is no call that the tests know how to make"),
+        }
+    }
+}
+
+fn mask(fields: &[&str]) -> Option<FieldMask> {
+    Some(FieldMask {
+        paths: fields.iter().map(|&field| field.to_owned()).collect(),
+    })
+}
+
+/// The status and the reason of a refusal, as in
+/// `PERMISSION_DENIED, ROLE_INSUFFICIENT`.
+pub(crate) fn told(status: &Status) -> String {
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("no reason in {status:?}"));
+    assert_eq!(info.domain, "keyward");
+    let code = match status.code() {
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::NotFound => "NOT_FOUND",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::Aborted => "ABORTED",
+        other => panic!("{other:?}: {status:?}"),
+    };
+    format!("{code}, {}", info.reason)
+}
+
+/// The metadata of the reason of a refusal.
+pub(crate) fn said(status: &Status, name: &str) -> String {
+    let info = status.get_details_error_info().unwrap();
+    info.metadata.get(name).cloned().unwrap_or_default()
+}
