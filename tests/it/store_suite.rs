@@ -1010,9 +1010,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     let KeySpec {
         environment,
         scopes,
-    } = draft
-        .check(&uncatalogued, time(0))
-        .unwrap();
+    } = draft.check(&uncatalogued, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {

@@ -227,10 +227,7 @@ async fn a_server_that_wants_a_certificate_is_shown_one() {
     let bad = shown(&stranger.sign("operator"));
     let bad: Vec<_> = bad.iter().map(|(flag, path)| (*flag, &**path)).collect();
     let (code, told) = ended(&shell, &list, &bad).await;
-    assert!(
-        code == Some(4) && told.contains("--client-cert"),
-        "{told}"
-    );
+    assert!(code == Some(4) && told.contains("--client-cert"), "{told}");
     let (code, told) = ended(&shell, &list, &good[..2]).await;
     assert!(
         code == Some(2) && told.contains("belong together"),

@@ -1,4 +1,4 @@
-//! From nothing to a denied key.
+//! The tour: what most people do, in the order in which they do it.
 
 use super::{Shell, assert_same};
 
