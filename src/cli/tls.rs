@@ -84,6 +84,11 @@ const ADVICE: [(&[&str], &str); 8] = [
         &["frame with invalid size"],
         "If it speaks TLS there, name it with `https://`.",
     ),
+    // A server that turns a client away may be gone before its reason is read.
+    (
+        &["stream closed because of a broken pipe"],
+        "The server hung up. If it speaks TLS there, name it with `https://`; if it wants to see a certificate, give --client-cert and --client-key.",
+    ),
     (
         &["no native root CA certificates found"],
         "This machine has no list of authorities: name one with --ca-file.",

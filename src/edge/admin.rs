@@ -1,6 +1,10 @@
 //! `keyward.v1.KeyAdmin` on the wire: each call authenticated, decoded, handed
 //! to the registry, and encoded; those that are refused are written down.
 
+mod admin_keys;
+mod keys;
+mod workspaces;
+
 use std::sync::Arc;
 
 use tonic::metadata::MetadataMap;
@@ -9,9 +13,8 @@ use tonic::{Request, Response, Status};
 use crate::service::admission::{Actor, Admission};
 use crate::service::denials::Denials;
 use crate::service::error::RegistryError;
-use crate::service::registry::{PageQuestion, Registry};
+use crate::service::registry::Registry;
 
-use super::convert::{self, admin_key, audit_event, key, workspace};
 use super::pb::key_admin_server::{KeyAdmin, KeyAdminServer};
 use super::pb::*;
 use super::status;
@@ -88,428 +91,43 @@ fn authorization(metadata: &MetadataMap) -> &[u8] {
     }
 }
 
-#[tonic::async_trait]
-impl KeyAdmin for KeyAdminService {
-    async fn who_am_i(
-        &self,
-        request: Request<WhoAmIRequest>,
-    ) -> Result<Response<WhoAmIResponse>, Status> {
-        self.call("WhoAmI", request, |registry, actor, _| async move {
-            let admin = registry.who_am_i(&actor).await?;
-            Ok(WhoAmIResponse {
-                admin_key: Some(admin_key::shown(admin)),
-                server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            })
-        })
-        .await
-    }
+/// The calls, and what answers each of them.
+macro_rules! calls {
+    ($($call:ident: $of:ident::$method:ident($request:ident) -> $response:ident;)*) => {
+        #[tonic::async_trait]
+        impl KeyAdmin for KeyAdminService {
+            $(async fn $method(
+                &self,
+                request: Request<$request>,
+            ) -> Result<Response<$response>, Status> {
+                self.call(stringify!($call), request, $of::$method).await
+            })*
+        }
+    };
+}
 
-    async fn create_workspace(
-        &self,
-        request: Request<CreateWorkspaceRequest>,
-    ) -> Result<Response<CreateWorkspaceResponse>, Status> {
-        self.call(
-            "CreateWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let draft = workspace::draft(request.workspace.unwrap_or_default());
-                let created = registry.create_workspace(&actor, draft).await?;
-                Ok(CreateWorkspaceResponse {
-                    workspace: Some(workspace::shown(created)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn get_workspace(
-        &self,
-        request: Request<GetWorkspaceRequest>,
-    ) -> Result<Response<GetWorkspaceResponse>, Status> {
-        self.call(
-            "GetWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let found = registry.get_workspace(&actor, &request.workspace).await?;
-                Ok(GetWorkspaceResponse {
-                    workspace: Some(workspace::shown(found)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn list_workspaces(
-        &self,
-        request: Request<ListWorkspacesRequest>,
-    ) -> Result<Response<ListWorkspacesResponse>, Status> {
-        self.call(
-            "ListWorkspaces",
-            request,
-            |registry, actor, request| async move {
-                let question = PageQuestion {
-                    size: request.page_size,
-                    token: request.page_token,
-                };
-                let page = registry.list_workspaces(&actor, question).await?;
-                Ok(ListWorkspacesResponse {
-                    workspaces: page.items.into_iter().map(workspace::shown).collect(),
-                    next_page_token: page.next_page_token,
-                })
-            },
-        )
-        .await
-    }
-
-    async fn update_workspace(
-        &self,
-        request: Request<UpdateWorkspaceRequest>,
-    ) -> Result<Response<UpdateWorkspaceResponse>, Status> {
-        self.call(
-            "UpdateWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let asked = request.workspace.unwrap_or_default();
-                let (id, etag) = (asked.id.clone(), asked.etag.clone());
-                let patch = workspace::patch(asked, request.update_mask)?;
-                let changed = registry
-                    .update_workspace(&actor, (&id, &etag), patch)
-                    .await?;
-                Ok(UpdateWorkspaceResponse {
-                    workspace: Some(workspace::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn disable_workspace(
-        &self,
-        request: Request<DisableWorkspaceRequest>,
-    ) -> Result<Response<DisableWorkspaceResponse>, Status> {
-        self.call(
-            "DisableWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.workspace.as_str(), request.etag.as_str());
-                let changed = registry.switch_workspace(&actor, which, true).await?;
-                Ok(DisableWorkspaceResponse {
-                    workspace: Some(workspace::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn enable_workspace(
-        &self,
-        request: Request<EnableWorkspaceRequest>,
-    ) -> Result<Response<EnableWorkspaceResponse>, Status> {
-        self.call(
-            "EnableWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.workspace.as_str(), request.etag.as_str());
-                let changed = registry.switch_workspace(&actor, which, false).await?;
-                Ok(EnableWorkspaceResponse {
-                    workspace: Some(workspace::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn delete_workspace(
-        &self,
-        request: Request<DeleteWorkspaceRequest>,
-    ) -> Result<Response<DeleteWorkspaceResponse>, Status> {
-        self.call(
-            "DeleteWorkspace",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.workspace.as_str(), request.etag.as_str());
-                registry.delete_workspace(&actor, which).await?;
-                Ok(DeleteWorkspaceResponse {})
-            },
-        )
-        .await
-    }
-
-    async fn create_key(
-        &self,
-        request: Request<CreateKeyRequest>,
-    ) -> Result<Response<CreateKeyResponse>, Status> {
-        self.call(
-            "CreateKey",
-            request,
-            |registry, actor, request| async move {
-                let issued = registry.create_key(&actor, key::draft(request)).await?;
-                Ok(CreateKeyResponse {
-                    token: issued.token.expose().to_owned(),
-                    key: Some(key::shown(issued.view)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn get_key(
-        &self,
-        request: Request<GetKeyRequest>,
-    ) -> Result<Response<GetKeyResponse>, Status> {
-        self.call("GetKey", request, |registry, actor, request| async move {
-            let found = registry.get_key(&actor, &request.key_id).await?;
-            Ok(GetKeyResponse {
-                key: Some(key::shown(found)),
-            })
-        })
-        .await
-    }
-
-    async fn list_keys(
-        &self,
-        request: Request<ListKeysRequest>,
-    ) -> Result<Response<ListKeysResponse>, Status> {
-        self.call("ListKeys", request, |registry, actor, request| async move {
-            let (filter, question) = key::question(request)?;
-            let page = registry.list_keys(&actor, filter, question).await?;
-            Ok(ListKeysResponse {
-                keys: page.items.into_iter().map(key::shown).collect(),
-                next_page_token: page.next_page_token,
-            })
-        })
-        .await
-    }
-
-    async fn update_key(
-        &self,
-        request: Request<UpdateKeyRequest>,
-    ) -> Result<Response<UpdateKeyResponse>, Status> {
-        self.call(
-            "UpdateKey",
-            request,
-            |registry, actor, request| async move {
-                let asked = request.key.unwrap_or_default();
-                let (id, etag) = (asked.id.clone(), asked.etag.clone());
-                let patch = key::patch(asked, request.update_mask)?;
-                let changed = registry.update_key(&actor, (&id, &etag), patch).await?;
-                Ok(UpdateKeyResponse {
-                    key: Some(key::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn disable_key(
-        &self,
-        request: Request<DisableKeyRequest>,
-    ) -> Result<Response<DisableKeyResponse>, Status> {
-        self.call(
-            "DisableKey",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.key_id.as_str(), request.etag.as_str());
-                let changed = registry.switch_key(&actor, which, true).await?;
-                Ok(DisableKeyResponse {
-                    key: Some(key::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn enable_key(
-        &self,
-        request: Request<EnableKeyRequest>,
-    ) -> Result<Response<EnableKeyResponse>, Status> {
-        self.call(
-            "EnableKey",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.key_id.as_str(), request.etag.as_str());
-                let changed = registry.switch_key(&actor, which, false).await?;
-                Ok(EnableKeyResponse {
-                    key: Some(key::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn revoke_key(
-        &self,
-        request: Request<RevokeKeyRequest>,
-    ) -> Result<Response<RevokeKeyResponse>, Status> {
-        self.call(
-            "RevokeKey",
-            request,
-            |registry, actor, request| async move {
-                let reason = convert::revocation_reason(request.reason)?;
-                let revoked = registry
-                    .revoke_key(&actor, &request.key_id, reason, &request.note)
-                    .await?;
-                Ok(RevokeKeyResponse {
-                    key: Some(key::shown(revoked)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn delete_key(
-        &self,
-        request: Request<DeleteKeyRequest>,
-    ) -> Result<Response<DeleteKeyResponse>, Status> {
-        self.call(
-            "DeleteKey",
-            request,
-            |registry, actor, request| async move {
-                let which = (request.key_id.as_str(), request.etag.as_str());
-                registry.delete_key(&actor, which).await?;
-                Ok(DeleteKeyResponse {})
-            },
-        )
-        .await
-    }
-
-    async fn create_admin_key(
-        &self,
-        request: Request<CreateAdminKeyRequest>,
-    ) -> Result<Response<CreateAdminKeyResponse>, Status> {
-        self.call(
-            "CreateAdminKey",
-            request,
-            |registry, actor, request| async move {
-                let draft = admin_key::draft(request.admin_key.unwrap_or_default())?;
-                let created = registry.create_admin(&actor, draft).await?;
-                Ok(CreateAdminKeyResponse {
-                    token: created.token.expose().to_owned(),
-                    admin_key: Some(admin_key::shown(created.view)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn get_admin_key(
-        &self,
-        request: Request<GetAdminKeyRequest>,
-    ) -> Result<Response<GetAdminKeyResponse>, Status> {
-        self.call(
-            "GetAdminKey",
-            request,
-            |registry, actor, request| async move {
-                let found = registry.get_admin(&actor, &request.admin_key_id).await?;
-                Ok(GetAdminKeyResponse {
-                    admin_key: Some(admin_key::shown(found)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn list_admin_keys(
-        &self,
-        request: Request<ListAdminKeysRequest>,
-    ) -> Result<Response<ListAdminKeysResponse>, Status> {
-        self.call(
-            "ListAdminKeys",
-            request,
-            |registry, actor, request| async move {
-                let question = PageQuestion {
-                    size: request.page_size,
-                    token: request.page_token,
-                };
-                let page = registry
-                    .list_admins(&actor, &request.workspace, question)
-                    .await?;
-                Ok(ListAdminKeysResponse {
-                    admin_keys: page.items.into_iter().map(admin_key::shown).collect(),
-                    next_page_token: page.next_page_token,
-                })
-            },
-        )
-        .await
-    }
-
-    async fn update_admin_key(
-        &self,
-        request: Request<UpdateAdminKeyRequest>,
-    ) -> Result<Response<UpdateAdminKeyResponse>, Status> {
-        self.call(
-            "UpdateAdminKey",
-            request,
-            |registry, actor, request| async move {
-                let asked = request.admin_key.unwrap_or_default();
-                let (id, etag) = (asked.id.clone(), asked.etag.clone());
-                let patch = admin_key::patch(asked, request.update_mask)?;
-                let changed = registry.update_admin(&actor, (&id, &etag), patch).await?;
-                Ok(UpdateAdminKeyResponse {
-                    admin_key: Some(admin_key::shown(changed)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn rotate_admin_key(
-        &self,
-        request: Request<RotateAdminKeyRequest>,
-    ) -> Result<Response<RotateAdminKeyResponse>, Status> {
-        self.call(
-            "RotateAdminKey",
-            request,
-            |registry, actor, request| async move {
-                let overlap = convert::read_span("overlap", request.overlap)?;
-                let rotated = registry
-                    .rotate_admin(&actor, &request.admin_key_id, overlap)
-                    .await?;
-                Ok(RotateAdminKeyResponse {
-                    token: rotated.token.expose().to_owned(),
-                    admin_key: Some(admin_key::shown(rotated.view)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn revoke_admin_key(
-        &self,
-        request: Request<RevokeAdminKeyRequest>,
-    ) -> Result<Response<RevokeAdminKeyResponse>, Status> {
-        self.call(
-            "RevokeAdminKey",
-            request,
-            |registry, actor, request| async move {
-                let reason = convert::revocation_reason(request.reason)?;
-                let revoked = registry
-                    .revoke_admin(&actor, &request.admin_key_id, reason, &request.note)
-                    .await?;
-                Ok(RevokeAdminKeyResponse {
-                    admin_key: Some(admin_key::shown(revoked)),
-                })
-            },
-        )
-        .await
-    }
-
-    async fn list_audit_events(
-        &self,
-        request: Request<ListAuditEventsRequest>,
-    ) -> Result<Response<ListAuditEventsResponse>, Status> {
-        self.call(
-            "ListAuditEvents",
-            request,
-            |registry, actor, request| async move {
-                let (filter, question) = audit_event::question(request);
-                let page = registry.list_audit_events(&actor, filter, question).await?;
-                Ok(ListAuditEventsResponse {
-                    events: page.items.into_iter().map(audit_event::shown).collect(),
-                    next_page_token: page.next_page_token,
-                })
-            },
-        )
-        .await
-    }
+calls! {
+    WhoAmI: admin_keys::who_am_i(WhoAmIRequest) -> WhoAmIResponse;
+    CreateWorkspace: workspaces::create_workspace(CreateWorkspaceRequest) -> CreateWorkspaceResponse;
+    GetWorkspace: workspaces::get_workspace(GetWorkspaceRequest) -> GetWorkspaceResponse;
+    ListWorkspaces: workspaces::list_workspaces(ListWorkspacesRequest) -> ListWorkspacesResponse;
+    UpdateWorkspace: workspaces::update_workspace(UpdateWorkspaceRequest) -> UpdateWorkspaceResponse;
+    DisableWorkspace: workspaces::disable_workspace(DisableWorkspaceRequest) -> DisableWorkspaceResponse;
+    EnableWorkspace: workspaces::enable_workspace(EnableWorkspaceRequest) -> EnableWorkspaceResponse;
+    DeleteWorkspace: workspaces::delete_workspace(DeleteWorkspaceRequest) -> DeleteWorkspaceResponse;
+    CreateKey: keys::create_key(CreateKeyRequest) -> CreateKeyResponse;
+    GetKey: keys::get_key(GetKeyRequest) -> GetKeyResponse;
+    ListKeys: keys::list_keys(ListKeysRequest) -> ListKeysResponse;
+    UpdateKey: keys::update_key(UpdateKeyRequest) -> UpdateKeyResponse;
+    DisableKey: keys::disable_key(DisableKeyRequest) -> DisableKeyResponse;
+    EnableKey: keys::enable_key(EnableKeyRequest) -> EnableKeyResponse;
+    RevokeKey: keys::revoke_key(RevokeKeyRequest) -> RevokeKeyResponse;
+    DeleteKey: keys::delete_key(DeleteKeyRequest) -> DeleteKeyResponse;
+    CreateAdminKey: admin_keys::create_admin_key(CreateAdminKeyRequest) -> CreateAdminKeyResponse;
+    GetAdminKey: admin_keys::get_admin_key(GetAdminKeyRequest) -> GetAdminKeyResponse;
+    ListAdminKeys: admin_keys::list_admin_keys(ListAdminKeysRequest) -> ListAdminKeysResponse;
+    UpdateAdminKey: admin_keys::update_admin_key(UpdateAdminKeyRequest) -> UpdateAdminKeyResponse;
+    RotateAdminKey: admin_keys::rotate_admin_key(RotateAdminKeyRequest) -> RotateAdminKeyResponse;
+    RevokeAdminKey: admin_keys::revoke_admin_key(RevokeAdminKeyRequest) -> RevokeAdminKeyResponse;
+    ListAuditEvents: admin_keys::list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
 }

@@ -8,6 +8,7 @@ mod keys;
 mod last_owner;
 mod list;
 mod requests;
+mod rotation;
 mod workspaces;
 
 use std::collections::BTreeMap;

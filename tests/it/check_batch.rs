@@ -137,10 +137,11 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
     let server = Server::start();
     let (mut admin, mut checks) = (server.admin().await, server.checks().await);
     admin.workspace("w", "klg", &[]).await;
-    // As much as a key may hold.
+    // As much as a key may hold: a thousand of it would fit. What a
+    // question requires comes back with each denial, and tips the scale.
     let full = CreateKeyRequest {
         metadata: (10..26)
-            .map(|number| (format!("{number}").repeat(16), "ä".repeat(64)))
+            .map(|number| (number.to_string(), "ä".repeat(31)))
             .collect(),
         scopes: (10..30)
             .map(|number| format!("{number}").repeat(50))
@@ -148,7 +149,18 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
         ..key_request("w", &[])
     };
     let issued = admin.client.create_key(full).await.unwrap().into_inner();
-    let asked = vec![check_request(&issued.token, &[]); 1_000];
+    let lacking: Vec<_> = (10..58)
+        .map(|number| format!("{number}").repeat(49) + ":x")
+        .collect();
+    let lacking: Vec<_> = lacking.iter().map(String::as_str).collect();
+    let kinds = [[].as_slice(), &lacking, &lacking, &lacking];
+    let kinds = kinds.map(|required| check_request(&issued.token, required));
+    let mut expected = Vec::new();
+    for kind in &kinds {
+        expected.push(checks.ask(kind.clone()).await);
+    }
+    assert!(expected[0].is_ok() && expected[1..].iter().all(Result::is_err));
+    let asked: Vec<_> = kinds.iter().cycle().take(1_000).cloned().collect();
     let results = batch(&mut checks, asked.clone()).await.unwrap();
     assert_eq!(results.len(), 1_000);
     let size = CheckBatchResponse {
@@ -170,12 +182,20 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
         .take_while(|result| is_verdict(result))
         .count();
     assert!(judged > 500 && judged < 1_000, "{judged}");
-    for result in results.into_iter().skip(judged) {
+    let mut expected = expected.into_iter().cycle();
+    let mut results = results.into_iter();
+    for result in results.by_ref().take(judged) {
+        assert_eq!(verdict_of(result), expected.next().unwrap());
+    }
+    for result in results {
         assert_eq!(undecided_of(result), UndecidedReason::ResponseFull);
     }
     // Asked again, the rest is judged.
     let results = batch(&mut checks, asked[judged..].to_vec()).await.unwrap();
-    assert!(results.into_iter().all(|result| verdict_of(result).is_ok()));
+    assert_eq!(results.len(), 1_000 - judged);
+    for result in results {
+        assert_eq!(verdict_of(result), expected.next().unwrap());
+    }
 }
 
 async fn batch(checks: &mut Checks, asked: Vec<CheckRequest>) -> Result<Vec<CheckResult>, Status> {

@@ -1036,7 +1036,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
 
 /// A group's batch has to stay smaller than a segment of the log.
 fn many_large_commits_are_split_into_groups(backend: Backend) {
-    const COMMITS: u64 = 2_000;
+    const COMMITS: u64 = 3_000;
     let subject = backend();
     subject.load();
     let workspace = largest_workspace();

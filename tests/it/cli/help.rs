@@ -31,7 +31,7 @@ fn help_lists_the_exit_codes_and_a_bad_line_is_answered_with_2() {
         "keys create",
         "serve --check-thread 1",
         "serve --check-threads",
-        "serve --drain-timeout 10",
+        "serve 127.0.0.1:50051",
     ] {
         let output = run(keyward().args(line.split(' ').filter(|word| !word.is_empty())));
         assert_eq!(output.status.code(), Some(2), "{line}");
