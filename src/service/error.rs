@@ -99,7 +99,7 @@ impl fmt::Display for Condition {
                 write!(f, "was revoked too recently: it can be deleted from {until} on")
             }
             Self::WorkspaceDisabled => {
-                f.write_str("is of a workspace that is disabled: enable the workspace first")
+                f.write_str("is disabled: enable it first")
             }
             Self::WorkspaceEnabled => f.write_str("is enabled: disable it first"),
             Self::WorkspaceNotEmpty => f.write_str(

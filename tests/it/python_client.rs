@@ -10,7 +10,7 @@ use crate::support::{Server, run_with_input, tool};
 #[test]
 fn grpcio_issues_checks_and_revokes_a_key() {
     let server = Server::start();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/check.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/reflection.py");
     let target = |address: &str| address.trim_start_matches("http://").to_owned();
     let mut python = Command::new(tool("python"));
     python
