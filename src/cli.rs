@@ -14,6 +14,7 @@ mod init;
 mod issue;
 mod key_view;
 mod keys;
+mod listener_args;
 mod output;
 mod revoke;
 mod serve;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::process;
+use crate::{build_info, process};
 use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
@@ -43,7 +44,7 @@ Exit codes of workspaces, keys and check:
 /// Issues API keys and answers, for any gateway: who is behind this header,
 /// and may they?
 #[derive(Parser, Debug)]
-#[command(name = "keyward", version, after_help = EXIT_CODES)]
+#[command(name = "keyward", version, long_version = build_info::LONG, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

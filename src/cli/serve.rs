@@ -12,14 +12,14 @@ use clap::{Args, ValueEnum};
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::config::listener::ListenerConfig;
 use crate::config::{DEFAULT_KEY_RETENTION, ServeConfig};
 use crate::edge::listener::Address;
-use crate::process;
 use crate::store::home::Home;
 use crate::telemetry::{self, Form};
+use crate::{build_info, process};
 
 use super::init::{self, FolderArgs};
+use super::listener_args::{AdminArgs, CheckArgs};
 use super::output;
 use super::server_exit::{ServerFailure, end};
 
@@ -47,6 +47,10 @@ pub(crate) struct ServeArgs {
         default_value = "127.0.0.1:50052"
     )]
     admin_listen: Address,
+    #[command(flatten)]
+    check: CheckArgs,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// How many threads answer checks [default: one per core]
     #[arg(long, value_name = "N", env = "KEYWARD_CHECK_THREADS")]
     check_threads: Option<NonZeroUsize>,
@@ -107,7 +111,11 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
     if let Err(error) = process::allow_many_connections() {
         warn!(%error, "the limit of descriptors could not be raised");
     }
-    info!(version = env!("CARGO_PKG_VERSION"), "keyward");
+    info!(
+        version = build_info::VERSION,
+        commit = build_info::COMMIT,
+        "keyward"
+    );
     if args.dev {
         // The folder lives as long as its name here.
         let folder = tempfile::Builder::new()
@@ -125,8 +133,14 @@ fn serve(args: &ServeArgs, home: Home) -> Result<(), ServerFailure> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let app = App::build(ServeConfig {
         home,
-        check: ListenerConfig::plain(args.check_listen.clone()),
-        admin: ListenerConfig::plain(args.admin_listen.clone()),
+        check: args
+            .check
+            .config(args.check_listen.clone())
+            .map_err(ServerFailure::Settings)?,
+        admin: args
+            .admin
+            .config(args.admin_listen.clone())
+            .map_err(ServerFailure::Settings)?,
         check_threads: args.check_threads.unwrap_or(cores),
         encrypted_elsewhere: args.encrypted_elsewhere,
         reflection: !args.no_reflection,

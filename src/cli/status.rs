@@ -164,7 +164,8 @@ fn answered(status: &Status, reason: &str, about: &HashMap<String, String>) -> F
             }
         }
         ErrorReason::Internal => failure.note("See the server's log."),
-        ErrorReason::OutcomeUnknown => failure.with_exit(Exit::NotKnown),
+        // A check has no verdict then.
+        ErrorReason::OutcomeUnknown | ErrorReason::Overloaded => failure.with_exit(Exit::NotKnown),
         // The sentence says all, or the fields do.
         ErrorReason::Conflict
         | ErrorReason::StoreUnavailable

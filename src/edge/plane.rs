@@ -2,14 +2,19 @@
 //! is seldom asked for (health, reflection) by way of a router.
 
 use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use hyper::body::Incoming;
 use tonic::body::Body;
-use tonic::codegen::http;
+use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
-use tower::Service;
+use tower::Service as _;
 
 use super::check::{CHECK, KeyCheckService};
+use super::deadline::{self, Prompt};
+use super::guarded::{Answering, Gate, Guarded};
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
 /// every check: there is one path to compare.
@@ -25,27 +30,63 @@ impl CheckPlane {
         Self { checks, rest }
     }
 
-    /// The same plane for another thread.
-    pub(super) fn for_thread(&self) -> Self {
-        Self::new(self.checks.for_thread(), self.rest.clone())
+    /// The plane as one thread serves it, behind a gate of its own.
+    pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
+        ThreadPlane {
+            checks: self.checks.for_thread(),
+            rest: Guarded::new(self.rest.clone(), gate.clone()),
+            gate,
+        }
     }
 }
 
-impl Service<http::Request<Body>> for CheckPlane {
-    type Response = http::Response<Body>;
+/// What one thread serves to gateways.
+#[derive(Clone, Debug)]
+pub(super) struct ThreadPlane {
+    checks: KeyCheckService,
+    rest: Guarded,
+    gate: Gate,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
+    type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <KeyCheckService as Service<http::Request<Body>>>::Future;
+    type Future = PlaneFuture;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Checks are always ready.
-        Service::<http::Request<Body>>::poll_ready(&mut self.rest, cx)
+    fn call(&self, request: Request<Incoming>) -> PlaneFuture {
+        if request.uri().path() != CHECK {
+            return PlaneFuture::Rest(self.rest.answer(request));
+        }
+        let call = match self.gate.enter() {
+            Ok(call) => call,
+            Err(refusal) => return PlaneFuture::Refused(ready(Ok(refusal))),
+        };
+        let asked = deadline::asked(request.headers());
+        let checking = self.checks.clone().call(request);
+        PlaneFuture::Check(Prompt::new(
+            checking,
+            call,
+            asked,
+            self.gate.receive_timeout,
+        ))
     }
+}
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() == CHECK {
-            self.checks.call(request)
-        } else {
-            Box::pin(self.rest.call(request))
+/// An answer to a gateway that is on its way.
+pub(super) enum PlaneFuture {
+    Check(Prompt<<KeyCheckService as tower::Service<Request<Incoming>>>::Future>),
+    Rest(Answering),
+    Refused(Ready<Result<Response<Body>, Infallible>>),
+}
+
+impl Future for PlaneFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Check(check) => Pin::new(check).poll(cx),
+            Self::Rest(rest) => rest.as_mut().poll(cx),
+            Self::Refused(refusal) => Pin::new(refusal).poll(cx),
         }
     }
 }

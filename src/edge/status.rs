@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use prost_types::Any;
+use prost_types::{Any, Duration};
+use tonic::codegen::StdError;
+use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
-use tonic_types::pb::{BadRequest, Status as RpcStatus, bad_request::FieldViolation};
+use tonic_types::pb::{BadRequest, RetryInfo, Status as RpcStatus, bad_request::FieldViolation};
 
 use crate::domain::violation::Violations;
 use crate::service::error::RegistryError;
@@ -21,6 +23,13 @@ const MAX_TOLD: usize = 25;
 /// How many of them the sentence for people tells.
 const MAX_TOLD_IN_MESSAGE: usize = 3;
 
+/// When a caller who was turned away may try again: soon, for calls are short,
+/// but not at once.
+const RETRY_DELAY: Duration = Duration {
+    seconds: 0,
+    nanos: 100_000_000,
+};
+
 /// The status of a method that does not exist.
 pub(super) fn unimplemented() -> Status {
     Status::unimplemented("there is no such method")
@@ -29,6 +38,49 @@ pub(super) fn unimplemented() -> Status {
 /// The status of bytes that are not the message they should be.
 pub(super) fn broken_message() -> Status {
     Status::invalid_argument("the request is not a keyward.v1.CheckRequest")
+}
+
+/// The status of a call whose deadline, as its client set it, has passed.
+pub(super) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("the call's deadline passed before it was answered")
+}
+
+/// The status of a call whose request did not arrive in time.
+pub(super) fn received_too_slowly() -> Status {
+    Status::deadline_exceeded("the request did not arrive whole in the time that the server waits")
+}
+
+/// The status of a request whose body broke off.
+pub(super) fn of_body(error: StdError) -> Status {
+    Status::from_error(error)
+}
+
+/// The status of a call that is one too many. Nothing was read of it.
+pub(super) fn overloaded() -> Status {
+    let info = ErrorInfo {
+        reason: reason_name(ErrorReason::Overloaded).to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: BTreeMap::new(),
+    };
+    let retry = RetryInfo {
+        retry_delay: Some(RETRY_DELAY),
+    };
+    with_details(
+        Code::Unavailable,
+        "too many calls are under way; try again in a moment".to_owned(),
+        vec![
+            detail("google.rpc.ErrorInfo", &info),
+            detail("google.rpc.RetryInfo", &retry),
+        ],
+    )
+}
+
+/// The trailers that end an answer with `status`.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // It cannot fail: no message of ours has what a header cannot carry.
+    let _ = status.add_header(&mut trailers);
+    trailers
 }
 
 /// The status of a failed call of an operator.
@@ -44,6 +96,10 @@ pub(super) fn of(error: &RegistryError) -> Status {
     if let RegistryError::Invalid(violations) = error {
         details.push(detail("google.rpc.BadRequest", &bad_request(violations)));
     }
+    with_details(code, message, details)
+}
+
+fn with_details(code: Code, message: String, details: Vec<Any>) -> Status {
     let details = RpcStatus {
         code: code.into(),
         message: message.clone(),
@@ -266,6 +322,19 @@ mod tests {
             found.sort();
             assert_eq!(found.join(" "), metadata, "{error}");
         }
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_when_to_come_back() {
+        let status = overloaded();
+        assert_eq!(status.code(), Code::Unavailable);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("OVERLOADED", "keyward")
+        );
+        let delay = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(std::time::Duration::from_millis(100)));
     }
 
     #[test]
