@@ -367,9 +367,14 @@ pub(crate) struct Admin {
 }
 
 pub(crate) async fn admin_client(address: &str, token: &str) -> Admin {
+    admin_on(connect(address).await, token)
+}
+
+/// An operator on a connection that is there.
+pub(crate) fn admin_on(channel: Channel, token: &str) -> Admin {
     let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
     Admin {
-        client: KeyAdminClient::with_interceptor(connect(address).await, bearer),
+        client: KeyAdminClient::with_interceptor(channel, bearer),
     }
 }
 
