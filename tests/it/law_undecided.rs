@@ -567,7 +567,7 @@ async fn answers(checks: &mut Checks, token: &str) {
 
 /// Lets this process, and the servers that it starts from now on, have so many
 /// files open.
-fn allow_files(number: usize) {
+pub(crate) fn allow_files(number: usize) {
     let now = getrlimit(Resource::Nofile);
     let wanted = number as u64 + 512;
     if now.current.is_some_and(|current| current < wanted) {

@@ -173,6 +173,19 @@ impl<'a> Shake<'a> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let mut tls = self.hands(stream).await?;
+        tls.write_all(GREETING).await?;
+        let mut settings = [0; 9];
+        tls.read_exact(&mut settings).await?;
+        assert_eq!(settings[3], 4, "settings come first");
+        Ok(tls)
+    }
+
+    /// Shakes hands on `stream` and says no more.
+    async fn hands<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap();
         roots.add(root).unwrap();
@@ -194,14 +207,19 @@ impl<'a> Shake<'a> {
             .map(|name| name.as_bytes().to_vec())
             .collect();
         let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = TlsConnector::from(Arc::new(config))
+        TlsConnector::from(Arc::new(config))
             .connect(name, stream)
-            .await?;
-        tls.write_all(GREETING).await?;
-        let mut settings = [0; 9];
-        tls.read_exact(&mut settings).await?;
-        assert_eq!(settings[3], 4, "settings come first");
-        Ok(tls)
+            .await
+    }
+
+    /// Shakes hands at `address` and says no more.
+    pub(crate) async fn greetless(
+        &self,
+        address: &str,
+    ) -> io::Result<TlsStream<tokio::net::TcpStream>> {
+        let address = address.trim_start_matches("http://");
+        let stream = tokio::net::TcpStream::connect(address).await?;
+        self.hands(stream).await
     }
 
     pub(crate) async fn at(&self, address: &str) -> io::Result<TlsStream<tokio::net::TcpStream>> {
