@@ -272,7 +272,8 @@ fn look_after_tls(doors: [&Door; 2]) -> Result<JoinSet<()>, ServeError> {
         loop {
             hangups.next().await;
             info!("SIGHUP: TLS files are read again; every other setting needs a restart");
-            for tls in tls.iter().cloned() {
+            for tls in &tls {
+                let tls = Arc::clone(tls);
                 // The files may lie on a disk that hangs. What comes of it is
                 // in the log.
                 let _ = spawn_blocking(move || tls.reload()).await;

@@ -57,7 +57,7 @@ enum Command {
     Init(init::InitArgs),
     /// Run the server
     #[command(after_help = server_exit::EXIT_CODES)]
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Create and read workspaces
     #[command(visible_alias = "workspace")]
     Workspaces(workspaces::WorkspacesArgs),

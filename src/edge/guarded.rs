@@ -56,8 +56,8 @@ impl Guarded {
             None
         } else {
             match self.gate.enter() {
-                Ok(call) => Some(call),
-                Err(refusal) => return Box::pin(ready(Ok(refusal))),
+                Some(call) => Some(call),
+                None => return Box::pin(ready(Ok(refusal()))),
             }
         };
         let limit = if path.starts_with(REFLECTION) {
@@ -124,16 +124,22 @@ impl Gate {
         }
     }
 
-    /// Counts a call, or says what it is answered instead.
-    pub(super) fn enter(&self) -> Result<Call, Response<Body>> {
-        self.calls.begin().ok_or_else(|| {
-            if let Some(withheld) = self.refusals.pass() {
-                warn!(
-                    withheld,
-                    "calls turned away: as many are under way as the listener takes"
-                );
-            }
-            status::overloaded().into_http()
-        })
+    /// Counts a call; none if there are as many as the listener takes.
+    pub(super) fn enter(&self) -> Option<Call> {
+        let call = self.calls.begin();
+        if call.is_none()
+            && let Some(withheld) = self.refusals.pass()
+        {
+            warn!(
+                withheld,
+                "calls turned away: as many are under way as the listener takes"
+            );
+        }
+        call
     }
+}
+
+/// What a call is told that is one too many.
+pub(super) fn refusal() -> Response<Body> {
+    status::overloaded().into_http()
 }

@@ -2,7 +2,7 @@
 //! is seldom asked for (health, reflection) by way of a router.
 
 use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -14,7 +14,7 @@ use tower::Service as _;
 
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
-use super::guarded::{Answering, Gate, Guarded};
+use super::guarded::{Answering, Gate, Guarded, refusal};
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
 /// every check: there is one path to compare.
@@ -57,9 +57,8 @@ impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
         if request.uri().path() != CHECK {
             return PlaneFuture::Rest(self.rest.answer(request));
         }
-        let call = match self.gate.enter() {
-            Ok(call) => call,
-            Err(refusal) => return PlaneFuture::Refused(ready(Ok(refusal))),
+        let Some(call) = self.gate.enter() else {
+            return PlaneFuture::Refused;
         };
         let asked = deadline::asked(request.headers());
         let checking = self.checks.clone().call(request);
@@ -76,7 +75,8 @@ impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
 pub(super) enum PlaneFuture {
     Check(Prompt<<KeyCheckService as tower::Service<Request<Incoming>>>::Future>),
     Rest(Answering),
-    Refused(Ready<Result<Response<Body>, Infallible>>),
+    /// There are as many calls as the listener takes.
+    Refused,
 }
 
 impl Future for PlaneFuture {
@@ -86,7 +86,7 @@ impl Future for PlaneFuture {
         match self.get_mut() {
             Self::Check(check) => Pin::new(check).poll(cx),
             Self::Rest(rest) => rest.as_mut().poll(cx),
-            Self::Refused(refusal) => Pin::new(refusal).poll(cx),
+            Self::Refused => Poll::Ready(Ok(refusal())),
         }
     }
 }

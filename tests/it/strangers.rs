@@ -296,28 +296,7 @@ async fn calls_beyond_the_limit_are_turned_away_at_once_and_told_when_to_come_ba
         let retry = refused.status.get_details_retry_info().unwrap();
         assert!(retry.retry_delay.unwrap() > Duration::ZERO);
 
-        // It need not even be read, and a flood of it is no fault of anybody.
-        let mut flood = JoinSet::new();
-        for _ in 0..3_000 {
-            let call = quick.begin(path, &[]).await.unwrap();
-            flood.spawn(async move {
-                let mut call = call;
-                // The rest comes after the answer, or not at all.
-                let _ = call.request.send_data(frame(&[0; 100]), true);
-                call.answer().await.map(|answer| answer.status.code())
-            });
-        }
-        let mut codes: Vec<_> = Vec::new();
-        while let Some(code) = flood.join_next().await {
-            codes.push(code.unwrap());
-        }
-        assert!(
-            codes
-                .iter()
-                .all(|code| matches!(code, Ok(Code::Unavailable))),
-            "{codes:?}"
-        );
-        assert!(!quick.ended.is_finished());
+        flood(&quick, path).await;
 
         // Health is told all the same.
         let mut health = HealthClient::new(connect(address).await);
@@ -337,6 +316,25 @@ async fn calls_beyond_the_limit_are_turned_away_at_once_and_told_when_to_come_ba
         "{}",
         server.log()
     );
+}
+
+/// Calls of which nothing was read are turned away by the thousand, and the
+/// connection is none the worse for it.
+async fn flood(raw: &Raw, path: &str) {
+    let mut flood = JoinSet::new();
+    for _ in 0..3_000 {
+        let mut call = raw.begin(path, &[]).await.unwrap();
+        flood.spawn(async move {
+            // The rest comes after the answer, or not at all.
+            let _ = call.request.send_data(frame(&[0; 100]), true);
+            call.answer().await.map(|answer| answer.status.code())
+        });
+    }
+    while let Some(code) = flood.join_next().await {
+        let code = code.unwrap();
+        assert!(matches!(code, Ok(Code::Unavailable)), "{code:?}");
+    }
+    assert!(!raw.ended.is_finished());
 }
 
 #[tokio::test(flavor = "multi_thread")]

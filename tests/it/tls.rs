@@ -14,6 +14,7 @@ use rcgen::date_time_ymd;
 use rustix::process::Signal;
 use rustls::version::{TLS12, TLS13};
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::pki::{Authority, Files, Pair, Shake, channel, replace, shown};
@@ -260,25 +261,7 @@ async fn certificates_change_under_load_and_no_call_is_lost() {
     owner.workspace("w", "klg", &[]).await;
     let token = owner.key("w", &["a"]).await.token;
 
-    let (stop, answered) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicUsize::new(0)),
-    );
-    let mut load = tokio::task::JoinSet::new();
-    for _ in 0..4 {
-        let (stop, answered, authority) = (stop.clone(), answered.clone(), authority.clone());
-        let (address, token) = (server.check_address.clone(), token.clone());
-        load.spawn(async move {
-            while !stop.load(Ordering::Relaxed) {
-                let channel = channel(&address, &authority, None).await.unwrap();
-                let mut checks = checks(channel);
-                for _ in 0..10 {
-                    assert!(checks.header(&token, &["a"]).await.is_ok());
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        });
-    }
+    let load = Load::start(&server, &authority, &token);
     // One that stays through it all.
     let mut old = checks(
         channel(&server.check_address, &authority, None)
@@ -294,20 +277,14 @@ async fn certificates_change_under_load_and_no_call_is_lost() {
             _ => files.replace(&pair),
         }
         server.signal(Signal::HUP);
-        let before = answered.load(Ordering::Relaxed);
-        while answered.load(Ordering::Relaxed) < before + 20 {
-            assert!(load.try_join_next().is_none(), "{}", server.log());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        load.go_on(20).await;
         assert!(old.header(&token, &["a"]).await.is_ok());
     }
     let last = authority.issue();
     files.replace(&last);
     until_shown(&server.check_address, &authority, &last).await;
     until_shown(&server.admin_address, &authority, &last).await;
-    stop.store(true, Ordering::Relaxed);
-    // One that was refused panics, here as well.
-    load.join_all().await;
+    load.stop().await;
     let log = server.log();
     let key = files.key.display().to_string();
     let certificate = files.certificate.display().to_string();
@@ -320,7 +297,55 @@ async fn certificates_change_under_load_and_no_call_is_lost() {
         };
         assert!(log.lines().any(told), "{file} {why}: {log}");
     }
-    println!("{} checks", answered.load(Ordering::Relaxed));
+}
+
+/// Gateways that connect, check, and connect again.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    gateways: JoinSet<()>,
+}
+
+impl Load {
+    fn start(server: &Server, authority: &Arc<Authority>, token: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let mut gateways = JoinSet::new();
+        for _ in 0..4 {
+            let (stop, answered, authority) = (stop.clone(), answered.clone(), authority.clone());
+            let (address, token) = (server.check_address.clone(), token.to_owned());
+            gateways.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let channel = channel(&address, &authority, None).await.unwrap();
+                    let mut checks = checks(channel);
+                    for _ in 0..10 {
+                        assert!(checks.header(&token, &["a"]).await.is_ok());
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        Self {
+            stop,
+            answered,
+            gateways,
+        }
+    }
+
+    /// Waits until so many more checks have been answered.
+    async fn go_on(&self, checks: usize) {
+        let (start, before) = (Instant::now(), self.answered.load(Ordering::Relaxed));
+        while self.answered.load(Ordering::Relaxed) < before + checks {
+            assert!(start.elapsed() < SEEN, "the gateways are not answered");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends; panics if any gateway was not answered.
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.gateways.join_all().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -106,14 +106,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = read(path)?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => TlsError::invalid(
-            path,
-            &"there is no private key in it, as PEM and without a passphrase",
-        ),
-        // Nothing of the file: it may be the key.
-        _ => TlsError::invalid(path, &"it is not PEM, or was cut off"),
+    let text = read(path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        let problem = if matches!(error, pem::Error::NoItemsFound) {
+            "there is no private key in it, as PEM and without a passphrase"
+        } else {
+            // Nothing of what is there: it may be the key.
+            "it is not PEM, or was cut off"
+        };
+        TlsError::invalid(path, &problem)
     })
 }
 
