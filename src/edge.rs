@@ -12,6 +12,7 @@ pub mod tls;
 
 mod answer;
 mod body;
+mod brief;
 mod bytes_codec;
 mod connection;
 mod conversation;
@@ -22,5 +23,7 @@ mod guarded;
 mod limit;
 mod plane;
 mod question;
+mod refusal;
+mod room;
 mod status;
 mod throttle;

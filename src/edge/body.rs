@@ -36,8 +36,7 @@ impl<B> Timely<B> {
 
 impl<B> HttpBody for Timely<B>
 where
-    B: HttpBody<Data = Bytes> + Unpin,
-    B::Error: Into<tonic::codegen::StdError>,
+    B: HttpBody<Data = Bytes, Error = Status> + Unpin,
 {
     type Data = Bytes;
     type Error = Status;
@@ -47,7 +46,6 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            let frame = frame.map(|frame| frame.map_err(|error| status::of_body(error.into())));
             return Poll::Ready(frame);
         }
         let limit = self.limit;

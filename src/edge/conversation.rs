@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 
 use crate::config::listener::ConnectionLimits;
 
+use super::brief::{Runner, run_briefly};
 use super::connection::{Connection, Seat, Socket};
 use super::server::Drain;
 use super::throttle::Throttle;
@@ -69,7 +70,8 @@ where
     let Some(connection) = greet(socket, &terms).await else {
         return;
     };
-    let http = http2(&terms.limits);
+    let (service, runner) = run_briefly(service, terms.limits.receive_timeout);
+    let http = http2(&terms.limits, runner);
     let mut serving = pin!(http.serve_connection(TokioIo::new(connection), service));
     let stopped = pin!(terms.drain.clone().begun());
     let old = pin!(age(terms.limits.max_connection_age));
@@ -116,8 +118,8 @@ async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
     None
 }
 
-fn http2(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
-    let mut http = Builder::new(TokioExecutor::new());
+fn http2(limits: &ConnectionLimits, runner: Runner) -> Builder<Runner> {
+    let mut http = Builder::new(runner);
     http.timer(TokioTimer::new())
         // gRPC knows no date.
         .auto_date_header(false)

@@ -2,7 +2,7 @@
 //! the listener takes, requests that arrive in time, deadlines of clients.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +19,28 @@ use crate::config::listener::ConnectionLimits;
 
 use super::body::{Answer, Timely};
 use super::limit::{Call, Calls};
+use super::refusal::Refusal;
+use super::room::{Room, Roomy};
 use super::throttle::Throttle;
 use super::{deadline, status};
 
 /// Health is told however much there is to do: a server that is busy is not
 /// one to be replaced.
-const HEALTH: &str = "/grpc.health.v1.Health/";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// The one service whose requests are conversations.
+/// Health as it changes: an answer that goes on.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+/// The one service whose requests go on, too.
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// How long a client may converse.
-const CONVERSATION: Duration = Duration::from_secs(60);
+/// How long a client may go on asking in one call.
+const ASKING: Duration = Duration::from_secs(60);
+
+/// Whether a call to `path` may last for as long as both sides like.
+pub(super) fn is_conversation(path: &str) -> bool {
+    path == WATCH || path.starts_with(REFLECTION)
+}
 
 /// An answer that is on its way.
 pub(super) type Answering =
@@ -52,23 +62,29 @@ impl Guarded {
     /// Answers `request`, or turns it away.
     pub(super) fn answer(&self, request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
-        let call = if path.starts_with(HEALTH) {
+        let call = if path == HEALTH {
             None
         } else {
-            match self.gate.enter() {
-                Some(call) => Some(call),
-                None => return Box::pin(ready(Ok(refusal()))),
+            let entered = if is_conversation(path) {
+                self.gate.converse()
+            } else {
+                self.gate.enter()
+            };
+            if entered.is_none() {
+                return Box::pin(Refusal::new(request.into_body()));
             }
+            entered
         };
         let limit = if path.starts_with(REFLECTION) {
-            CONVERSATION.max(self.gate.receive_timeout)
+            ASKING.max(self.gate.receive_timeout)
         } else {
             self.gate.receive_timeout
         };
         let deadline = deadline::asked(request.headers()).map(|asked| Instant::now() + asked);
-        let mut routes = self.routes.clone();
+        let (mut routes, room) = (self.routes.clone(), self.gate.room);
         Box::pin(async move {
-            let answering = routes.call(request.map(|body| Timely::new(body, limit)));
+            let request = request.map(|body| Timely::new(Roomy::new(body, room), limit));
+            let answering = routes.call(request);
             let answer = match deadline {
                 None => answering.await?,
                 Some(deadline) => match timeout_at(deadline, answering).await {
@@ -95,9 +111,15 @@ impl hyper::service::Service<Request<Incoming>> for Guarded {
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     calls: Calls,
+    /// Apart from other calls, for they can be held open: however many there
+    /// are, no check is turned away for them. On average there may be one on
+    /// each connection, where clients watch their servers' health.
+    conversations: Calls,
+    refusals: Arc<Throttle>,
     /// How long a request may take to arrive.
     pub(super) receive_timeout: Duration,
-    refusals: Arc<Throttle>,
+    /// What it may take up beyond the usual.
+    pub(super) room: &'static Room,
 }
 
 impl Gate {
@@ -105,28 +127,45 @@ impl Gate {
     pub(super) fn of_threads(
         limits: &ConnectionLimits,
         threads: usize,
+        room: &'static Room,
     ) -> impl Iterator<Item = Self> {
         let receive_timeout = limits.receive_timeout;
         let refusals = Arc::default();
-        Calls::of_threads(limits.max_calls, threads).map(move |calls| Self {
-            calls,
-            receive_timeout,
-            refusals: Arc::clone(&refusals),
-        })
+        let calls = Calls::of_threads(limits.max_calls, threads);
+        let conversations = Calls::of_threads(limits.max_connections, threads);
+        calls
+            .zip(conversations)
+            .map(move |(calls, conversations)| Self {
+                calls,
+                conversations,
+                refusals: Arc::clone(&refusals),
+                receive_timeout,
+                room,
+            })
     }
 
     /// The gate of a listener within `limits` that is served in one place.
-    pub(super) fn in_one_place(limits: &ConnectionLimits) -> Self {
+    pub(super) fn in_one_place(limits: &ConnectionLimits, room: &'static Room) -> Self {
         Self {
             calls: Calls::in_one_place(limits.max_calls),
-            receive_timeout: limits.receive_timeout,
+            conversations: Calls::in_one_place(limits.max_connections),
             refusals: Arc::default(),
+            receive_timeout: limits.receive_timeout,
+            room,
         }
     }
 
     /// Counts a call; none if there are as many as the listener takes.
     pub(super) fn enter(&self) -> Option<Call> {
-        let call = self.calls.begin();
+        self.told(self.calls.begin())
+    }
+
+    /// The same for a call that is a conversation.
+    fn converse(&self) -> Option<Call> {
+        self.told(self.conversations.begin())
+    }
+
+    fn told(&self, call: Option<Call>) -> Option<Call> {
         if call.is_none()
             && let Some(withheld) = self.refusals.pass()
         {
@@ -137,9 +176,4 @@ impl Gate {
         }
         call
     }
-}
-
-/// What a call is told that is one too many.
-pub(super) fn refusal() -> Response<Body> {
-    status::overloaded().into_http()
 }

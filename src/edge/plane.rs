@@ -14,7 +14,9 @@ use tower::Service as _;
 
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
-use super::guarded::{Answering, Gate, Guarded, refusal};
+use super::guarded::{Answering, Gate, Guarded};
+use super::refusal::Refusal;
+use super::room::Roomy;
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
 /// every check: there is one path to compare.
@@ -58,10 +60,14 @@ impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
             return PlaneFuture::Rest(self.rest.answer(request));
         }
         let Some(call) = self.gate.enter() else {
-            return PlaneFuture::Refused;
+            return PlaneFuture::Refused(Refusal::new(request.into_body()));
         };
         let asked = deadline::asked(request.headers());
-        let checking = self.checks.clone().call(request);
+        let room = self.gate.room;
+        let checking = self
+            .checks
+            .clone()
+            .call(request.map(|body| Roomy::new(body, room)));
         PlaneFuture::Check(Prompt::new(
             checking,
             call,
@@ -73,10 +79,10 @@ impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
 
 /// An answer to a gateway that is on its way.
 pub(super) enum PlaneFuture {
-    Check(Prompt<<KeyCheckService as tower::Service<Request<Incoming>>>::Future>),
+    Check(Prompt<<KeyCheckService as tower::Service<Request<Roomy<Incoming>>>>::Future>),
     Rest(Answering),
     /// There are as many calls as the listener takes.
-    Refused,
+    Refused(Refusal),
 }
 
 impl Future for PlaneFuture {
@@ -86,7 +92,7 @@ impl Future for PlaneFuture {
         match self.get_mut() {
             Self::Check(check) => Pin::new(check).poll(cx),
             Self::Rest(rest) => rest.as_mut().poll(cx),
-            Self::Refused => Poll::Ready(Ok(refusal())),
+            Self::Refused(refusal) => Pin::new(refusal).poll(cx),
         }
     }
 }

@@ -32,9 +32,9 @@ use super::conversation::{self, Terms};
 use super::deal::{Dealt, Worker, deal};
 use super::guarded::{Gate, Guarded};
 use super::listener::Bound;
-use super::pb;
 use super::plane::CheckPlane;
 use super::tls::Tls;
+use super::{pb, room};
 
 /// A listener that is ready to be served.
 #[derive(Debug)]
@@ -147,7 +147,10 @@ pub fn serve_here(
 ) -> Result<impl Future<Output = Result<(), ServeError>>, ServeError> {
     let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
     let (worker, dealt) = Worker::new();
-    let routes = Guarded::new(routes.prepare(), Gate::in_one_place(&door.limits));
+    let routes = Guarded::new(
+        routes.prepare(),
+        Gate::in_one_place(&door.limits, &room::ADMIN),
+    );
     let listener = door.bound.listen()?;
     let dealing = tokio::spawn(deal(listener, vec![worker], max_connections, drain));
     Ok(async move {
@@ -174,7 +177,7 @@ pub fn serve_on_threads(
     let terms = door.terms(drain);
     let mut workers = Vec::with_capacity(threads);
     let mut ends = Vec::with_capacity(threads);
-    for (number, gate) in Gate::of_threads(&door.limits, threads).enumerate() {
+    for (number, gate) in Gate::of_threads(&door.limits, threads, &room::CHECKS).enumerate() {
         let (worker, dealt) = Worker::new();
         let (end, ended) = oneshot::channel();
         let (plane, terms) = (plane.on_thread(gate), terms.clone());

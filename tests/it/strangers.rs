@@ -11,16 +11,15 @@ use prost::Message;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::h2raw::{self, Raw, frame};
 use crate::pki::{Authority, Files, GREETING, Shake};
-use crate::support::{Checks, Server, Site, check_request, connect, verdict};
+use crate::support::{Checks, Server, Site, check_request, verdict};
 
 const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 const LIST: &str = "/keyward.v1.KeyAdmin/ListKeys";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 
 /// Longer than anything takes that ends.
@@ -268,7 +267,7 @@ async fn a_deadline_that_passes_is_told_as_that_on_both_listeners() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_the_limit_are_turned_away_at_once_and_told_when_to_come_back() {
-    let (server, token) = serve(&[("max-calls", "4"), ("receive-timeout", "3s")]).await;
+    let (server, token) = serve(&[("max-calls", "4"), ("receive-timeout", "60s")]).await;
     for (address, path) in [
         (&server.check_address, CHECK),
         (&server.admin_address, LIST),
@@ -278,15 +277,15 @@ async fn calls_beyond_the_limit_are_turned_away_at_once_and_told_when_to_come_ba
         for _ in 0..4 {
             held.push(slow.begin(path, &[]).await.unwrap());
         }
+        // Health is told all the same; and as it was asked after those on the
+        // same connection, they have been seen.
+        let health = HealthCheckRequest::default().encode_to_vec();
+        let told = slow.call(HEALTH, &[], &health).await.unwrap();
+        assert_eq!(told.status.code(), Code::Ok);
         let start = Instant::now();
-        // The server has to have seen those.
-        let refused = loop {
-            let answer = quick.call(path, &[], &question(&token)).await.unwrap();
-            if answer.status.code() == Code::Unavailable {
-                break answer;
-            }
-            assert!(start.elapsed() < Duration::from_secs(2), "{answer:?}");
-        };
+        let refused = quick.call(path, &[], &question(&token)).await.unwrap();
+        assert_eq!(refused.status.code(), Code::Unavailable, "{refused:?}");
+        assert!(start.elapsed() < Duration::from_secs(2));
         assert!(refused.trailers_only && refused.messages.is_empty());
         let info = refused.status.get_details_error_info().unwrap();
         assert_eq!(
@@ -298,18 +297,16 @@ async fn calls_beyond_the_limit_are_turned_away_at_once_and_told_when_to_come_ba
 
         flood(&quick, path).await;
 
-        // Health is told all the same.
-        let mut health = HealthClient::new(connect(address).await);
-        let told = health.check(HealthCheckRequest::default()).await.unwrap();
-        assert_eq!(told.into_inner().status(), ServingStatus::Serving);
-
-        // Room is made by whoever ends, here the slow ones.
-        for call in held {
-            let ended = call.answer().await.unwrap();
-            assert_eq!(ended.status.code(), Code::DeadlineExceeded);
+        // Room is made by whoever ends.
+        drop(held);
+        let start = Instant::now();
+        loop {
+            let answer = quick.call(path, &[], &question(&token)).await.unwrap();
+            if answer.status.code() != Code::Unavailable {
+                break;
+            }
+            assert!(start.elapsed() < PATIENCE, "{answer:?}");
         }
-        let answer = quick.call(path, &[], &question(&token)).await.unwrap();
-        assert_ne!(answer.status.code(), Code::Unavailable, "{answer:?}");
     }
     assert!(
         server.log().contains("calls turned away"),
@@ -491,6 +488,92 @@ async fn floods_of_one_connection_end_that_connection_alone() {
     }
     flood.await.unwrap();
     answers(&mut checks, &token).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conversations_are_limited_apart_and_never_cost_a_check() {
+    let (server, token) = serve(&[("max-calls", "1"), ("max-connections", "5")]).await;
+    let mut checks = server.checks().await;
+    let raw = Raw::connect(&server.check_address).await;
+    let watch = frame(&HealthCheckRequest::default().encode_to_vec());
+    let mut watches = Vec::new();
+    for _ in 0..5 {
+        let mut call = raw.begin(WATCH, &[]).await.unwrap();
+        call.request.send_data(watch.clone(), true).unwrap();
+        let answer = call.answer.await.unwrap();
+        assert_eq!(answer.status(), 200);
+        watches.push(answer);
+    }
+    let answer = raw.call(WATCH, &[], &watch[5..]).await.unwrap();
+    assert_eq!(answer.status.code(), Code::Unavailable);
+    for _ in 0..100 {
+        answers(&mut checks, &token).await;
+    }
+    // Who stops watching makes room.
+    drop(watches);
+    let start = Instant::now();
+    let headers = [("grpc-timeout", "200m")];
+    loop {
+        let answer = raw.call(WATCH, &headers, &watch[5..]).await.unwrap();
+        if answer.status.code() == Code::DeadlineExceeded {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn halves_of_large_requests_are_held_up_to_a_limit() {
+    const HALF: usize = 900_000;
+    let (server, token) = serve(&[("receive-timeout", "60s")]).await;
+    let mut checks = server.checks().await;
+    let mut held = JoinSet::new();
+    let raw = Raw::connect(&server.check_address).await;
+    for _ in 0..100 {
+        let mut call = raw.begin(CHECK, &[]).await.unwrap();
+        let half = frame(&[0; 1_000_000]).slice(..HALF);
+        call.request.send_data(half, false).unwrap();
+        held.spawn(call.answer());
+    }
+    // 64 MiB of the 90 MB are held; the rest is turned away.
+    let refused = held.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(refused.status.code(), Code::Unavailable, "{refused:?}");
+    let info = refused.status.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "OVERLOADED");
+    // An ordinary question has room.
+    for _ in 0..100 {
+        answers(&mut checks, &token).await;
+    }
+    let asked = raw.call(CHECK, &[], &question(&token)).await.unwrap();
+    assert!(is_allowed(&asked.messages));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_takes_is_dropped() {
+    let (server, token) = serve(&[("receive-timeout", "1s")]).await;
+    let address = server.check_address.trim_start_matches("http://");
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake(stream)
+        .await
+        .unwrap();
+    let raw = Raw {
+        sender,
+        ended: tokio::spawn(connection),
+    };
+    let mut calls = JoinSet::new();
+    for _ in 0..100 {
+        let mut call = raw.begin(CHECK, &[]).await.unwrap();
+        call.request
+            .send_data(frame(&question(&token)), true)
+            .unwrap();
+        calls.spawn(call.answer());
+    }
+    while let Some(ended) = calls.join_next().await {
+        let error = ended.unwrap().unwrap_err();
+        assert!(error.is_reset() && error.is_remote(), "{error:?}");
+    }
 }
 
 /// All of them are served, not only borne.
