@@ -1,4 +1,5 @@
-//! Compiles the protos with protox, so that no protoc has to be installed.
+//! Compiles the protos with protox, so that no protoc has to be installed, and
+//! notes which build this is, for `src/build_info.rs`.
 //!
 //! Beside the Rust types it writes one descriptor set per listener for
 //! reflection: the file of the service served there and what it imports, so
@@ -6,7 +7,8 @@
 //! service's own filter hides names from the listing only.)
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, error::Error, fs};
 
 use prost::Message;
@@ -18,6 +20,7 @@ const ERROR_REASON: &str = "keyward/v1/error_reason.proto";
 const STORE_RECORD: &str = "keyward/store/v1/record.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    note_build()?;
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(
         [KEY_CHECK, KEY_ADMIN, ERROR_REASON, STORE_RECORD],
@@ -42,6 +45,79 @@ fn main() -> Result<(), Box<dyn Error>> {
         ])
         .compile_fds(files)?;
     Ok(())
+}
+
+/// Where a change makes a clone dirty, as far as the build goes.
+const SOURCES: [&str; 6] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "build.rs",
+    "proto",
+    "rust-toolchain.toml",
+    "src",
+];
+
+/// Hands the commit and the kind of the build to the compiler.
+fn note_build() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rustc-env=KEYWARD_BUILD_COMMIT={}", commit());
+    for (name, variable) in [("PROFILE", "PROFILE"), ("TARGET", "TARGET")] {
+        println!(
+            "cargo:rustc-env=KEYWARD_BUILD_{name}={}",
+            env::var(variable)?
+        );
+    }
+    let rustc = said(Command::new(env::var("RUSTC")?).arg("--version"));
+    let rustc = rustc.unwrap_or_else(|| "unknown".to_owned());
+    println!("cargo:rustc-env=KEYWARD_BUILD_RUSTC={rustc}");
+    Ok(())
+}
+
+/// The commit, `-dirty` if the sources are not as they are in it.
+///
+/// Asks git, and does without it: a tarball is no clone, and git need not be
+/// installed. Nothing is fetched.
+fn commit() -> String {
+    // A tarball may have been unpacked within somebody else's clone.
+    let own = Path::new(".git").exists();
+    let Some(commit) = own
+        .then(|| said(git().args(["rev-parse", "--short=12", "HEAD"])))
+        .flatten()
+    else {
+        return "unknown".to_owned();
+    };
+    // A commit or a checkout changes these, be it in a worktree or not.
+    for name in ["HEAD", "logs/HEAD", "index"] {
+        let path = said(git().args(["rev-parse", "--git-path", name]));
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    for source in SOURCES {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    let changes = git()
+        .args(["status", "--porcelain", "--"])
+        .args(SOURCES)
+        .output();
+    match changes {
+        Ok(changes) if changes.status.success() && changes.stdout.is_empty() => commit,
+        _ => format!("{commit}-dirty"),
+    }
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    // Looking does not write the index, which others may be using.
+    git.arg("--no-optional-locks");
+    git
+}
+
+/// The line that `command` says; none if it fails or says nothing.
+fn said(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    let line = String::from_utf8(output.stdout).ok()?;
+    let line = line.trim();
+    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
 }
 
 /// The named files and all that they import, in the order of `files`.

@@ -8,18 +8,21 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info};
 
 use crate::config::ServeConfig;
+use crate::config::listener::ListenerConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::edge::admin::KeyAdminService;
 use crate::edge::listener::{Address, Bound};
-use crate::edge::server::{self, Drain, ServeError};
+use crate::edge::server::{self, Door, Drain, ServeError};
+use crate::edge::tls::{self, Tls, TlsError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
+use crate::process;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
 use crate::service::denials::Denials;
@@ -33,8 +36,8 @@ const CONTROL_THREADS: usize = 2;
 #[derive(Debug)]
 pub struct App {
     config: ServeConfig,
-    check: Bound,
-    admin: Bound,
+    check: Door,
+    admin: Door,
     store: Arc<dyn Store>,
     index: Arc<Index>,
     checker: Checker,
@@ -67,10 +70,19 @@ pub enum StartError {
     },
     /// A listener would send tokens in clear over a network.
     #[error(
-        "{0} can be reached from other machines, and tokens would cross the network in clear: listen on a loopback \
-         address or a unix socket, or say with --encrypted-elsewhere that something else encrypts the traffic"
+        "{0} can be reached from other machines, and tokens would cross the network in clear: give the listener a \
+         certificate and a key, listen on a loopback address or a unix socket, or say with --encrypted-elsewhere that \
+         something else encrypts the traffic"
     )]
     Unencrypted(Address),
+    /// A listener cannot encrypt as it should.
+    #[error("the {listener} listener: {error}")]
+    Tls {
+        /// Which one: `check` or `admin`.
+        listener: &'static str,
+        /// What is wrong with its files.
+        error: TlsError,
+    },
     /// The store cannot be served.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -100,9 +112,10 @@ impl App {
     ///
     /// [`StartError`]; nothing is left open then.
     pub fn build(config: ServeConfig) -> Result<Self, StartError> {
-        let check = bind(&config, &config.check.listen)?;
-        let admin = bind(&config, &config.admin.listen)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let elsewhere = config.encrypted_elsewhere;
+        let check = door("check", &config.check, elsewhere, &clock)?;
+        let admin = door("admin", &config.admin, elsewhere, &clock)?;
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
         let store: Arc<dyn Store> = Arc::new(store);
         let index = follower::start(&*store)?;
@@ -136,8 +149,8 @@ impl App {
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         Addresses {
-            check: self.check.address().clone(),
-            admin: self.admin.address().clone(),
+            check: self.check.bound.address().clone(),
+            admin: self.admin.bound.address().clone(),
         }
     }
 
@@ -173,6 +186,7 @@ impl App {
             () = ready(()) => {}
         }
         let addresses = self.addresses();
+        let _watches = look_after_tls([&self.check, &self.admin])?;
         let (stop, stopping) = watch::channel(false);
         let drain = Drain {
             stop: stopping,
@@ -181,7 +195,12 @@ impl App {
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
 
-        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
+        let check_plane = server::check_plane(
+            self.checker,
+            drain.stop.clone(),
+            check_health.clone(),
+            reflection,
+        )?;
         let admin_routes = server::admin_routes(
             KeyAdminService::new(self.registry, self.admission, self.denials),
             admin_health.clone(),
@@ -222,14 +241,56 @@ impl App {
     }
 }
 
-fn bind(config: &ServeConfig, address: &Address) -> Result<Bound, StartError> {
-    if !address.is_local() && !config.encrypted_elsewhere {
+/// Makes a listener ready: reads its TLS files and takes its address.
+fn door(
+    name: &'static str,
+    config: &ListenerConfig,
+    encrypted_elsewhere: bool,
+    clock: &Arc<dyn Clock>,
+) -> Result<Door, StartError> {
+    let address = &config.listen;
+    if !address.is_local() && config.tls.is_none() && !encrypted_elsewhere {
         return Err(StartError::Unencrypted(address.clone()));
     }
-    Bound::bind(address).map_err(|error| StartError::Bind {
+    let open = |settings| Tls::open(name, settings, Arc::clone(clock));
+    let tls = config.tls.clone().map(open).transpose();
+    let tls = tls.map_err(|error| StartError::Tls {
+        listener: name,
+        error,
+    })?;
+    let bound = Bound::bind(address).map_err(|error| StartError::Bind {
         address: address.clone(),
         error,
+    })?;
+    Ok(Door {
+        bound,
+        tls: tls.map(Arc::new),
+        limits: config.limits,
     })
+}
+
+/// Reads TLS files again when they change, and at SIGHUP, for as long as what is
+/// returned lives.
+fn look_after_tls(doors: [&Door; 2]) -> Result<JoinSet<()>, ServeError> {
+    let tls: Vec<_> = doors.iter().filter_map(|door| door.tls.clone()).collect();
+    let mut watches = JoinSet::new();
+    for tls in tls.iter().cloned() {
+        watches.spawn(tls::watch(tls));
+    }
+    let mut hangups = process::Hangups::listen()?;
+    watches.spawn(async move {
+        loop {
+            hangups.next().await;
+            info!("SIGHUP: TLS files are read again; every other setting needs a restart");
+            for tls in &tls {
+                let tls = Arc::clone(tls);
+                // The files may lie on a disk that hangs. What comes of it is
+                // in the log.
+                let _ = spawn_blocking(move || tls.reload()).await;
+            }
+        }
+    });
+    Ok(watches)
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.

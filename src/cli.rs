@@ -53,7 +53,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::process;
+use crate::{build_info, process};
 use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
@@ -68,7 +68,7 @@ Exit codes, but for init, serve, config and admins recover:
 /// Issues API keys and answers, for any gateway: who is behind this header,
 /// and may they?
 #[derive(Parser, Debug)]
-#[command(name = "keyward", version, after_help = EXIT_CODES)]
+#[command(name = "keyward", version, long_version = build_info::LONG, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -81,7 +81,7 @@ enum Command {
     Init(init::InitArgs),
     /// Run the server
     #[command(after_help = server_exit::EXIT_CODES)]
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Check and show the server's settings
     #[command(after_help = server_exit::EXIT_CODES)]
     Config(config::ConfigArgs),

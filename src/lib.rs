@@ -24,7 +24,8 @@
 //! - [`service`]: the read path, the write path, and who may use that.
 //! - [`edge`]: the wire types, the gRPC services and the listeners.
 //! - [`app`]: the only place that puts the parts together; [`config`] is what it
-//!   is told, [`process`] and [`telemetry`] are what it asks of the system.
+//!   is told, [`process`] and [`telemetry`] are what it asks of the system, and
+//!   [`build_info`] is which build it is.
 //! - [`cli`]: the command line, most of which is a client of the server.
 //!
 //! # Laws
@@ -44,6 +45,7 @@
 //! reasons for what was chosen.
 
 pub mod app;
+pub mod build_info;
 pub mod cli;
 pub mod config;
 pub mod domain;

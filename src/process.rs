@@ -1,12 +1,13 @@
 //! What the process asks of the system: that its memory, in which tokens pass,
-//! is not written to disk, room for connections, and to be told when to stop.
+//! is not written to disk, room for connections, and to be told when to stop or to
+//! read files again.
 
 use std::io;
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Leaves no core dump, and keeps other processes of the same user from
 /// reading this one's memory.
@@ -59,4 +60,28 @@ pub async fn told_to_stop() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// The process's SIGHUPs, which tell it to read files again. (Without anybody
+/// listening, one ends the process.)
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Listens from now on. Must be called in a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The signal cannot be listened to.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Returns when there was one since the last.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // The system tells no more of them: there are none.
+            std::future::pending().await
+        }
+    }
 }

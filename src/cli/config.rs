@@ -7,12 +7,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use crate::app::StartError;
 use crate::config::gather::{Effective, Sources};
 use crate::config::names::{Mistyped, mistyped};
 use crate::config::origin::Origin;
 use crate::config::setting::Preset;
 use crate::config::table::settings;
-use crate::config::{self, example};
+use crate::config::{self, ServeConfig, example};
+use crate::edge::tls;
 
 use super::output;
 use super::server_exit::{ServerFailure, end};
@@ -71,8 +73,23 @@ fn check(sources: &Sources) -> Result<(), ServerFailure> {
         let told = text::escaped(&text::without_tokens(&told(&mistyped)));
         output::tell(&format_args!("warning: {told}"));
     }
-    config::check(sources)?;
+    examine_tls(&config::check(sources)?.serve)?;
     print("good\n")
+}
+
+/// Whether the listeners could encrypt with the files that were named.
+fn examine_tls(config: &ServeConfig) -> Result<(), ServerFailure> {
+    let problems: Vec<_> = [("check", &config.check), ("admin", &config.admin)]
+        .into_iter()
+        .filter_map(|(listener, config)| {
+            let error = tls::examine(config.tls.as_ref()?).err()?;
+            Some(StartError::Tls { listener, error }.to_string())
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ServerFailure::Settings(problems.join("\n")))
 }
 
 /// What to say of a variable that nobody reads.

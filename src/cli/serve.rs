@@ -11,9 +11,9 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::config::names::mistyped;
 use crate::config::{self, ServeConfig, Settings, home_in};
-use crate::process;
 use crate::store::home::Home;
 use crate::telemetry;
+use crate::{build_info, process};
 
 use super::init;
 use super::output;
@@ -53,7 +53,11 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
     for mistyped in mistyped(&sources.variables) {
         warn!("{}", super::config::told(&mistyped));
     }
-    info!(version = env!("CARGO_PKG_VERSION"), "keyward");
+    info!(
+        version = build_info::VERSION,
+        commit = build_info::COMMIT,
+        "keyward"
+    );
     if args.dev {
         // The folder lives as long as its name here.
         let folder = tempfile::Builder::new()

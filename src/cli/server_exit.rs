@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::app::{RunError, StartError};
 use crate::config::SettingsError;
 use crate::edge::server::ServeError;
+use crate::edge::tls::TlsError;
 use crate::store::OpenError;
 
 use super::{output, text};
@@ -71,6 +72,7 @@ impl ServerFailure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         let code = match self {
             Self::Settings(_) | Self::Start(StartError::Unencrypted(_)) => 64,
+            Self::Start(StartError::Tls { error, .. }) => tls_code(error),
             Self::File(_) => 74,
             Self::Start(StartError::Bind { .. }) => 69,
             Self::Start(StartError::Store(error)) => store_code(error),
@@ -85,6 +87,13 @@ impl ServerFailure {
             Self::Run(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => 70,
         };
         ExitCode::from(code)
+    }
+}
+
+const fn tls_code(error: &TlsError) -> u8 {
+    match error {
+        TlsError::Unreadable { .. } => 74,
+        TlsError::Invalid { .. } | TlsError::Mismatch { .. } | TlsError::NoClientCa => 64,
     }
 }
 

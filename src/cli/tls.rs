@@ -86,8 +86,12 @@ const ADVICE: [(&[&str], &str); 9] = [
     ),
     // A server that turns a client away may be gone before its reason is read.
     (
-        &["stream closed because of a broken pipe"],
-        "The server hung up. If it speaks TLS there, name it with `https://`; if it wants to see a certificate, give --client-cert and --client-key.",
+        &[
+            "stream closed because of a broken pipe",
+            "Connection reset by peer",
+            "tls handshake eof",
+        ],
+        "The server hung up. Its address has to say whether it speaks TLS there, with `https://` or `http://`; if it wants to see a certificate, give --client-cert and --client-key.",
     ),
     (
         &["no native root CA certificates found"],

@@ -28,12 +28,11 @@ use super::{answer, status};
 /// The name of the service, as health and reflection know it.
 pub const SERVICE: &str = "keyward.v1.KeyCheck";
 
-/// What the paths of its methods start with.
-pub(super) const METHODS: &str = "/keyward.v1.KeyCheck/";
-
-const CHECK: &str = "/keyward.v1.KeyCheck/Check";
+/// The path of its method that must cost least.
+pub(super) const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 const CHECK_BATCH: &str = "/keyward.v1.KeyCheck/CheckBatch";
-const CHECK_STREAM: &str = "/keyward.v1.KeyCheck/CheckStream";
+/// The path of its method that is a conversation.
+pub(super) const CHECK_STREAM: &str = "/keyward.v1.KeyCheck/CheckStream";
 
 /// The largest question that is read, in bytes: far above any header that a
 /// gateway passes, so that a large one is denied and does not fail the call.
@@ -50,27 +49,16 @@ pub struct KeyCheckService {
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) checker: Checker,
-    /// Turns true when conversations are to end; none: they never have to.
-    pub(super) stop: Option<watch::Receiver<bool>>,
+    /// Turns true when conversations are to end.
+    pub(super) stop: watch::Receiver<bool>,
 }
 
 impl KeyCheckService {
-    /// Serves the verdicts of `checker`.
+    /// Serves the verdicts of `checker`; conversations end when `stop` turns
+    /// true.
     #[must_use]
-    pub fn new(checker: Checker) -> Self {
-        Self::of(Own {
-            checker,
-            stop: None,
-        })
-    }
-
-    /// The same service, whose conversations end when `stop` turns true.
-    #[must_use]
-    pub(super) fn until(self, stop: watch::Receiver<bool>) -> Self {
-        Self::of(Own {
-            checker: self.own.checker.clone(),
-            stop: Some(stop),
-        })
+    pub fn new(checker: Checker, stop: watch::Receiver<bool>) -> Self {
+        Self::of(Own { checker, stop })
     }
 
     /// The same service for another thread. Each call counts a reference to

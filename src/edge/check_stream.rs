@@ -43,7 +43,7 @@ impl StreamingService<Bytes> for CheckStream {
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         ready(Ok(Response::new(Answers {
-            stop: self.0.stop.clone().map(Stop::new),
+            stop: Stop::new(self.0.stop.clone()),
             own: Arc::clone(&self.0),
             questions: request.into_inner(),
             buffer: BytesMut::new(),
@@ -58,7 +58,7 @@ pub(super) struct Answers {
     questions: Streaming<Bytes>,
     /// An answer is gone when the next is written here.
     buffer: BytesMut,
-    stop: Option<Stop>,
+    stop: Stop,
     /// How many bytes of questions may still be answered after the stop.
     last: usize,
 }
@@ -70,7 +70,7 @@ impl Stream for Answers {
         let this = &mut *self;
         // Others on this thread have their turn, however fast questions come.
         let turn = std::task::ready!(coop::poll_proceed(cx));
-        let stopping = this.stop.as_ref().is_some_and(Stop::has_come);
+        let stopping = this.stop.has_come();
         if stopping && this.last == 0 {
             return Poll::Ready(None);
         }
@@ -85,10 +85,7 @@ impl Stream for Answers {
             }
             Poll::Ready(ended) => Poll::Ready(ended),
             // All that was received has its answer.
-            Poll::Pending => match &mut this.stop {
-                Some(stop) => stop.poll(cx).map(|()| None),
-                None => Poll::Pending,
-            },
+            Poll::Pending => this.stop.poll(cx).map(|()| None),
         }
     }
 }

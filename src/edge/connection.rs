@@ -1,4 +1,5 @@
-//! One accepted connection, TCP or unix, and the seat that it takes.
+//! One accepted connection, TCP or unix, encrypted or not, and the seat that it
+//! takes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,9 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tonic::transport::server::Connected;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What a client of HTTP/2 says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket before it belongs to a runtime: it can still be sent to any.
 #[derive(Debug)]
@@ -17,30 +22,43 @@ pub(super) enum Socket {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// A connection that a runtime reads and writes.
+/// A connection of a client that has greeted.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    _seat: Seat,
+    /// What is still to be read of the greeting, which was read before.
+    greeting: &'static [u8],
 }
 
 #[derive(Debug)]
 enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
 }
 
 impl Connection {
-    /// Hands `socket` to the runtime that this is called in.
-    pub(super) fn new(socket: Socket, seat: Seat) -> io::Result<Self> {
-        let stream = match socket {
-            Socket::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
-            Socket::Unix(socket) => Stream::Unix(UnixStream::from_std(socket)?),
+    /// Hands `socket` to the runtime that this is called in, shakes hands if
+    /// it is to be encrypted, and waits for the client's greeting.
+    pub(super) async fn open(socket: Socket, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let plain = match socket {
+            Socket::Tcp(socket) => Plain::Tcp(TcpStream::from_std(socket)?),
+            Socket::Unix(socket) => Plain::Unix(UnixStream::from_std(socket)?),
         };
-        Ok(Self {
+        let stream = match tls {
+            None => Stream::Plain(plain),
+            Some(tls) => Stream::Tls(Box::new(tls.accept(plain).await?)),
+        };
+        let mut connection = Self {
             stream,
-            _seat: seat,
-        })
+            greeting: &[],
+        };
+        let mut greeting = [0; PREFACE.len()];
+        connection.read_exact(&mut greeting).await?;
+        if greeting != *PREFACE {
+            return Err(io::Error::other("the client does not speak HTTP/2"));
+        }
+        connection.greeting = PREFACE;
+        Ok(connection)
     }
 }
 
@@ -63,21 +81,23 @@ impl Drop for Seat {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.greeting.is_empty() {
+            let (now, later) = self
+                .greeting
+                .split_at(self.greeting.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            self.greeting = later;
+            return Poll::Ready(Ok(()));
+        }
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -89,8 +109,8 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -100,29 +120,94 @@ impl AsyncWrite for Connection {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.stream {
-            Stream::Tcp(stream) => stream.is_write_vectored(),
-            Stream::Unix(stream) => stream.is_write_vectored(),
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A connection as the system has it.
+#[derive(Debug)]
+enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -2,18 +2,24 @@
 //! is seldom asked for (health, reflection) by way of a router.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::sync::watch;
+use hyper::body::Incoming;
 use tonic::body::Body;
-use tonic::codegen::http;
+use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
-use tower::Service;
+use tower::Service as _;
 
-use super::check::{KeyCheckService, METHODS};
+use super::check::{CHECK, KeyCheckService};
+use super::deadline::{self, Prompt};
+use super::guarded::{Answering, Gate, Guarded};
+use super::refusal::Refusal;
+use super::room::Roomy;
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
-/// every check: there is one start of a path to compare.
+/// every check: there is one path to compare.
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
@@ -26,33 +32,67 @@ impl CheckPlane {
         Self { checks, rest }
     }
 
-    /// The same plane, whose conversations end when `stop` turns true.
-    #[must_use]
-    pub(super) fn until(self, stop: watch::Receiver<bool>) -> Self {
-        Self::new(self.checks.until(stop), self.rest)
-    }
-
-    /// The same plane for another thread.
-    pub(super) fn for_thread(&self) -> Self {
-        Self::new(self.checks.for_thread(), self.rest.clone())
+    /// The plane as one thread serves it, behind a gate of its own.
+    pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
+        ThreadPlane {
+            checks: self.checks.for_thread(),
+            rest: Guarded::new(self.rest.clone(), gate.clone()),
+            gate,
+        }
     }
 }
 
-impl Service<http::Request<Body>> for CheckPlane {
-    type Response = http::Response<Body>;
+/// What one thread serves to gateways.
+#[derive(Clone, Debug)]
+pub(super) struct ThreadPlane {
+    checks: KeyCheckService,
+    rest: Guarded,
+    gate: Gate,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
+    type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <KeyCheckService as Service<http::Request<Body>>>::Future;
+    type Future = PlaneFuture;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Checks are always ready.
-        Service::<http::Request<Body>>::poll_ready(&mut self.rest, cx)
+    fn call(&self, request: Request<Incoming>) -> PlaneFuture {
+        if request.uri().path() != CHECK {
+            return PlaneFuture::Rest(self.rest.answer(request));
+        }
+        let Some(call) = self.gate.enter() else {
+            return PlaneFuture::Refused(Refusal::new(request.into_body()));
+        };
+        let asked = deadline::asked(request.headers());
+        let room = self.gate.room;
+        let checking = self
+            .checks
+            .clone()
+            .call(request.map(|body| Roomy::new(body, room)));
+        PlaneFuture::Check(Prompt::new(
+            checking,
+            call,
+            asked,
+            self.gate.receive_timeout,
+        ))
     }
+}
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().starts_with(METHODS) {
-            self.checks.call(request)
-        } else {
-            Box::pin(self.rest.call(request))
+/// An answer to a gateway that is on its way.
+pub(super) enum PlaneFuture {
+    Check(Prompt<<KeyCheckService as tower::Service<Request<Roomy<Incoming>>>>::Future>),
+    Rest(Answering),
+    /// There are as many calls as the listener takes.
+    Refused(Refusal),
+}
+
+impl Future for PlaneFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Check(check) => Pin::new(check).poll(cx),
+            Self::Rest(rest) => rest.as_mut().poll(cx),
+            Self::Refused(refusal) => Pin::new(refusal).poll(cx),
         }
     }
 }

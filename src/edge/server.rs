@@ -7,41 +7,43 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use tokio::sync::{oneshot, watch};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::task::JoinSet;
 use tonic::body::Body;
-use tonic::codegen::http;
+use tonic::codegen::http::{Request, Response};
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
-use tower::Service;
 use tracing::warn;
 
+use crate::config::listener::ConnectionLimits;
 use crate::service::checker::Checker;
 
 use super::admin::KeyAdminService;
 use super::check::KeyCheckService;
-use super::connection::{Connection, Seat, Socket};
-use super::listener::{Bound, Listener};
-use super::pb;
+use super::conversation::{self, Terms};
+use super::deal::{Dealt, Worker, deal};
+use super::guarded::{Gate, Guarded};
+use super::listener::Bound;
 use super::plane::CheckPlane;
+use super::tls::Tls;
+use super::{pb, room};
 
-/// How long the dealer waits when no connection can be accepted, as when the
-/// process has no more descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-const MAX_STREAMS: u32 = 1_024;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A listener that is ready to be served.
+#[derive(Debug)]
+pub struct Door {
+    /// Where it listens.
+    pub bound: Bound,
+    /// How it encrypts; none: not at all.
+    pub tls: Option<Arc<Tls>>,
+    /// How much it takes on.
+    pub limits: ConnectionLimits,
+}
 
 /// When to stop, and how long to let calls under way come to their end.
 #[derive(Clone, Debug)]
@@ -53,7 +55,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    async fn begun(mut self) {
+    pub(super) async fn begun(mut self) {
         // If nobody can tell any more, it is time too.
         let _ = self.stop.wait_for(|stop| *stop).await;
     }
@@ -66,26 +68,28 @@ impl Drain {
 }
 
 /// What is served to gateways: checks, health and, if asked for, reflection
-/// of those alone.
+/// of those alone. Conversations end when `stop` turns true.
 ///
 /// # Errors
 ///
 /// The descriptors cannot be read, which is a fault of the build.
 pub fn check_plane(
     checker: Checker,
+    stop: watch::Receiver<bool>,
     health: HealthReporter,
     reflection: bool,
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
-    let checks = KeyCheckService::new(checker);
-    // Known to the router too, which answers for methods that do not exist.
+    let checks = KeyCheckService::new(checker, stop);
+    // Known to the router too, for all methods but one, and those that do not
+    // exist.
     routes.add_service(checks.clone());
     add_shared(
         &mut routes,
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
-    Ok(CheckPlane::new(checks, routes.routes()))
+    Ok(CheckPlane::new(checks, routes.routes().prepare()))
 }
 
 /// What is served to operators: administration, health and, if asked for,
@@ -129,31 +133,33 @@ fn add_shared(
     Ok(())
 }
 
-/// Serves `routes` on `bound` in the runtime that this is called in, until
-/// the drain is over. It listens when this returns; the future serves.
+/// Serves `routes` at `door` in the runtime that this is called in, until the
+/// drain is over. It listens when this returns; the future serves.
 ///
 /// # Errors
 ///
 /// The socket cannot listen; of the future: serving failed.
 pub fn serve_here(
-    bound: Bound,
+    door: Door,
     routes: Routes,
     drain: Drain,
 ) -> Result<impl Future<Output = Result<(), ServeError>>, ServeError> {
-    let (connections, dealt) = unbounded_channel();
-    let worker = Worker {
-        connections,
-        taken: Arc::default(),
-    };
-    let dealing = tokio::spawn(deal(bound.listen()?, vec![worker], drain.clone()));
+    let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
+    let (worker, dealt) = Worker::new();
+    let routes = Guarded::new(
+        routes.prepare(),
+        Gate::in_one_place(&door.limits, &room::ADMIN),
+    );
+    let listener = door.bound.listen()?;
+    let dealing = tokio::spawn(deal(listener, vec![worker], max_connections, drain));
     Ok(async move {
-        let served = serve_dealt(routes, dealt, drain).await;
+        serve_dealt(routes, dealt, terms).await;
         dealing.abort();
-        served
+        Ok(())
     })
 }
 
-/// Serves `plane` on `bound` from `threads` threads until the drain is over.
+/// Serves `plane` at `door` from `threads` threads until the drain is over.
 ///
 /// Each thread has a runtime of its own. The returned receivers tell of each
 /// thread's end. Must be called in a runtime, which accepts the connections.
@@ -162,32 +168,46 @@ pub fn serve_here(
 ///
 /// The socket cannot listen, or a thread cannot be started.
 pub fn serve_on_threads(
-    bound: Bound,
+    door: Door,
     plane: &CheckPlane,
     threads: usize,
     drain: &Drain,
 ) -> Result<Vec<oneshot::Receiver<Result<(), ServeError>>>, ServeError> {
-    let plane = plane.clone().until(drain.stop.clone());
+    let terms = door.terms(drain);
     let mut workers = Vec::with_capacity(threads);
     let mut ends = Vec::with_capacity(threads);
-    for number in 0..threads {
-        let (connections, dealt) = unbounded_channel();
+    for (number, gate) in Gate::of_threads(&door.limits, threads, &room::CHECKS).enumerate() {
+        let (worker, dealt) = Worker::new();
         let (end, ended) = oneshot::channel();
-        let (plane, drain) = (plane.for_thread(), drain.clone());
+        let (plane, terms) = (plane.on_thread(gate), terms.clone());
         thread::Builder::new()
             .name(format!("check-{number}"))
             .spawn(move || {
                 // Nobody may be left to be told.
-                let _ = end.send(run_worker(plane, dealt, drain));
+                let _ = end.send(run_worker(plane, dealt, terms));
             })?;
-        workers.push(Worker {
-            connections,
-            taken: Arc::default(),
-        });
+        workers.push(worker);
         ends.push(ended);
     }
-    tokio::spawn(deal(bound.listen()?, workers, drain.clone()));
+    let listener = door.bound.listen()?;
+    tokio::spawn(deal(
+        listener,
+        workers,
+        door.limits.max_connections,
+        drain.clone(),
+    ));
     Ok(ends)
+}
+
+impl Door {
+    fn terms(&self, drain: &Drain) -> Terms {
+        Terms {
+            limits: self.limits,
+            tls: self.tls.clone(),
+            drain: drain.clone(),
+            failures: Arc::default(),
+        }
+    }
 }
 
 /// Why a listener is not served any more.
@@ -196,82 +216,51 @@ pub enum ServeError {
     /// The socket or the runtime.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The HTTP/2 server.
-    #[error(transparent)]
-    Transport(#[from] tonic::transport::Error),
 }
 
-fn run_worker(
-    plane: CheckPlane,
-    dealt: UnboundedReceiver<(Socket, Seat)>,
-    drain: Drain,
-) -> Result<(), ServeError> {
+/// What answers the calls of any number of connections.
+trait Plane: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> {}
+
+impl<S> Plane for S where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+{
+}
+
+fn run_worker<S>(plane: S, dealt: Dealt, terms: Terms) -> Result<(), ServeError>
+where
+    S: Plane<Future: Send> + Clone + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve_dealt(plane, dealt, drain))
+    runtime.block_on(serve_dealt(plane, dealt, terms));
+    Ok(())
 }
 
-async fn serve_dealt<S>(
-    service: S,
-    dealt: UnboundedReceiver<(Socket, Seat)>,
-    drain: Drain,
-) -> Result<(), ServeError>
+/// Serves each connection that is dealt until the drain has begun, and all of
+/// them until they have ended or the drain is over.
+async fn serve_dealt<S>(plane: S, mut dealt: Dealt, terms: Terms)
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
+    S: Plane<Future: Send> + Clone + Send + 'static,
 {
-    let connections =
-        UnboundedReceiverStream::new(dealt).map(|(socket, seat)| Connection::new(socket, seat));
-    let serving = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .serve_with_incoming_shutdown(service, connections, drain.clone().begun());
-    tokio::select! {
-        served = serving => Ok(served?),
-        // tonic itself would wait for the slowest caller for ever.
-        () = drain.over() => {
-            warn!("calls were cut off: they did not end within the drain timeout");
-            Ok(())
+    // When they are dropped, they end.
+    let mut connections = JoinSet::new();
+    let mut stopped = std::pin::pin!(terms.drain.clone().begun());
+    loop {
+        tokio::select! {
+            () = &mut stopped => break,
+            Some((socket, seat)) = dealt.recv() => {
+                connections.spawn(conversation::hold(socket, seat, terms.clone(), plane.clone()));
+            }
+            // A panic in one is in the log, and no other's concern.
+            Some(_) = connections.join_next() => {}
         }
     }
-}
-
-/// Where connections can be dealt to.
-struct Worker {
-    connections: UnboundedSender<(Socket, Seat)>,
-    taken: Arc<AtomicUsize>,
-}
-
-/// Accepts connections and deals each to the worker that has the fewest.
-async fn deal(listener: Listener, workers: Vec<Worker>, drain: Drain) {
-    let mut stopped = std::pin::pin!(drain.begun());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok(socket) => {
-                let Some(worker) = workers
-                    .iter()
-                    .min_by_key(|worker| worker.taken.load(Ordering::Relaxed))
-                else {
-                    return;
-                };
-                // A worker that is gone has ended the process's run, too.
-                let _ = worker.connections.send((socket, Seat::take(&worker.taken)));
-            }
-            Err(error) => {
-                warn!(%error, "connection not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all_ended => {}
+        () = terms.drain.over() => {
+            warn!("calls were cut off: they did not end within the drain timeout");
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use prost_types::Any;
+use prost_types::{Any, Duration};
+use tonic::codegen::StdError;
+use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::pb::bad_request::FieldViolation;
 use tonic_types::pb::precondition_failure::Violation;
@@ -24,13 +26,20 @@ const MAX_TOLD: usize = 25;
 
 /// When a call that lost to others, or to a store that takes no changes, may
 /// be tried again at the earliest.
-const RETRY_DELAY: prost_types::Duration = prost_types::Duration {
+const RETRY_DELAY: Duration = Duration {
     seconds: 1,
     nanos: 0,
 };
 
 /// How many of them the sentence for people tells.
 const MAX_TOLD_IN_MESSAGE: usize = 3;
+
+/// When a caller who was turned away may try again: soon, for calls are short,
+/// but not at once.
+const OVERLOAD_DELAY: Duration = Duration {
+    seconds: 0,
+    nanos: 100_000_000,
+};
 
 /// The status of a method that does not exist.
 pub(super) fn unimplemented() -> Status {
@@ -47,6 +56,49 @@ pub(super) fn invalid(violations: Violations) -> Status {
     of(&RegistryError::Invalid(violations))
 }
 
+/// The status of a call whose deadline, as its client set it, has passed.
+pub(super) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("the call's deadline passed before it was answered")
+}
+
+/// The status of a call whose request did not arrive in time.
+pub(super) fn received_too_slowly() -> Status {
+    Status::deadline_exceeded("the request did not arrive whole in the time that the server waits")
+}
+
+/// The status of a request whose body broke off.
+pub(super) fn of_body(error: StdError) -> Status {
+    Status::from_error(error)
+}
+
+/// The status of a call that is one too many. Nothing was read of it.
+pub(super) fn overloaded() -> Status {
+    let info = ErrorInfo {
+        reason: reason_name(ErrorReason::Overloaded).to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: BTreeMap::new(),
+    };
+    let retry = RetryInfo {
+        retry_delay: Some(OVERLOAD_DELAY),
+    };
+    with_details(
+        Code::Unavailable,
+        "too many calls are under way; try again in a moment".to_owned(),
+        vec![
+            detail("google.rpc.ErrorInfo", &info),
+            detail("google.rpc.RetryInfo", &retry),
+        ],
+    )
+}
+
+/// The trailers that end an answer with `status`.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // It cannot fail: no message of ours has what a header cannot carry.
+    let _ = status.add_header(&mut trailers);
+    trailers
+}
+
 /// The status of a failed call of an operator.
 pub(super) fn of(error: &RegistryError) -> Status {
     let (code, reason) = code_and_reason(error);
@@ -56,13 +108,16 @@ pub(super) fn of(error: &RegistryError) -> Status {
         domain: DOMAIN.to_owned(),
         metadata: metadata(error),
     };
+    let mut details = vec![detail("google.rpc.ErrorInfo", &info)];
+    details.extend(more(error, &message));
+    with_details(code, message, details)
+}
+
+fn with_details(code: Code, message: String, details: Vec<Any>) -> Status {
     let details = RpcStatus {
         code: code.into(),
         message: message.clone(),
-        details: [detail("google.rpc.ErrorInfo", &info)]
-            .into_iter()
-            .chain(more(error, &message))
-            .collect(),
+        details,
     };
     Status::with_details(code, message, details.encode_to_vec().into())
 }
@@ -377,6 +432,19 @@ mod tests {
             found.sort();
             assert_eq!(found.join(" "), metadata, "{error}");
         }
+    }
+
+    #[test]
+    fn who_is_turned_away_is_told_when_to_come_back() {
+        let status = overloaded();
+        assert_eq!(status.code(), Code::Unavailable);
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("OVERLOADED", "keyward")
+        );
+        let delay = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(delay, Some(std::time::Duration::from_millis(100)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyward::config::listener::ConnectionLimits;
 use keyward::domain::clock::{Clock, SystemClock};
 use keyward::domain::digest::Pepper;
 use keyward::domain::id::KeyId;
@@ -13,7 +14,7 @@ use keyward::domain::workspace::Workspace;
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
-use keyward::edge::server::{self, Drain};
+use keyward::edge::server::{self, Door, Drain};
 use keyward::index::follower;
 use keyward::service::checker::Checker;
 use keyward::store::home::Home;
@@ -197,10 +198,16 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
         stop: stopping,
         grace: Duration::from_secs(1),
     };
-    let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
+    let plane =
+        server::check_plane(checker, drain.stop.clone(), HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
-    drop(server::serve_on_threads(bound, &plane, 2, &drain).unwrap());
+    let door = Door {
+        bound,
+        tls: None,
+        limits: ConnectionLimits::default(),
+    };
+    drop(server::serve_on_threads(door, &plane, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {
         connections.push(Checks {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::build_info;
 use crate::service::admission::Actor;
 use crate::service::error::RegistryError;
 use crate::service::registry::{PageQuestion, Registry};
@@ -17,7 +18,7 @@ pub(super) async fn who_am_i(
     let admin = registry.who_am_i(&actor).await?;
     Ok(WhoAmIResponse {
         admin_key: Some(admin_key::shown(admin)),
-        server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_version: build_info::SHORT.to_owned(),
     })
 }
 

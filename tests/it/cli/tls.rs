@@ -179,7 +179,7 @@ async fn a_server_is_trusted_by_who_signed_it_and_its_name() {
     )
     .await;
     assert!(
-        code == Some(4) && told.contains("with `http://`."),
+        code == Some(4) && told.contains("`http://`"),
         "{told}"
     );
     let (code, told) = ended(

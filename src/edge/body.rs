@@ -1,0 +1,114 @@
+//! The bodies of calls that are not checks: requests that have to arrive in
+//! time, and answers that end when the client's deadline passes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::limit::Call;
+use super::status;
+
+/// The body of a request, which has to be there whole within a time from when
+/// it was first waited for.
+#[derive(Debug)]
+pub(super) struct Timely<B> {
+    inner: B,
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B> Timely<B> {
+    /// Gives `inner` so long.
+    pub(super) const fn new(inner: B, limit: Duration) -> Self {
+        Self {
+            inner,
+            limit,
+            timer: None,
+        }
+    }
+}
+
+impl<B> HttpBody for Timely<B>
+where
+    B: HttpBody<Data = Bytes, Error = Status> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Some(Err(status::received_too_slowly())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of an answer, which may be a long conversation: the call counts as
+/// under way until it ends, and it ends when the client's deadline passes.
+#[derive(Debug)]
+pub(super) struct Answer {
+    inner: Body,
+    deadline: Option<Pin<Box<Sleep>>>,
+    _call: Option<Call>,
+}
+
+impl Answer {
+    /// Answers with `inner` until `deadline`.
+    pub(super) fn new(inner: Body, deadline: Option<Instant>, call: Option<Call>) -> Self {
+        Self {
+            inner,
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
+            _call: call,
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let Some(deadline) = &mut self.deadline else {
+            return Poll::Pending;
+        };
+        ready!(deadline.as_mut().poll(cx));
+        let trailers = status::trailers(&status::deadline_exceeded());
+        self.inner = Body::empty();
+        self.deadline = None;
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,159 @@
+//! The life of one connection: it shakes hands, serves calls, and ends when the
+//! client goes, when it is old, or when the server stops.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{sleep, timeout};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tracing::{debug, warn};
+
+use crate::config::listener::ConnectionLimits;
+
+use super::brief::{Runner, run_briefly};
+use super::connection::{Connection, Seat, Socket};
+use super::server::Drain;
+use super::throttle::Throttle;
+use super::tls::Tls;
+
+/// How much a client may send of one request before it is read. What is read
+/// makes room at once, so that a larger request only takes more round trips;
+/// what is not is all that a slow handler can be made to hold.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The same for all requests of a connection: hundreds of checks.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// The headers of one request, in bytes. What gateways ask about is in the
+/// message, so that what is here is but tokens of operators and traces.
+const MAX_HEADERS: u32 = 16 * 1024;
+
+/// How many calls a client may cancel before they were looked at, at a time. A
+/// gateway whose own clients all go at once does that; beyond, it is a flood,
+/// and the connection ends.
+const MAX_CANCELLED_UNSEEN: usize = 256;
+
+/// How many streams may fail by the client's own faults before the connection
+/// ends. Among these are what a client still sends of calls that were turned
+/// away, so that there must be room.
+const MAX_FAULTS: usize = 1024;
+
+/// How much the age at which a connection ends varies, so that those that came
+/// together do not all come back together.
+const AGE_JITTER: f64 = 0.1;
+
+/// What every connection of a listener is held to.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) limits: ConnectionLimits,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) drain: Drain,
+    /// For handshakes that fail, which strangers can make happen at will.
+    pub(super) failures: Arc<Throttle>,
+}
+
+/// Serves `service` on `socket` until that ends.
+pub(super) async fn hold<S>(socket: Socket, _seat: Seat, terms: Terms, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let Some(connection) = greet(socket, &terms).await else {
+        return;
+    };
+    let (service, runner) = run_briefly(service, terms.limits.receive_timeout);
+    let http = http2(&terms.limits, runner);
+    let mut serving = pin!(http.serve_connection(TokioIo::new(connection), service));
+    let stopped = pin!(terms.drain.clone().begun());
+    let old = pin!(age(terms.limits.max_connection_age));
+    let grace = tokio::select! {
+        // First, for the others have hardly ever anything to say.
+        biased;
+        served = &mut serving => return ended(served),
+        // Cut off with all others, when the drain is over.
+        () = stopped => None,
+        () = old => Some(terms.limits.max_connection_age_grace),
+    };
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        served = &mut serving => ended(served),
+        () = over(grace) => debug!("connection cut off: calls did not end within its grace"),
+    }
+}
+
+/// The connection, once the client has shaken hands and greeted; none if it has
+/// not in time, or the server stops.
+async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
+    let acceptor = terms.tls.as_ref().map(|tls| tls.acceptor());
+    let opening = timeout(
+        terms.limits.receive_timeout,
+        Connection::open(socket, acceptor),
+    );
+    let opened = tokio::select! {
+        opened = opening => opened,
+        // Nothing was asked yet.
+        () = terms.drain.clone().begun() => return None,
+    };
+    match opened {
+        Ok(Ok(connection)) => return Some(connection),
+        // What TLS finds wrong: somebody may be waiting to be told.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            if let Some(withheld) = terms.failures.pass() {
+                warn!(%error, withheld, "TLS handshake failed");
+            }
+        }
+        Ok(Err(error)) => debug!(%error, "connection ended before it began"),
+        Err(_) => debug!("connection closed: the client did not greet in time"),
+    }
+    None
+}
+
+fn http2(limits: &ConnectionLimits, runner: Runner) -> Builder<Runner> {
+    let mut http = Builder::new(runner);
+    http.timer(TokioTimer::new())
+        // gRPC knows no date.
+        .auto_date_header(false)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_CANCELLED_UNSEEN)
+        .max_local_error_reset_streams(MAX_FAULTS)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    http
+}
+
+async fn age(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => {
+            let jitter = rand::random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
+            sleep(limit.mul_f64(jitter)).await;
+        }
+        None => pending().await,
+    }
+}
+
+async fn over(grace: Option<Duration>) {
+    match grace {
+        Some(grace) => sleep(grace).await,
+        None => pending().await,
+    }
+}
+
+fn ended(served: hyper::Result<()>) {
+    if let Err(error) = served {
+        // Clients that go without a word are no news.
+        debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,182 @@
+//! Ends calls whose time is over: the deadline that the client set, or the time
+//! that it may take to send its request.
+//!
+//! A call that is answered at once costs no timer.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Response};
+
+use super::limit::Call;
+use super::status;
+
+/// How a client says how long it waits.
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The time that a client gives a call, from its headers; none if it gives none,
+/// or says it in a way that is not gRPC's.
+pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    parse(headers.get(GRPC_TIMEOUT)?.as_bytes())
+}
+
+/// At most eight digits and a unit.
+fn parse(text: &[u8]) -> Option<Duration> {
+    let (unit, digits) = text.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    match unit {
+        b'H' => Some(Duration::from_secs(number * 60 * 60)),
+        b'M' => Some(Duration::from_secs(number * 60)),
+        b'S' => Some(Duration::from_secs(number)),
+        b'm' => Some(Duration::from_millis(number)),
+        b'u' => Some(Duration::from_micros(number)),
+        b'n' => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+/// A call that waits for nothing but its own request, such as a check: if it
+/// cannot be answered when it is first polled, it gets as long as the client
+/// waits, but no longer than a client may take to send a request.
+#[derive(Debug)]
+pub(super) struct Prompt<F> {
+    inner: F,
+    asked: Option<Duration>,
+    receive_timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Counted until it is answered.
+    _call: Call,
+}
+
+impl<F> Prompt<F> {
+    pub(super) const fn new(
+        inner: F,
+        call: Call,
+        asked: Option<Duration>,
+        receive_timeout: Duration,
+    ) -> Self {
+        Self {
+            inner,
+            asked,
+            receive_timeout,
+            timer: None,
+            _call: call,
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        self.asked.map_or(self.receive_timeout, |asked| {
+            asked.min(self.receive_timeout)
+        })
+    }
+
+    fn late(&self) -> Response<Body> {
+        let status = if self
+            .asked
+            .is_some_and(|asked| asked <= self.receive_timeout)
+        {
+            status::deadline_exceeded()
+        } else {
+            status::received_too_slowly()
+        };
+        status.into_http()
+    }
+}
+
+impl<F> Future for Prompt<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if let Poll::Ready(answer) = Pin::new(&mut self.inner).poll(cx) {
+            return Poll::Ready(answer);
+        }
+        let limit = self.limit();
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(self.late()));
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::limit::Calls;
+    use super::*;
+    use std::future::{pending, ready};
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        for (text, expected) in [
+            ("2H", Some(Duration::from_secs(7_200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("00000004S", Some(Duration::from_secs(4))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+            ("82m", Some(Duration::from_millis(82))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("123456789S", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("1 S", None),
+            ("1s", None),
+            ("1.5S", None),
+            ("1SS", None),
+            ("\u{b2}S", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_when_its_time_is_over() {
+        let calls = Calls::in_one_place(1);
+        let seconds = Duration::from_secs;
+        for (asked, limit, message) in [
+            (None, 10, "whole"),
+            (Some(3), 3, "deadline"),
+            (Some(60), 10, "whole"),
+        ] {
+            let start = tokio::time::Instant::now();
+            let call = calls.begin().unwrap();
+            let never = Box::pin(pending());
+            let prompt = Prompt::new(never, call, asked.map(seconds), seconds(10));
+            let headers = prompt.await.unwrap().into_parts().0.headers;
+            assert_eq!(start.elapsed().as_secs(), limit);
+            assert_eq!(headers["grpc-status"], "4");
+            assert!(headers["grpc-message"].to_str().unwrap().contains(message));
+        }
+        assert!(calls.begin().is_some(), "none is left");
+    }
+
+    #[test]
+    fn an_answer_that_is_there_needs_no_timer() {
+        // Without a runtime, a timer could not even be made.
+        let calls = Calls::in_one_place(1);
+        let answer = ready(Ok(Response::new(Body::empty())));
+        let mut prompt = Prompt::new(
+            answer,
+            calls.begin().unwrap(),
+            Some(Duration::ZERO),
+            Duration::ZERO,
+        );
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut prompt).poll(&mut cx).is_ready());
+    }
+}

@@ -1,0 +1,225 @@
+//! TLS of a listener: made of its files, and made anew while it serves.
+//!
+//! What was made last is what new connections get; those that there are go on
+//! as they began. A pair of files that cannot be used never takes the place of
+//! one that can.
+
+mod expiry;
+mod files;
+mod watch;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::crypto::ring;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info, warn};
+
+use crate::config::listener::TlsConfig;
+use crate::domain::clock::{Clock, Timestamp};
+
+use expiry::Expiry;
+use files::{Files, Stamp};
+
+pub use files::TlsError;
+pub use watch::watch;
+
+/// The one protocol that is spoken.
+const ALPN: &[u8] = b"h2";
+
+/// The TLS of one listener.
+pub struct Tls {
+    /// Which listener, for the log.
+    listener: &'static str,
+    settings: TlsConfig,
+    clock: Arc<dyn Clock>,
+    current: ArcSwap<ServerConfig>,
+    // Held while files are read, off the path of connections.
+    read: Mutex<Read>,
+}
+
+/// What was read last.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// How the files looked right before, whether they could be used or not.
+    stamp: Stamp,
+    /// Of the certificate in use.
+    expiry: Expiry,
+}
+
+impl Tls {
+    /// Reads the files in `settings`. The log calls the listener `listener`.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read, or not be used.
+    pub fn open(
+        listener: &'static str,
+        settings: TlsConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, TlsError> {
+        let stamp = Stamp::of(&settings);
+        let files = Files::read(&settings)?;
+        let config = server_config(&settings, &files)?;
+        let tls = Self {
+            listener,
+            settings,
+            clock,
+            current: ArcSwap::from_pointee(config),
+            read: Mutex::new(Read {
+                stamp,
+                expiry: files.expiry,
+            }),
+        };
+        tls.warn_of_open_key();
+        tls.tell_expiry(files.expiry);
+        Ok(tls)
+    }
+
+    /// How the next connection is to be encrypted.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.load_full())
+    }
+
+    /// Reads the files again, and uses them from the next connection on. If
+    /// they cannot be used, the log says why, and what was used stays.
+    pub fn reload(&self) {
+        self.reload_if(|_| true);
+    }
+
+    /// Does so if the files look different from when they were read last.
+    fn reload_if_changed(&self) {
+        self.reload_if(|changed| changed);
+    }
+
+    fn reload_if(&self, wanted: impl Fn(bool) -> bool) {
+        // What a panic left behind is the state before, which is still good.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the files are: what changes while they are read shows next time.
+        let stamp = Stamp::of(&self.settings);
+        if !wanted(stamp != read.stamp) {
+            return;
+        }
+        read.stamp = stamp;
+        let used = Files::read(&self.settings)
+            .and_then(|files| Ok((server_config(&self.settings, &files)?, files)));
+        match used {
+            Ok((config, files)) => {
+                self.current.store(Arc::new(config));
+                read.expiry = files.expiry;
+                let listener = self.listener;
+                info!(listener, expires = %files.expiry, "TLS files read again");
+                self.warn_of_open_key();
+                self.tell_expiry(files.expiry);
+            }
+            Err(problem) => error!(
+                listener = self.listener,
+                %problem,
+                "TLS files cannot be used; those read before stay in use"
+            ),
+        }
+    }
+
+    /// Warns if the certificate in use expires soon, or has.
+    fn check_expiry(&self) {
+        let expiry = self
+            .read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .expiry;
+        self.tell_expiry(expiry);
+    }
+
+    fn tell_expiry(&self, expiry: Expiry) {
+        let (listener, certificate) = (self.listener, self.settings.certificate.display());
+        let now: Timestamp = self.clock.now();
+        if expiry.is_over(now) {
+            warn!(listener, %certificate, expired = %expiry, "the TLS certificate has expired: replace it");
+        } else if expiry.is_near(now) {
+            warn!(listener, %certificate, expires = %expiry, "the TLS certificate expires soon: replace it");
+        }
+    }
+
+    fn warn_of_open_key(&self) {
+        if files::is_open_to_all(&self.settings.key) {
+            let key = self.settings.key.display();
+            warn!(listener = self.listener, %key, "every user of this machine can read the TLS key: chmod 640");
+        }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not what was made of the files: it holds the key.
+        f.debug_struct("Tls")
+            .field("listener", &self.listener)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a listener could encrypt by `settings`.
+///
+/// # Errors
+///
+/// What keeps it from that.
+pub fn examine(settings: &TlsConfig) -> Result<(), TlsError> {
+    server_config(settings, &Files::read(settings)?).map(drop)
+}
+
+/// Puts what was read together. Certificate and key have to belong together.
+fn server_config(settings: &TlsConfig, files: &Files) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| settings_error(settings, &error))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(certificates) => {
+            let ca = settings
+                .client_ca
+                .as_deref()
+                .unwrap_or(&settings.certificate);
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates {
+                roots
+                    .add(certificate.clone())
+                    .map_err(|error| TlsError::invalid(ca, &error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if settings.client_certificate_required {
+                verifier
+            } else {
+                verifier.allow_unauthenticated()
+            };
+            let verifier = verifier
+                .build()
+                .map_err(|error| TlsError::invalid(ca, &error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(files.chain.clone(), files.key.clone_key())
+        .map_err(|error| settings_error(settings, &error))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // Gateways connect seldom and stay. Sessions to resume would be memory that
+    // anybody can ask for, and would outlive the client CA that let them in.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn settings_error(settings: &TlsConfig, error: &rustls::Error) -> TlsError {
+    if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        TlsError::Mismatch {
+            certificate: settings.certificate.clone(),
+            key: settings.key.clone(),
+        }
+    } else {
+        // What is left is a key of a kind that is not known, or not well made.
+        TlsError::invalid(&settings.key, error)
+    }
+}
