@@ -1,6 +1,8 @@
 //! A listener that anybody can reach: whoever is slow, silent, many or rude
 //! costs the others nothing, and nobody is denied for it.
 
+mod conversations;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -135,10 +137,7 @@ async fn who_does_not_greet_whole_is_cut_off_while_others_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_in_the_middle_of_a_frame_is_cut_off_by_the_keepalive() {
-    let settings = [
-        ("keepalive-interval", "1s"),
-        ("keepalive-timeout", "1s"),
-    ];
+    let settings = [("keepalive-interval", "1s"), ("keepalive-timeout", "1s")];
     let (server, token) = serve(&settings).await;
     let mut checks = server.checks().await;
     for address in [&server.check_address, &server.admin_address] {
@@ -488,38 +487,6 @@ async fn floods_of_one_connection_end_that_connection_alone() {
     }
     flood.await.unwrap();
     answers(&mut checks, &token).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn conversations_are_limited_apart_and_never_cost_a_check() {
-    let (server, token) = serve(&[("max-calls", "1"), ("max-connections", "5")]).await;
-    let mut checks = server.checks().await;
-    let raw = Raw::connect(&server.check_address).await;
-    let watch = frame(&HealthCheckRequest::default().encode_to_vec());
-    let mut watches = Vec::new();
-    for _ in 0..5 {
-        let mut call = raw.begin(WATCH, &[]).await.unwrap();
-        call.request.send_data(watch.clone(), true).unwrap();
-        let answer = call.answer.await.unwrap();
-        assert_eq!(answer.status(), 200);
-        watches.push(answer);
-    }
-    let answer = raw.call(WATCH, &[], &watch[5..]).await.unwrap();
-    assert_eq!(answer.status.code(), Code::Unavailable);
-    for _ in 0..100 {
-        answers(&mut checks, &token).await;
-    }
-    // Who stops watching makes room.
-    drop(watches);
-    let start = Instant::now();
-    let headers = [("grpc-timeout", "200m")];
-    loop {
-        let answer = raw.call(WATCH, &headers, &watch[5..]).await.unwrap();
-        if answer.status.code() == Code::DeadlineExceeded {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "{answer:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,10 +178,7 @@ async fn a_server_is_trusted_by_who_signed_it_and_its_name() {
         &[("--ca-file", &ours)],
     )
     .await;
-    assert!(
-        code == Some(4) && told.contains("`http://`"),
-        "{told}"
-    );
+    assert!(code == Some(4) && told.contains("`http://`"), "{told}");
     let (code, told) = ended(
         &shell,
         &format!("keys list --admin-server http://{admin}"),
