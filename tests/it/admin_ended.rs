@@ -17,9 +17,11 @@ use crate::support::Site;
 
 const INVALID: &str = "UNAUTHENTICATED, ADMIN_TOKEN_INVALID";
 
+type Change = fn(&mut AdminKey);
+
 /// No call switches an admin key off, and none makes one that has expired, so
 /// these are put into the store while no server runs.
-const PLANTED: [(&str, fn(&mut AdminKey)); 3] = [
+const PLANTED: [(&str, Change); 3] = [
     ("EXPIRED", |admin| {
         admin.expire_time = Some(admin.create_time)
     }),

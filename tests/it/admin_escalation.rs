@@ -1,5 +1,9 @@
 //! Nobody gets beyond the rights that he was given: not by what he makes,
 //! changes or repeats, and not by being quicker than who takes them away.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use keyward::edge::pb::*;
 use tokio::task::JoinSet;

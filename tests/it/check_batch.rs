@@ -1,5 +1,9 @@
 //! `CheckBatch` through the socket: each question is judged by itself, in order,
 //! and what spoils one spoils no other.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use keyward::edge::pb::{
     CheckBatchRequest, CheckBatchResponse, CheckRequest, CheckResult, CreateKeyRequest,

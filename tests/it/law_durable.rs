@@ -1,6 +1,10 @@
 //! Law 2, acknowledged means durable: through kill -9, through a stop, and on
 //! a disk that fills up. What was not acknowledged happened whole or not at
 //! all.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

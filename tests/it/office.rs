@@ -7,11 +7,11 @@ use std::time::Duration;
 use keyward::edge::pb::list_audit_events_request::Log;
 use keyward::edge::pb::*;
 use prost_types::FieldMask;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{Admin, Server, Site, admin_over, connect, key_request};
+use crate::support::{Admin, Server, Site, admin_over, code_name, connect, key_request};
 
 /// A server whose first OWNER makes what a test needs. Revoked keys can be
 /// deleted at once.
@@ -418,16 +418,7 @@ pub(crate) fn told(status: &Status) -> String {
         .get_details_error_info()
         .unwrap_or_else(|| panic!("no reason in {status:?}"));
     assert_eq!(info.domain, "keyward");
-    let code = match status.code() {
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::NotFound => "NOT_FOUND",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::Aborted => "ABORTED",
-        other => panic!("{other:?}: {status:?}"),
-    };
-    format!("{code}, {}", info.reason)
+    format!("{}, {}", code_name(status.code()), info.reason)
 }
 
 /// The metadata of the reason of a refusal.

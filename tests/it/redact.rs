@@ -51,7 +51,8 @@ pub(crate) fn words<'a>(
     is_one: impl Fn(&str) -> bool + 'a,
 ) -> impl Iterator<Item = &'a str> {
     runs(text)
-        .filter_map(|(is_word, run)| is_word.then(|| run.trim_end_matches(['.', ':'])))
+        .filter(|(is_word, _)| *is_word)
+        .map(|(_, run)| run.trim_end_matches(['.', ':']))
         .filter(move |word| is_one(word))
 }
 

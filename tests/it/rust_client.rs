@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tonic::Code;
 
 use self::gateway::{Decision, Tls, act_on, connect, decide};
 use self::issue::{issue, what_went_wrong};
@@ -12,7 +11,7 @@ use self::keyward_v1::key_admin_client::KeyAdminClient;
 use self::keyward_v1::key_check_client::KeyCheckClient;
 use self::keyward_v1::{CheckResponse, CreateKeyRequest};
 use crate::clients::Given;
-use crate::support::admin_over;
+use crate::support::{admin_over, code_name};
 
 // What a user of keyward generates from the protos.
 use keyward::edge::pb as keyward_v1;
@@ -92,11 +91,6 @@ async fn refused(
     let error = issue(client, admin_token, "request-2", key)
         .await
         .unwrap_err();
-    let code = match error.code() {
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        code => panic!("{code}"),
-    };
     let (reason, fields) = what_went_wrong(&error);
-    json!([code, reason, fields])
+    json!([code_name(error.code()), reason, fields])
 }

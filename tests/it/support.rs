@@ -604,3 +604,15 @@ impl Decoder for RawCodec {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining()).into()))
     }
 }
+
+/// A code as gRPC writes it: `NOT_FOUND`.
+pub(crate) fn code_name(code: tonic::Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_uppercase());
+    }
+    name
+}

@@ -2,7 +2,7 @@
 //! would, at a server that was started as it says, and all outputs have to be
 //! those that are shown.
 //!
-//! With the variable KEYWARD_WRITE_DOCS, what happens is written into the
+//! With the variable `KEYWARD_WRITE_DOCS`, what happens is written into the
 //! documents instead.
 
 use std::fs;

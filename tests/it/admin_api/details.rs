@@ -62,12 +62,12 @@ pub(super) fn headers_len(status: &Status) -> usize {
     message + details + "grpc-message".len() + "grpc-status-details-bin".len() + rest.len() + 6 * 32
 }
 
+/// A code, and names of metadata.
+type Told = (String, BTreeSet<String>);
+
 /// What the proto says of each reason: the code, and the names in backquotes
 /// behind `Metadata:` that are names of metadata.
-fn documented() -> (
-    BTreeMap<String, (String, BTreeSet<String>)>,
-    BTreeSet<String>,
-) {
+fn documented() -> (BTreeMap<String, Told>, BTreeSet<String>) {
     let proto = include_str!("../../../proto/keyward/v1/error_reason.proto");
     let (mut reasons, mut conditions) = (BTreeMap::new(), BTreeSet::new());
     let mut comment = String::new();

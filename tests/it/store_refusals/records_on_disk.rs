@@ -49,7 +49,7 @@ impl Remains {
 
 pub(super) fn newer() -> OpenError {
     let sample = Sample::new();
-    sample.edit(&place(sample.keys[0].id), |value| value[0] = 2);
+    sample.edit(place(sample.keys[0].id), |value| value[0] = 2);
     sample.refusal()
 }
 
@@ -69,7 +69,7 @@ fn a_newer_format_is_refused_wherever_it_is() {
 
 pub(super) fn edited() -> OpenError {
     let sample = Sample::new();
-    sample.edit(&place(sample.keys[1].id), |value| widen_a_scope(value));
+    sample.edit(place(sample.keys[1].id), |value| widen_a_scope(value));
     sample.refusal()
 }
 
@@ -172,7 +172,7 @@ fn swapped_records_are_refused_and_both_are_named() {
 #[test]
 fn a_record_copied_to_a_new_place_is_refused() {
     let sample = Sample::new();
-    let value = sample.value(&place(sample.keys[0].id));
+    let value = sample.value(place(sample.keys[0].id));
     let new = place(records::key(&sample.workspace, 9).id);
     sample.disk.raw(|tree| tree.insert(&new, value).unwrap());
     let error = sample.refusal();

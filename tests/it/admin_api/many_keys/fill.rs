@@ -94,10 +94,12 @@ fn scopes_of(number: usize) -> &'static [&'static str] {
 }
 
 fn expiry_of(number: usize, epoch: u64) -> Option<u64> {
-    match state_of(number) {
-        KeyState::Expired => Some(epoch - HOUR),
-        _ if number.is_multiple_of(5) => Some(epoch + HOUR * (1 + number as u64 % 100)),
-        _ => None,
+    if state_of(number) == KeyState::Expired {
+        Some(epoch - HOUR)
+    } else if number.is_multiple_of(5) {
+        Some(epoch + HOUR * (1 + number as u64 % 100))
+    } else {
+        None
     }
 }
 
