@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 
 use crate::config;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::token::Token;
 use crate::service::bootstrap;
 use crate::store::home::Home;
-use crate::store::{OpenError, Store};
+use crate::store::{Store, StoreError};
 
+use super::admin::AdminFlags;
 use super::server_exit::{ServerFailure, end};
 use super::settings::FolderArgs;
 use super::{init, output};
@@ -31,6 +32,46 @@ pub(crate) struct RecoverArgs {
     /// [default: it is shown once]
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    _calls: NoCalls,
+}
+
+/// The flags of calls, refused: they would do nothing, and one that names the
+/// file of an admin token is easily taken for the one that is wanted.
+#[derive(Debug)]
+struct NoCalls;
+
+impl Args for NoCalls {
+    fn augment_args(command: Command) -> Command {
+        let flags = AdminFlags::augment_args(Command::default());
+        command.args(flags.get_arguments().map(refused))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for NoCalls {
+    fn from_arg_matches(_: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn refused(flag: &Arg) -> Arg {
+    let refuse = |_: &str| {
+        Err::<String, _>("no server is called here; --token-file names the new file for the token")
+    };
+    flag.clone()
+        .global(false)
+        .hide(true)
+        .env(None::<&'static str>)
+        .default_value(None::<&'static str>)
+        .value_parser(refuse)
 }
 
 /// Makes the OWNER and shows its token.
@@ -47,13 +88,7 @@ fn recover(args: &RecoverArgs) -> Result<(), ServerFailure> {
     if let Some(path) = file {
         init::write_token(path, &token)?;
     }
-    let id = match make_owner(&home, &token) {
-        Ok(id) => id,
-        Err(failure) => {
-            remove(file);
-            return Err(failure);
-        }
-    };
+    let id = make_owner(&home, &token).map_err(|unmade| unmade.tell(file))?;
     let shown = format!(
         "Admin key:    {id}, an OWNER of the system\n{}\
          The admin keys that were there stay as they are: start the server, list them with `keyward admins list`,\n\
@@ -67,9 +102,43 @@ fn recover(args: &RecoverArgs) -> Result<(), ServerFailure> {
     })
 }
 
+/// There is no new OWNER, or there may be none.
+enum Unmade {
+    /// The store was not opened.
+    Unopened(ServerFailure),
+    /// The change did not reach the disk as it should.
+    Uncommitted(StoreError),
+}
+
+impl<E: Into<ServerFailure>> From<E> for Unmade {
+    fn from(error: E) -> Self {
+        Self::Unopened(error.into())
+    }
+}
+
+impl Unmade {
+    /// Says so. The file goes if it holds the token of nothing.
+    fn tell(self, file: Option<&Path>) -> ServerFailure {
+        let (failure, may_be_made) = match self {
+            Self::Unopened(failure) => (failure, false),
+            Self::Uncommitted(error) => {
+                let told = format!(
+                    "{error}: make sure that its disk is well and has room; then start the server, and see \
+                     whether the new token works or has to be made again"
+                );
+                (ServerFailure::File(told), !error.certainly_not_applied())
+            }
+        };
+        if let (Some(path), false) = (file, may_be_made) {
+            let _ = fs::remove_file(path);
+        }
+        failure
+    }
+}
+
 /// Opens the store, which no server may have open, verifies all of it, and
 /// commits the new OWNER.
-fn make_owner(home: &Home, token: &Token) -> Result<String, ServerFailure> {
+fn make_owner(home: &Home, token: &Token) -> Result<String, Unmade> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let (store, pepper) = home.open(Arc::clone(&clock))?;
     store.snapshot()?.try_for_each(|record| record.map(drop))?;
@@ -81,13 +150,8 @@ fn make_owner(home: &Home, token: &Token) -> Result<String, ServerFailure> {
         .map_err(|error| ServerFailure::File(error.to_string()))?
         .block_on(store.commit(batch));
     store.close();
-    committed.map_err(OpenError::from)?;
-    Ok(id)
-}
-
-/// The token in it is that of nothing.
-fn remove(file: Option<&Path>) {
-    if let Some(path) = file {
-        let _ = fs::remove_file(path);
+    match committed {
+        Ok(_) => Ok(id),
+        Err(error) => Err(Unmade::Uncommitted(error)),
     }
 }

@@ -14,7 +14,7 @@ use super::{output, text};
 
 /// The codes, for `--help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes of init, serve and config:
+Exit codes of init, serve, config and admins recover:
    0  done; told to stop
    2  the command line cannot be used
   64  the settings cannot be used

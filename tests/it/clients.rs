@@ -20,14 +20,18 @@ use crate::redact::assert_same;
 use crate::rust_client;
 use crate::support::{Server, run, run_with_input, tool};
 
-/// What the page prints: files, and the language of each.
-const PRINTED: [(&str, &str); 6] = [
+/// What the page prints: files, and the language of each. Those in Go are run by
+/// hand.
+const PRINTED: [(&str, &str); 9] = [
     ("tests/clients/python/gateway.py", "python"),
     ("tests/clients/python/issue.py", "python"),
     ("tests/clients/node/gateway.mjs", "javascript"),
     ("tests/clients/node/issue.mjs", "javascript"),
     ("tests/clients/rust/gateway.rs", "rust"),
     ("tests/clients/rust/issue.rs", "rust"),
+    ("tests/clients/go/buf.gen.yaml", "yaml"),
+    ("tests/clients/go/gateway.go", "go"),
+    ("tests/clients/go/issue.go", "go"),
 ];
 
 #[test]

@@ -123,7 +123,7 @@ fn scripts_and_files_that_the_documents_name_are_there() {
     for name in DOCUMENTS {
         let text = document(name);
         let folder = root().join(name).parent().unwrap().to_path_buf();
-        for target in between(&text, "](", ')') {
+        for target in between(&prose(&text), "](", ')') {
             let path = target.split('#').next().unwrap_or_default();
             if !path.is_empty() && !path.starts_with("http") {
                 assert!(folder.join(path).exists(), "{name} points at {target}");
@@ -200,6 +200,12 @@ pub(crate) fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str>
         .skip(1)
         .filter_map(|rest| rest.split_once(end).map(|(inner, _)| inner))
         .collect()
+}
+
+/// The text without its fenced code, in which `](` is no link.
+fn prose(text: &str) -> String {
+    let outside = text.split("```").step_by(2);
+    outside.collect()
 }
 
 /// The lines of a document that are typed at a prompt.

@@ -56,7 +56,7 @@ State         DISABLED
 Token prefix  erathos
 Created       TIME by adm_ID
 $ keyward keys create --workspace erathos --name n --principal p
-error: the workspace erathos is of a workspace that is disabled: enable the workspace first
+error: the workspace erathos is disabled: enable it first
   `keyward workspaces enable erathos` switches the workspace on again.
 [1]
 $ keyward workspaces list
