@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod check;
+pub mod drain;
 pub mod listener;
 pub mod pb;
 pub mod server;

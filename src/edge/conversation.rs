@@ -21,7 +21,7 @@ use crate::config::listener::ConnectionLimits;
 
 use super::brief::{Runner, run_briefly};
 use super::connection::{Connection, Seat, Socket};
-use super::server::Drain;
+use super::drain::Drain;
 use super::throttle::Throttle;
 use super::tls::Tls;
 

@@ -9,8 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
 use super::connection::{Seat, Socket};
+use super::drain::Drain;
 use super::listener::Listener;
-use super::server::Drain;
 use super::throttle::Throttle;
 
 /// How long the dealer waits when no connection can be accepted, as when the

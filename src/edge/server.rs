@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -28,6 +27,7 @@ use super::admin::KeyAdminService;
 use super::check::KeyCheckService;
 use super::conversation::{self, Terms};
 use super::deal::{Dealt, Worker, deal};
+use super::drain::Drain;
 use super::guarded::{Gate, Guarded};
 use super::listener::Bound;
 use super::plane::CheckPlane;
@@ -43,28 +43,6 @@ pub struct Door {
     pub tls: Option<Arc<Tls>>,
     /// How much it takes on.
     pub limits: ConnectionLimits,
-}
-
-/// When to stop, and how long to let calls under way come to their end.
-#[derive(Clone, Debug)]
-pub struct Drain {
-    /// Turns true when it is time to stop.
-    pub stop: watch::Receiver<bool>,
-    /// How long calls under way may take from then on.
-    pub grace: Duration,
-}
-
-impl Drain {
-    pub(super) async fn begun(mut self) {
-        // If nobody can tell any more, it is time too.
-        let _ = self.stop.wait_for(|stop| *stop).await;
-    }
-
-    async fn over(self) {
-        let grace = self.grace;
-        self.begun().await;
-        tokio::time::sleep(grace).await;
-    }
 }
 
 /// What is served to gateways: checks, health and, if asked for, reflection
