@@ -35,6 +35,7 @@ mod office;
 mod packaging;
 mod python_client;
 mod records;
+mod recover;
 mod redact;
 mod reflection;
 mod rust_client;
