@@ -45,7 +45,7 @@ fn token(
     match token.trim() {
         "" => Err(Failure::usage("an admin token is needed, and there is none").note(
             "Name the file that holds it with --admin-token-file or $KEYWARD_ADMIN_TOKEN_FILE, \
-             or put it into $KEYWARD_ADMIN_TOKEN.",
+             or put it into $KEYWARD_ADMIN_TOKEN, or name a context with --context.",
         )
         .note("`keyward init` makes the first.")),
         token => Ok(token.to_owned()),

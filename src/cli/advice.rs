@@ -25,11 +25,10 @@ pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
             )),
             None => failure.note("Use the token of an admin key with more rights."),
         },
-        "NOT_OF_THE_SYSTEM" => failure
-            .note("Use the token of an admin key of the whole system.")
-            .note("Lists can be had with less: --workspace keeps to one workspace."),
+        "NOT_OF_THE_SYSTEM" => failure.note("Use the token of an admin key of the whole system."),
         "GRANT_CEILING_EXCEEDED" => failure
-            .note("Leave those scopes out, or use the token of an admin key that may grant them."),
+            .note("Use the token of an admin key that may grant them, or leave them out.")
+            .note("`keyward whoami` shows what this one may grant."),
         "RESOURCE_NOT_FOUND" => not_found(failure, about),
         "RESOURCE_EXISTS" => exists(failure, about),
         "CONFLICT" => failure.note("Nothing was changed: try again."),
@@ -144,8 +143,8 @@ mod tests {
             &[("requiredRole", "OWNER")],
             "that is OWNER",
         ),
-        ("NOT_OF_THE_SYSTEM", &[], "--workspace"),
-        ("GRANT_CEILING_EXCEEDED", &[], "Leave those scopes out"),
+        ("NOT_OF_THE_SYSTEM", &[], "of the whole system"),
+        ("GRANT_CEILING_EXCEEDED", &[], "or leave them out"),
         (
             "RESOURCE_NOT_FOUND",
             &[("type", "key")],

@@ -96,6 +96,11 @@ pub(crate) fn run(args: ContextsArgs) -> Result<Exit, Failure> {
             set(context, args)?;
             contexts.write(&file)?;
             show(&name, contexts.get(&name)?, output)?;
+            if contexts.current.is_none() {
+                output::tell(&text::escaped(&format!(
+                    "note: no context is the current one; `keyward contexts use {name}` makes this one so"
+                )));
+            }
         }
         ContextsCommand::Use { name } => {
             contexts.get(&name)?;

@@ -112,6 +112,10 @@ fn write_private(path: &Path, token: &str) -> std::io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path)?;
-    writeln!(file, "{token}")?;
-    file.sync_all()
+    let written = writeln!(file, "{token}").and_then(|()| file.sync_all());
+    if written.is_err() {
+        // It would be in the way of the next try.
+        let _ = fs::remove_file(path);
+    }
+    written
 }

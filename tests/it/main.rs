@@ -38,6 +38,7 @@ mod packaging;
 mod pki;
 mod python_client;
 mod records;
+mod recover;
 mod redact;
 mod reflection;
 mod rust_client;

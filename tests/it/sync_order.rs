@@ -54,6 +54,16 @@ async fn log_and_guard_file_are_synced_before_the_reply_is_written() {
 /// The command that serves, watched. The server stays this process's child.
 fn watched(site: &Site, trace_file: &Path) -> Command {
     let serve = site.serve_command();
+    let mut command = strace();
+    command
+        .args(["-ttt", "-yy", "-xx", "-s", "65536", "-e", CALLS, "-o"])
+        .arg(trace_file);
+    command.arg(serve.get_program()).args(serve.get_args());
+    command
+}
+
+/// What watches a program and all its threads, as this process's grandchild.
+pub(crate) fn strace() -> Command {
     // Nobody but root sees into a process that cannot be dumped; in a user
     // namespace of their own, anybody is root.
     let is_root = rustix::process::geteuid().is_root();
@@ -66,13 +76,8 @@ fn watched(site: &Site, trace_file: &Path) -> Command {
     };
     command
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-        .args([
-            "-D", "-f", "-ttt", "-yy", "-xx", "-s", "65536", "-e", CALLS, "-o",
-        ])
-        .arg(trace_file);
-    command.arg(serve.get_program()).args(serve.get_args());
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .args(["-D", "-f"]);
     command
 }
 

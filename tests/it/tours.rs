@@ -21,6 +21,15 @@ use crate::support::{Server, Site, keyward, run_with_input, tool};
 const CHECK: &str = "http://127.0.0.1:50051";
 const ADMIN: &str = "http://127.0.0.1:50052";
 
+/// Where the documents say that the session is.
+const FOLDER: &str = "/home/you/keyward";
+
+/// An address with a port that is free.
+const FREE: &str = "127.0.0.1:0";
+
+/// Gives the n-th of the words that were shown and are like a pattern.
+const NTH: &str = "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n";
+
 #[test]
 fn the_readme_s_tour_is_what_happens() {
     Tour::of("README.md", &["## A tour", "## From a gateway"]).play();
@@ -37,9 +46,14 @@ fn every_command_answers_as_docs_cli_shows() {
 }
 
 #[test]
+fn a_first_day_is_as_docs_first_day_shows() {
+    Tour::of("docs/first-day.md", &["# A first day"]).play();
+}
+
+#[test]
 fn docs_cli_shows_every_command() {
     let tour = Tour::of("docs/cli.md", &["# The command line"]);
-    let text = document("docs/cli.md");
+    let first_day = Tour::of("docs/first-day.md", &["# A first day"]);
     let missing: Vec<_> = crate::cli::commands()
         .into_iter()
         // These have pages of their own.
@@ -47,9 +61,10 @@ fn docs_cli_shows_every_command() {
         .filter(|command| !command.starts_with("config "))
         .filter(|command| {
             let typed = format!("keyward {command}");
-            let shown = tour.steps.iter().any(|step| step.command.contains(&typed));
+            let is_shown_in =
+                |tour: &Tour| tour.steps.iter().any(|step| step.command.contains(&typed));
             // The server is stopped for it.
-            !(shown || command == "admins recover" && text.contains(&typed))
+            !is_shown_in(&tour) && !(command == "admins recover" && is_shown_in(&first_day))
         })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
@@ -78,7 +93,8 @@ fn docs_grpc_shows_every_call() {
 }
 
 /// A session that a document shows: `keyward init`, `keyward serve`, and what
-/// is typed in another terminal.
+/// is typed in another terminal. The server is stopped for `admins recover`, and
+/// is there again after another `keyward serve`.
 struct Tour {
     name: &'static str,
     text: String,
@@ -112,21 +128,40 @@ impl Tour {
         let site = Site::init();
         let folder = site.path().join("tour");
         fs::create_dir(&folder).unwrap();
-        let told = play(&folder, &[], &init.command);
-        let server = server(&site, &folder, serve);
+        let mut happened = vec![play(&folder, &[], &init.command)];
+        let started = server(&site, &folder, serve, [FREE; 2]);
+        let at = [&started.check_address, &started.admin_address].map(Clone::clone);
         let variables = [
-            ("KEYWARD_CHECK_SERVER", server.check_address.as_str()),
-            ("KEYWARD_ADMIN_SERVER", server.admin_address.as_str()),
+            ("KEYWARD_CHECK_SERVER", &*at[0]),
+            ("KEYWARD_ADMIN_SERVER", &*at[1]),
         ];
-        let script = script(typed)
-            .replace(CHECK, &server.check_address)
-            .replace(ADMIN, &server.admin_address);
-        let rest = play(&folder, &variables, &script);
-        let mut happened = vec![told.as_str()];
-        happened.extend(rest.split("\x1e\n").skip(1));
-        assert_eq!(happened.len(), typed.len() + 1, "{script}\n{rest}");
+        let mut act = |script: &mut String| {
+            let written = play(&folder, &variables, &format!("{NTH}{script}"))
+                .replace(folder.to_str().unwrap(), FOLDER)
+                .replace(&at[0], CHECK)
+                .replace(&at[1], ADMIN);
+            happened.extend(written.split("\x1e\n").skip(1).map(str::to_owned));
+            script.clear();
+        };
+        let (mut running, mut script) = (Some(started), String::new());
+        for (step, lines) in typed.iter().zip(scripts(typed)) {
+            if step.command.starts_with("keyward admins recover") {
+                act(&mut script);
+                running.take().map(Server::stop);
+            } else if step.starts_a_server() {
+                act(&mut script);
+                let at = at.each_ref().map(|at| at.trim_start_matches("http://"));
+                running = Some(server(&site, &folder, step, at));
+                continue;
+            }
+            script += &lines.replace(CHECK, &at[0]).replace(ADMIN, &at[1]);
+        }
+        act(&mut script);
+        drop(running);
 
+        let typed = typed.iter().filter(|step| !step.starts_a_server());
         let shown: Vec<_> = std::iter::once(init).chain(typed).collect();
+        assert_eq!(happened.len(), shown.len(), "{happened:#?}");
         if std::env::var_os("KEYWARD_WRITE_DOCS").is_some() {
             return self.write(&shown, &happened);
         }
@@ -135,12 +170,12 @@ impl Tour {
                 let output = without_opaque(&redacted(output, &site));
                 format!("$ {}\n{output}", step.command)
             };
-            assert_same(&typed(happened), &typed(&step.output));
+            assert_same(&typed(&happened), &typed(&step.output));
         }
     }
 
     /// Writes the document with these outputs.
-    fn write(&self, steps: &[&Step], outputs: &[&str]) {
+    fn write(&self, steps: &[&Step], outputs: &[String]) {
         let mut text = self.text.clone();
         for (step, output) in steps.iter().zip(outputs).rev() {
             let is_crowded = !output.is_empty() && text[step.place.end..].starts_with("$ ");
@@ -150,7 +185,7 @@ impl Tour {
         // What commands repeat of the outputs before them.
         for is_one in [is_id, is_token] {
             let shown = distinct(steps.iter().map(|step| step.output.as_str()), is_one);
-            let happened = distinct(outputs.iter().copied(), is_one);
+            let happened = distinct(outputs.iter().map(String::as_str), is_one);
             for (shown, happened) in shown.iter().zip(&happened) {
                 text = text.replace(shown, happened);
             }
@@ -159,17 +194,23 @@ impl Tour {
     }
 }
 
-/// Starts the server as the command says, but on ports that are free, and with
-/// a log that can be read.
-fn server(site: &Site, folder: &Path, step: &Step) -> Server {
+impl Step {
+    fn starts_a_server(&self) -> bool {
+        self.command.starts_with("keyward serve")
+    }
+}
+
+/// Starts the server as the command says, but with listeners at `at`, and with a
+/// log that can be read.
+fn server(site: &Site, folder: &Path, step: &Step, at: [&str; 2]) -> Server {
     let flags = step.command.strip_prefix("keyward serve").unwrap();
     let mut serve = keyward();
     serve
         .current_dir(folder)
         .arg("serve")
         .args(flags.split_whitespace());
-    serve.args(["--log-format", "json", "--check-listen", "127.0.0.1:0"]);
-    serve.args(["--admin-listen", "127.0.0.1:0"]);
+    serve.args(["--log-format", "json", "--check-listen", at[0]]);
+    serve.args(["--admin-listen", at[1]]);
     Server::spawn(site.clone(), serve).unwrap()
 }
 
@@ -227,14 +268,12 @@ fn steps(text: &str, part: Range<usize>) -> Vec<Step> {
     steps
 }
 
-/// A script that runs the commands, with a mark before the output of each. The
-/// ids and tokens that the document shows stand for those that were shown here.
-fn script(steps: &[Step]) -> String {
+/// A script for each command, which writes a mark before its output. The ids and
+/// tokens that the document shows stand for those that were shown here.
+fn scripts(steps: &[Step]) -> Vec<String> {
     let outputs = || steps.iter().map(|step| step.output.as_str());
     let (ids, tokens) = (distinct(outputs(), is_id), distinct(outputs(), is_token));
-    let mut script =
-        "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n".to_owned();
-    for step in steps {
+    let script = |step: &Step| {
         let mut command = step.command.clone();
         for (words, pattern) in [
             (&ids, "(key|adm)_[0-9a-z]{26}"),
@@ -246,12 +285,12 @@ fn script(steps: &[Step]) -> String {
             }
         }
         // Not in a subshell: some of them set variables.
-        script += &format!(
+        format!(
             "printf '\\036\\n'\n{{ {command}\n}} > step 2>&1 < /dev/null\n\
              cat step\ncat step >> shown\n"
-        );
-    }
-    script
+        )
+    };
+    steps.iter().map(script).collect()
 }
 
 fn is_id(word: &str) -> bool {

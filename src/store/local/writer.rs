@@ -2,6 +2,7 @@
 //! batch, syncs store and guard file once, and answers all of it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, mpsc};
@@ -21,6 +22,9 @@ use super::load::{self, Chunk, Stopped};
 
 /// How many commits are held for followers that start in the past.
 const BACKLOG: usize = 1_024;
+
+/// What an error of the guard file is told of as: the writer knows no paths.
+const GUARD: &str = "the guard file";
 
 /// What the writer is asked to do.
 pub(in crate::store) enum Job {
@@ -184,13 +188,12 @@ impl<E: Engine> Writer<E> {
             revision: plan.state.revision,
             digest: plan.state.digest,
         })
+        .map_err(|error| format!("{GUARD}: {error}"))
     }
 
-    fn record_in_guard(&mut self, slot: Slot) -> Result<(), String> {
+    fn record_in_guard(&mut self, slot: Slot) -> io::Result<()> {
         match &mut self.guard {
-            Some(guard) => guard
-                .record(slot)
-                .map_err(|error| format!("the guard file: {error}")),
+            Some(guard) => guard.record(slot),
             None => Ok(()),
         }
     }
@@ -247,12 +250,9 @@ impl<E: Engine> Writer<E> {
         {
             return Ok(());
         }
-        let failed = |problem| OpenError::Guard {
-            path: "guard file".into(),
-            problem,
-        };
         self.engine.sync().map_err(OpenError::from)?;
-        self.record_in_guard(slot).map_err(failed)
+        self.record_in_guard(slot)
+            .map_err(|error| OpenError::io(GUARD, error))
     }
 
     fn follow(&mut self, after: Revision) -> Result<Commits, StoreError> {

@@ -41,7 +41,8 @@ fn a_context_stands_for_all_flags_of_a_server() {
         "Context           prod\n\
          Admin server      http://127.0.0.1:PORT\n\
          Check server      http://127.0.0.1:PORT\n\
-         Admin token file  DIR/admin.token\n",
+         Admin token file  DIR/admin.token\n\
+         note: no context is the current one; `keyward contexts use prod` makes this one so\n",
     );
     assert_eq!(code, Some(0));
     let file = shell

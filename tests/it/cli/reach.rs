@@ -12,7 +12,7 @@ fn without_a_good_admin_token_nothing_is_done() {
     let shell = Shell::start();
     let note = "\
         error: an admin token is needed, and there is none\n  \
-        Name the file that holds it with --admin-token-file or $KEYWARD_ADMIN_TOKEN_FILE, or put it into $KEYWARD_ADMIN_TOKEN.\n  \
+        Name the file that holds it with --admin-token-file or $KEYWARD_ADMIN_TOKEN_FILE, or put it into $KEYWARD_ADMIN_TOKEN, or name a context with --context.\n  \
         `keyward init` makes the first.\n";
     let invalid = |denial: &str| {
         format!(
