@@ -16,6 +16,16 @@ pub const SHORT: &str = concat!(
     ")"
 );
 
+/// What a health check's `server` header says, as in
+/// `keyward/1.2.3 (1a2b3c4d)`.
+pub const SERVER: &str = concat!(
+    "keyward/",
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("KEYWARD_BUILD_COMMIT"),
+    ")"
+);
+
 /// What `keyward --version` says after the program's name.
 pub const LONG: &str = concat!(
     env!("CARGO_PKG_VERSION"),

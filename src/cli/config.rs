@@ -81,15 +81,25 @@ fn check(sources: &Sources) -> Result<(), ServerFailure> {
 fn examine_tls(config: &ServeConfig) -> Result<(), ServerFailure> {
     let problems: Vec<_> = [("check", &config.check), ("admin", &config.admin)]
         .into_iter()
-        .filter_map(|(listener, config)| {
-            let error = tls::examine(config.tls.as_ref()?).err()?;
-            Some(StartError::Tls { listener, error }.to_string())
+        .flat_map(|(listener, config)| {
+            let problems = config.tls.as_ref().map(tls::examine).unwrap_or_default();
+            problems
+                .into_iter()
+                .map(move |error| StartError::Tls { listener, error }.to_string())
         })
         .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ServerFailure::Settings(problems.join("\n")))
+    let told = match problems.as_slice() {
+        [] => return Ok(()),
+        [problem] => problem.clone(),
+        several => {
+            let count = several.len();
+            format!(
+                "the settings have {count} problems:\n  {}",
+                several.join("\n  ")
+            )
+        }
+    };
+    Err(ServerFailure::Settings(told))
 }
 
 /// What to say of a variable that nobody reads.

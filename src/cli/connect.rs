@@ -35,11 +35,10 @@ impl Server {
             .map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
         if let Self::Https(_) = self {
             endpoint = endpoint.tls_config(tls.config()?).map_err(|error| {
-                Failure::usage(format!(
-                    "what is given for TLS cannot be used: {}",
-                    root(&error)
-                ))
-                .note("--ca-file, --client-cert and --client-key are files in PEM.")
+                let why = root(&error).to_string();
+                let pem = "--ca-file, --client-cert and --client-key are files in PEM.";
+                Failure::usage(format!("what is given for TLS cannot be used: {why}"))
+                    .note(tls::advice(&why).unwrap_or(pem))
             })?;
         }
         match tokio::time::timeout(timeout, endpoint.connect()).await {

@@ -54,7 +54,7 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// What to do about errors of TLS, by words in them.
-const ADVICE: [(&[&str], &str); 9] = [
+const ADVICE: [(&[&str], &str); 11] = [
     (
         // The second: another authority of the same name.
         &["UnknownIssuer", "BadSignature"],
@@ -75,6 +75,14 @@ const ADVICE: [(&[&str], &str); 9] = [
     (
         &["UnknownCA", "DecryptError"],
         "The server does not know who signed the certificate in --client-cert.",
+    ),
+    (
+        &["CertificateExpired"],
+        "The certificate in --client-cert has expired: get another, or set the server's clock right.",
+    ),
+    (
+        &["KeyMismatch"],
+        "The key in --client-key is not the one of the certificate in --client-cert.",
     ),
     (
         &["corrupt message"],

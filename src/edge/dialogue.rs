@@ -57,7 +57,8 @@ impl<B> Dialogue<B> {
             if !self.room.take(wanted - self.taken) {
                 return false;
             }
-        } else {
+        } else if wanted < self.taken {
+            // Not for nothing: all threads share the room.
             self.room.give_back(self.taken - wanted);
         }
         self.taken = wanted;

@@ -10,11 +10,13 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
+use tonic::codegen::http::header::{HeaderValue, SERVER};
 use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
 use tower::Service as _;
 use tracing::warn;
 
+use crate::build_info;
 use crate::config::listener::ConnectionLimits;
 
 use super::body::{Answer, Timely};
@@ -27,7 +29,7 @@ use super::throttle::Throttle;
 use super::{deadline, status};
 
 /// Health is told however much there is to do: a server that is busy is not
-/// one to be replaced.
+/// one to be replaced. Whoever asks for it is told which build this is.
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Health as it changes: an answer that goes on.
@@ -64,7 +66,8 @@ impl Guarded {
     /// Answers `request`, or turns it away.
     pub(super) fn answer(&self, request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
-        let call = if path == HEALTH {
+        let is_health = path == HEALTH;
+        let call = if is_health {
             None
         } else {
             let entered = if is_conversation(path) {
@@ -82,13 +85,17 @@ impl Guarded {
         let mut routes = self.routes.clone();
         Box::pin(async move {
             let answering = routes.call(request.map(arriving));
-            let answer = match deadline {
+            let mut answer = match deadline {
                 None => answering.await?,
                 Some(deadline) => match timeout_at(deadline, answering).await {
                     Ok(answer) => answer?,
                     Err(_) => return Ok(status::deadline_exceeded().into_http()),
                 },
             };
+            if is_health {
+                let name = HeaderValue::from_static(build_info::SERVER);
+                answer.headers_mut().insert(SERVER, name);
+            }
             Ok(answer.map(|body| Body::new(Answer::new(body, deadline, call))))
         })
     }

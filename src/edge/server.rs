@@ -234,6 +234,8 @@ where
             Some(_) = connections.join_next() => {}
         }
     }
+    // Who was not taken yet is not kept waiting for what will not come.
+    drop(dealt);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
         () = all_ended => {}

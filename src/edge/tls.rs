@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
@@ -161,55 +163,80 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Whether a listener could encrypt by `settings`.
-///
-/// # Errors
-///
-/// What keeps it from that.
-pub fn examine(settings: &TlsConfig) -> Result<(), TlsError> {
-    server_config(settings, &Files::read(settings)?).map(drop)
+/// All that keeps a listener from encrypting by `settings`: nothing, if it can.
+#[must_use]
+pub fn examine(settings: &TlsConfig) -> Vec<TlsError> {
+    let pair = match (files::chain(settings), files::key(&settings.key)) {
+        (Ok((chain, _)), Ok(key)) => {
+            let made = builder(settings)
+                .and_then(|builder| with_pair(builder.with_no_client_auth(), settings, chain, key));
+            vec![made.err()]
+        }
+        (chain, key) => vec![chain.err(), key.err()],
+    };
+    let verifier = files::client_ca(settings)
+        .and_then(|ca| ca.map(|ca| client_verifier(settings, &ca)).transpose());
+    let problems = pair.into_iter().chain([verifier.err()]);
+    problems.flatten().collect()
 }
 
 /// Puts what was read together. Certificate and key have to belong together.
 fn server_config(settings: &TlsConfig, files: &Files) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| settings_error(settings, &error))?;
+    let builder = builder(settings)?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
-        Some(certificates) => {
-            let ca = settings
-                .client_ca
-                .as_deref()
-                .unwrap_or(&settings.certificate);
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots
-                    .add(certificate.clone())
-                    .map_err(|error| TlsError::invalid(ca, &error))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = if settings.client_certificate_required {
-                verifier
-            } else {
-                verifier.allow_unauthenticated()
-            };
-            let verifier = verifier
-                .build()
-                .map_err(|error| TlsError::invalid(ca, &error))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(ca) => builder.with_client_cert_verifier(client_verifier(settings, ca)?),
     };
-    let mut config = builder
-        .with_single_cert(files.chain.clone(), files.key.clone_key())
-        .map_err(|error| settings_error(settings, &error))?;
+    let (chain, key) = (files.chain.clone(), files.key.clone_key());
+    let mut config = with_pair(builder, settings, chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // Gateways connect seldom and stay. Sessions to resume would be memory that
     // anybody can ask for, and would outlive the client CA that let them in.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+fn builder(settings: &TlsConfig) -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, TlsError> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| settings_error(settings, &error))
+}
+
+fn with_pair(
+    builder: ConfigBuilder<ServerConfig, WantsServerCert>,
+    settings: &TlsConfig,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, TlsError> {
+    builder
+        .with_single_cert(chain, key)
+        .map_err(|error| settings_error(settings, &error))
+}
+
+/// Takes clients that `ca` signed, and those that show nothing if they may.
+fn client_verifier(
+    settings: &TlsConfig,
+    ca: &[CertificateDer<'static>],
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = settings.client_ca.as_deref();
+    let path = path.unwrap_or(&settings.certificate);
+    let mut roots = RootCertStore::empty();
+    for certificate in ca {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| TlsError::invalid(path, &error))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = if settings.client_certificate_required {
+        verifier
+    } else {
+        verifier.allow_unauthenticated()
+    };
+    verifier
+        .build()
+        .map_err(|error| TlsError::invalid(path, &error))
 }
 
 fn settings_error(settings: &TlsConfig, error: &rustls::Error) -> TlsError {

@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::docs::{document, root};
+use crate::pki::{Authority, Files, channel, replace};
 use crate::redact::assert_same;
 use crate::rust_client;
-use crate::support::{Server, run, run_with_input, tool};
+use crate::support::{Server, Site, admin_over, run, run_with_input, tool};
 
 /// What the page prints: files, and the language of each. Those in Go are run by
 /// hand.
@@ -101,6 +102,8 @@ fn expected(tls: bool) -> Value {
     });
     if tls {
         expected["no certificate"] = json!([503, ""]);
+        // The connection's error, not keyward's: there is no reason in it.
+        expected["no operator's certificate"] = json!([null, {}]);
     }
     expected
 }
@@ -112,36 +115,12 @@ enum Client {
 }
 
 impl Client {
-    /// Python, with the stubs that are generated as the page says.
     fn python(folder: &Path) -> Self {
-        let sources = root().join("tests/clients/python");
-        copy(&sources, folder);
-        let mut generate = Command::new(tool("python"));
-        generate
-            .current_dir(root())
-            .args(["-m", "grpc_tools.protoc", "--proto_path=proto"]);
-        for kind in ["python_out", "grpc_python_out"] {
-            generate.arg(format!("--{kind}={}", folder.display()));
-        }
-        let protos = fs::read_dir(root().join("proto/keyward/v1")).unwrap();
-        let protos =
-            protos.map(|entry| Path::new("proto/keyward/v1").join(entry.unwrap().file_name()));
-        let output = run(generate.args(protos));
-        assert!(output.status.success(), "{output:?}");
-        let mut python = Command::new(tool("python"));
-        python.current_dir(folder).arg("story.py");
-        Self::Program(python)
+        Self::Program(python(folder, "story.py"))
     }
 
-    /// Node, with the protos and the packages beside it.
     fn node(folder: &Path) -> Self {
-        copy(&root().join("tests/clients/node"), folder);
-        symlink(root().join("proto"), folder.join("proto")).unwrap();
-        let packages = tool("../node/node_modules").canonicalize().unwrap();
-        symlink(packages, folder.join("node_modules")).unwrap();
-        let mut node = Command::new(tool("node"));
-        node.current_dir(folder).arg("story.mjs");
-        Self::Program(node)
+        Self::Program(node(folder, "story.mjs"))
     }
 
     async fn tell(&mut self, given: &Given) -> Value {
@@ -155,6 +134,37 @@ impl Client {
             Self::Rust => rust_client::tell(given).await,
         }
     }
+}
+
+/// Python, with the stubs that are generated as the page says.
+pub(crate) fn python(folder: &Path, script: &str) -> Command {
+    let sources = root().join("tests/clients/python");
+    copy(&sources, folder);
+    let mut generate = Command::new(tool("python"));
+    generate
+        .current_dir(root())
+        .args(["-m", "grpc_tools.protoc", "--proto_path=proto"]);
+    for kind in ["python_out", "grpc_python_out"] {
+        generate.arg(format!("--{kind}={}", folder.display()));
+    }
+    let protos = fs::read_dir(root().join("proto/keyward/v1")).unwrap();
+    let protos = protos.map(|entry| Path::new("proto/keyward/v1").join(entry.unwrap().file_name()));
+    let output = run(generate.args(protos));
+    assert!(output.status.success(), "{output:?}");
+    let mut python = Command::new(tool("python"));
+    python.current_dir(folder).arg(script);
+    python
+}
+
+/// Node, with the protos and the packages beside it.
+pub(crate) fn node(folder: &Path, script: &str) -> Command {
+    copy(&root().join("tests/clients/node"), folder);
+    symlink(root().join("proto"), folder.join("proto")).unwrap();
+    let packages = tool("../node/node_modules").canonicalize().unwrap();
+    symlink(packages, folder.join("node_modules")).unwrap();
+    let mut node = Command::new(tool("node"));
+    node.current_dir(folder).arg(script);
+    node
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -180,7 +190,7 @@ async fn prepare(admin: &mut crate::support::Admin) {
 
 /// The story in clear, through a network that loses the first reply with a
 /// token: one key is issued all the same, and one token is had.
-async fn over_a_lossy_network(mut client: Client) {
+async fn over_a_lossy_network(client: &mut Client) {
     let server = Server::start();
     let mut admin = server.admin().await;
     prepare(&mut admin).await;
@@ -193,21 +203,57 @@ async fn over_a_lossy_network(mut client: Client) {
     assert_eq!(listed.unwrap().into_inner().keys.len(), 1);
 }
 
+/// The story over TLS, where both listeners want a certificate of every client;
+/// strangers who show none get no verdict, and no denial either.
+async fn with_certificates(client: &mut Client) {
+    let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let site = Site::init();
+    let files = Files::write(&site, &servers.issue());
+    let mut command = site.serve_command();
+    files.on_both(&mut command);
+    files.ask(&mut command, &clients, "required");
+    let server = Server::spawn(site, command).unwrap();
+    let own = clients.issue();
+    let operator = channel(&server.admin_address, &servers, Some(&own)).await;
+    prepare(&mut admin_over(
+        operator.unwrap(),
+        &server.site.admin_token(),
+    ))
+    .await;
+    let file = |name: &str, text: &str| {
+        let path = server.site.path().join(name);
+        replace(&path, text);
+        path
+    };
+    let shown = [
+        file("servers.crt", &servers.pem),
+        file("client.crt", &own.certificate),
+        file("client.key", &own.key),
+    ];
+    let given = Given::of(&server, &server.admin_address, Some(shown)).await;
+    assert_eq!(client.tell(&given).await, expected(true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn python_does_as_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
-    over_a_lossy_network(Client::python(folder.path())).await;
+    let mut client = Client::python(folder.path());
+    over_a_lossy_network(&mut client).await;
+    with_certificates(&mut client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn node_does_as_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
-    over_a_lossy_network(Client::node(folder.path())).await;
+    let mut client = Client::node(folder.path());
+    over_a_lossy_network(&mut client).await;
+    with_certificates(&mut client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rust_does_as_the_page_says() {
-    over_a_lossy_network(Client::Rust).await;
+    over_a_lossy_network(&mut Client::Rust).await;
+    with_certificates(&mut Client::Rust).await;
 }
 
 /// What lies between a client and a server, and cuts the connection instead of

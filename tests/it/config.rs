@@ -13,6 +13,7 @@ use keyward::config::setting::{Preset, Setting};
 use keyward::config::table::settings;
 use serde_json::Value;
 
+use crate::pki::{Authority, replace};
 use crate::support::{Server, Site, keyward, run};
 
 const PAGE: &str = "docs/configuration.md";
@@ -152,6 +153,80 @@ fn a_file_that_cannot_be_read_is_told_before_the_start() {
         folder.path()
     );
     assert_eq!(said, expected);
+}
+
+#[test]
+fn tls_files_that_cannot_be_used_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        replace(&path, text);
+        path.display().to_string()
+    };
+    let (one, other) = (Authority::new("a").issue(), Authority::new("b").issue());
+    let certificate = file("tls.crt", &one.certificate);
+    let key = file("tls.key", &one.key);
+    let foreign = file("foreign.key", &other.key);
+    let empty = file("empty.pem", "");
+    let good_ca = file("clients.crt", &Authority::new("clients").pem);
+    let check = |files: [[&str; 3]; 2]| {
+        let mut command = keyward();
+        command.args(["config", "check"]);
+        for (listener, [certificate, key, ca]) in ["check", "admin"].into_iter().zip(files) {
+            let given = [
+                ("certificate", certificate),
+                ("key", key),
+                ("client-ca", ca),
+                ("client-certificate", "required"),
+            ];
+            for (name, value) in given {
+                command.args([&format!("--{listener}-tls-{name}"), value]);
+            }
+        }
+        told(&mut command)
+    };
+    let good = [&*certificate, &*key, &*good_ca];
+    assert_eq!(check([good, good]), (Some(0), "good\n".to_owned()));
+
+    let mismatch = format!(
+        "the TLS key {foreign} is not the one of the certificate {certificate}: \
+         put both files of one pair there"
+    );
+    let no_certificate = |path: &str| {
+        format!("the TLS file {path} cannot be used: there is no certificate in it, as PEM")
+    };
+    let no_key = format!(
+        "the TLS file {certificate} cannot be used: \
+         there is no private key in it, as PEM and without a passphrase"
+    );
+    let bad = [&*certificate, &*foreign, &*empty];
+    let unusable_ca = no_certificate(&empty);
+    assert_eq!(
+        check([bad, bad]),
+        (
+            Some(64),
+            format!(
+                "error: the settings have 4 problems:\n  \
+                 the check listener: {mismatch}\n  \
+                 the check listener: {unusable_ca}\n  \
+                 the admin listener: {mismatch}\n  \
+                 the admin listener: {unusable_ca}\n"
+            )
+        )
+    );
+    // What is no pair at all; and one problem is one line.
+    let (code, said) = check([[&key, &certificate, &empty], good]);
+    let no_chain = no_certificate(&key);
+    let expected = format!(
+        "error: the settings have 3 problems:\n  \
+         the check listener: {no_chain}\n  \
+         the check listener: {no_key}\n  \
+         the check listener: {unusable_ca}\n"
+    );
+    assert_eq!((code, said), (Some(64), expected));
+    let (code, said) = check([good, [&certificate, &foreign, &good_ca]]);
+    let expected = format!("error: the admin listener: {mismatch}\n");
+    assert_eq!((code, said), (Some(64), expected));
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use keyward::edge::pb::WhoAmIRequest;
 use keyward::edge::{admin, check};
+use serde_json::{Value, json};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Server, connect};
+use crate::support::{Server, check_request, connect, keyward, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_listener_tells_of_its_own_service_and_no_other() {
@@ -33,6 +35,43 @@ async fn each_listener_tells_of_its_own_service_and_no_other() {
             assert_eq!(status.code(), Code::NotFound, "{service}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_names_the_build_names_the_same_one() {
+    let version = run(keyward().arg("--version"));
+    let said = String::from_utf8(version.stdout).unwrap();
+    let mut lines = said.lines();
+    let version = lines.next().unwrap().strip_prefix("keyward ").unwrap();
+    let commit = lines.next().unwrap().strip_prefix("commit: ").unwrap();
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    assert!(!commit.is_empty());
+
+    let server = Server::start();
+    let log = server.log();
+    let start = log.lines().next().unwrap();
+    let start: Value = serde_json::from_str(start).unwrap();
+    assert_eq!(
+        (&start["message"], &start["version"], &start["commit"]),
+        (&json!("keyward"), &json!(version), &json!(commit)),
+        "{log}"
+    );
+    let mut owner = server.admin().await;
+    let whoami = owner.client.who_am_i(WhoAmIRequest::default()).await;
+    let whoami = whoami.unwrap();
+    let both = format!("{version} ({commit})");
+    assert!(whoami.metadata().get("server").is_none());
+    assert_eq!(whoami.into_inner().server_version, both);
+    for address in [&server.check_address, &server.admin_address] {
+        let mut client = HealthClient::new(connect(address).await);
+        let health = client.check(HealthCheckRequest::default()).await.unwrap();
+        let named = health.metadata().get("server").unwrap();
+        assert_eq!(named.to_str().unwrap(), format!("keyward/{both}"));
+    }
+    // Checks carry nothing that is not asked for.
+    let mut checks = server.checks().await;
+    let check = checks.client.check(check_request("x", &[])).await.unwrap();
+    assert!(check.metadata().get("server").is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

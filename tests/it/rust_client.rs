@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use self::gateway::{Decision, Tls, act_on, connect, decide};
 use self::issue::{issue, what_went_wrong};
@@ -59,17 +60,28 @@ pub(crate) async fn tell(given: &Given) -> Value {
         "typo": refused(&admin, &given.token, key("a:raed")).await,
         "no admin": refused(&admin, &issued.token, key("a:read")).await,
     });
+    if let Some(tls) = &tls {
+        let stranger = KeyCheckClient::new(without_certificate(&given.check, tls));
+        told["no certificate"] = decided(&stranger, &header, &["a:read"]).await;
+        let outsider = KeyAdminClient::new(without_certificate(&given.admin, tls));
+        let error = issue(&outsider, &given.token, "request-3", key("a:read")).await;
+        told["no operator's certificate"] = json!(what_went_wrong(&error.unwrap_err()));
+    }
     let mut owner = admin_over(channel(&given.admin), &given.token);
     owner.revoke(&issued.key.unwrap().id).await;
     told["revoked"] = decided(&checks, &header, &["a:read"]).await;
     told
 }
 
-async fn decided(
-    client: &KeyCheckClient<tonic::transport::Channel>,
-    header: &str,
-    scopes: &[&str],
-) -> Value {
+/// A channel that trusts the server and shows it nothing.
+fn without_certificate(target: &str, tls: &Tls) -> Channel {
+    let ca = Certificate::from_pem(std::fs::read(&tls.ca).unwrap());
+    let config = ClientTlsConfig::new().ca_certificate(ca);
+    let endpoint = Endpoint::from_shared(format!("https://{target}")).unwrap();
+    endpoint.tls_config(config).unwrap().connect_lazy()
+}
+
+async fn decided(client: &KeyCheckClient<Channel>, header: &str, scopes: &[&str]) -> Value {
     told_of(decide(client, header, "clients", scopes, PATIENCE).await)
 }
 
@@ -84,7 +96,7 @@ fn told_of(decision: Decision) -> Value {
 }
 
 async fn refused(
-    client: &KeyAdminClient<tonic::transport::Channel>,
+    client: &KeyAdminClient<Channel>,
     admin_token: &str,
     key: CreateKeyRequest,
 ) -> Value {

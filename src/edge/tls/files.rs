@@ -71,25 +71,37 @@ pub(super) struct Files {
 impl Files {
     /// Reads all files that `settings` names.
     pub(super) fn read(settings: &TlsConfig) -> Result<Self, TlsError> {
-        if settings.client_certificate_required && settings.client_ca.is_none() {
-            return Err(TlsError::NoClientCa);
-        }
-        let chain = certificates(&settings.certificate)?;
-        let expiry = chain.first().and_then(|own| Expiry::of(own));
-        let expiry = expiry.ok_or_else(|| {
-            TlsError::invalid(&settings.certificate, &"its first certificate is not one")
-        })?;
+        let (chain, expiry) = chain(settings)?;
         Ok(Self {
             chain,
             expiry,
             key: key(&settings.key)?,
-            client_ca: settings
-                .client_ca
-                .as_deref()
-                .map(certificates)
-                .transpose()?,
+            client_ca: client_ca(settings)?,
         })
     }
+}
+
+/// The listener's own certificate with what follows it, and its expiry.
+pub(super) fn chain(
+    settings: &TlsConfig,
+) -> Result<(Vec<CertificateDer<'static>>, Expiry), TlsError> {
+    let chain = certificates(&settings.certificate)?;
+    let expiry = chain.first().and_then(|own| Expiry::of(own));
+    let expiry = expiry.ok_or_else(|| {
+        TlsError::invalid(&settings.certificate, &"its first certificate is not one")
+    })?;
+    Ok((chain, expiry))
+}
+
+/// Who signs the certificates of clients, if these are asked for any.
+pub(super) fn client_ca(
+    settings: &TlsConfig,
+) -> Result<Option<Vec<CertificateDer<'static>>>, TlsError> {
+    if settings.client_certificate_required && settings.client_ca.is_none() {
+        return Err(TlsError::NoClientCa);
+    }
+    let path = settings.client_ca.as_deref();
+    path.map(certificates).transpose()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -105,7 +117,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let problem = if matches!(error, pem::Error::NoItemsFound) {

@@ -17,9 +17,9 @@ async function decided(client, header, scopes) {
   return [status, who?.principal ?? ''];
 }
 
-async function refused(adminToken, fields) {
+async function refused(client, adminToken, fields) {
   try {
-    await issue(admin, adminToken, fields);
+    await issue(client, adminToken, fields);
   } catch (error) {
     const { reason, fields } = whatWentWrong(error);
     return [grpc.status[error.code], reason, fields];
@@ -39,9 +39,11 @@ told['nobody there'] = await decided(nobody, header, []);
 if (given.ca) {
   const stranger = connect('KeyCheck', given.check, { ca: given.ca });
   told['no certificate'] = await decided(stranger, header, ['a:read']);
+  const outsider = connect('KeyAdmin', given.admin, { ca: given.ca });
+  told["no operator's certificate"] = (await refused(outsider, given.token, key)).slice(1);
 }
-told['typo'] = await refused(given.token, { ...key, scopes: ['a:raed'] });
-told['no admin'] = await refused(issued.token, key);
+told['typo'] = await refused(admin, given.token, { ...key, scopes: ['a:raed'] });
+told['no admin'] = await refused(admin, issued.token, key);
 const metadata = new grpc.Metadata();
 metadata.set('authorization', `Bearer ${given.token}`);
 await call(admin, 'RevokeKey', { key_id: issued.key.id }, { metadata, seconds: PATIENCE });

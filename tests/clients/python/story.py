@@ -28,9 +28,9 @@ def main():
         decision = gateway.decide(stub, header, "clients", scopes, PATIENCE)
         return [decision.status, decision.who.principal if decision.who else ""]
 
-    def refused(admin_token, **fields):
+    def refused(stub, admin_token, **fields):
         try:
-            issue.issue(admin, admin_token, **fields)
+            issue.issue(stub, admin_token, **fields)
         except grpc.RpcError as error:
             return [error.code().name, *issue.what_went_wrong(error)]
 
@@ -47,8 +47,10 @@ def main():
     if given["ca"]:
         stranger = KeyCheckStub(gateway.connect(given["check"], given["ca"]))
         told["no certificate"] = decide(stranger, header, ["a:read"])
-    told["typo"] = refused(given["token"], **{**key, "scopes": ["a:raed"]})
-    told["no admin"] = refused(issued.token, **key)
+        outsider = KeyAdminStub(gateway.connect(given["admin"], given["ca"]))
+        told["no operator's certificate"] = refused(outsider, given["token"], **key)[1:]
+    told["typo"] = refused(admin, given["token"], **{**key, "scopes": ["a:raed"]})
+    told["no admin"] = refused(admin, issued.token, **key)
     revocation = admin_pb.RevokeKeyRequest(key_id=issued.key.id)
     metadata = [("authorization", f"Bearer {given['token']}")]
     admin.RevokeKey(revocation, timeout=PATIENCE, metadata=metadata)

@@ -1,240 +1,258 @@
-//! `https://` servers: whom the command line trusts, and what it shows of
-//! itself. TLS ends in front of a real server, as it would at a proxy.
+//! `https://` servers: whom the command line trusts, what it shows of itself,
+//! and what it says when that does not do.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Output;
-use std::sync::Arc;
+use std::process::Command;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use rcgen::{CertificateParams, SanType, date_time_ymd};
 
 use super::Shell;
-use crate::support::run;
+use crate::pki::{Authority, Files, Pair, replace};
+use crate::support::{Server, Site, run};
 
-/// An authority, and files in PEM of what it has signed.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: PathBuf,
-    name: &'static str,
+/// A server that encrypts, and somebody who types in commands.
+struct Encrypted {
+    shell: Shell,
+    servers: Authority,
+    /// With what the server was started.
+    files: Files,
 }
 
-impl Authority {
-    fn new(folder: &Path, name: &'static str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.join(format!("{name}.pem")), issuer.pem()).unwrap();
-        Self {
-            issuer,
-            folder: folder.to_path_buf(),
-            name,
-        }
+impl Encrypted {
+    /// Both listeners show what the servers' authority makes of `change`.
+    fn start(
+        change: impl FnOnce(&mut CertificateParams),
+        ask: impl FnOnce(&Files, &mut Command),
+    ) -> Self {
+        let (site, servers) = (Site::init(), Authority::new("servers"));
+        let files = Files::write(&site, &servers.issue_with(change));
+        let mut command = site.serve_command();
+        files.on_both(&mut command);
+        ask(&files, &mut command);
+        let shell = Shell {
+            server: Server::spawn(site, command).unwrap(),
+            transcript: String::new(),
+        };
+        let this = Self {
+            shell,
+            servers,
+            files,
+        };
+        this.file("servers.pem", &this.servers.pem);
+        this
     }
 
-    /// The file of the authority's own certificate.
-    fn file(&self) -> PathBuf {
-        self.folder.join(format!("{}.pem", self.name))
+    fn path(&self, name: &str) -> PathBuf {
+        self.shell.server.site.path().join(name)
     }
 
-    /// Signs a certificate for this name, and gives its file and its key's.
-    fn sign(&self, name: &str) -> [PathBuf; 2] {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
-        let files = ["cert", "key"]
-            .map(|kind| self.folder.join(format!("{}-{name}-{kind}.pem", self.name)));
-        fs::write(&files[0], cert.pem()).unwrap();
-        fs::write(&files[1], key.serialize_pem()).unwrap();
-        files
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        replace(&path, text);
+        path
     }
-}
 
-/// Ends TLS in front of `server`, which is `http://…`; `clients` is who has to
-/// have signed the certificates of clients, if they need any.
-async fn in_front_of(server: &str, own: [PathBuf; 2], clients: Option<PathBuf>) -> SocketAddr {
-    let roots = |file: PathBuf| {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(file).unwrap())
-            .unwrap();
-        Arc::new(roots)
-    };
-    let provider = Arc::new(ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap();
-    let builder = match clients {
-        Some(file) => builder.with_client_cert_verifier(
-            WebPkiClientVerifier::builder_with_provider(roots(file), provider)
-                .build()
-                .unwrap(),
-        ),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder
-        .with_single_cert(
-            vec![CertificateDer::from_pem_file(&own[0]).unwrap()],
-            PrivateKeyDer::from_pem_file(&own[1]).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = server.strip_prefix("http://").unwrap().to_owned();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let (acceptor, server) = (acceptor.clone(), server.clone());
-            tokio::spawn(async move {
-                let mut outside = acceptor.accept(client).await?;
-                let mut inside = TcpStream::connect(server).await?;
-                tokio::io::copy_bidirectional(&mut outside, &mut inside).await
-            });
-        }
-    });
-    address
-}
-
-/// Runs a line against a server, and gives how it ended and what it told.
-async fn ended(shell: &Shell, line: &str, further: &[(&str, &Path)]) -> (Option<i32>, String) {
-    let mut words = line.split(' ');
-    let mut command = shell.command(words.next().unwrap());
-    command.args(words);
-    for (flag, path) in further {
-        command.arg(flag).arg(path);
-    }
-    let output: Output = tokio::task::block_in_place(|| run(&mut command));
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(told).unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_is_trusted_by_who_signed_it_and_its_name() {
-    let shell = Shell::start();
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "ours");
-    let stranger = Authority::new(folder.path(), "stranger");
-    let own = authority.sign("localhost");
-    let admin = in_front_of(&shell.server.admin_address, own.clone(), None).await;
-    let check = in_front_of(&shell.server.check_address, own, None).await;
-    let (ours, theirs) = (authority.file(), stranger.file());
-
-    let list = format!(
-        "keys list --admin-server https://localhost:{}",
-        admin.port()
-    );
-    let asked = format!(
-        "check abc --check-server https://localhost:{}",
-        check.port()
-    );
-    assert_eq!(
-        ended(&shell, &list, &[("--ca-file", &ours)]).await,
-        (Some(0), "no keys\n".to_owned())
-    );
-    assert_eq!(
-        ended(&shell, &asked, &[("--ca-file", &ours)]).await.0,
-        Some(3)
-    );
-
-    // Signed by somebody else, or by nobody that the system knows.
-    for flags in [&[("--ca-file", &*theirs)][..], &[]] {
-        let (code, told) = ended(&shell, &list, flags).await;
-        assert_eq!(code, Some(4), "{told}");
-        assert!(told.contains("with --ca-file."), "{told}");
-    }
-    // Under another name.
-    let by_number = format!(
-        "keys list --admin-server https://127.0.0.1:{}",
-        admin.port()
-    );
-    let (code, told) = ended(&shell, &by_number, &[("--ca-file", &ours)]).await;
-    assert!(
-        code == Some(4) && told.contains("with --server-name."),
-        "{told}"
-    );
-    let named = format!("{by_number} --server-name localhost");
-    assert_eq!(
-        ended(&shell, &named, &[("--ca-file", &ours)]).await.0,
-        Some(0)
-    );
-
-    // To a server that does not speak it, and the other way round.
-    let plain = shell.server.admin_address.replace("http:", "https:");
-    let (code, told) = ended(
-        &shell,
-        &format!("keys list --admin-server {plain}"),
-        &[("--ca-file", &ours)],
-    )
-    .await;
-    assert!(code == Some(4) && told.contains("`http://`"), "{told}");
-    let (code, told) = ended(
-        &shell,
-        &format!("keys list --admin-server http://{admin}"),
-        &[],
-    )
-    .await;
-    assert!(code == Some(4) && told.contains("`https://`"), "{told}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_wants_a_certificate_is_shown_one() {
-    let shell = Shell::start();
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "ours");
-    let stranger = Authority::new(folder.path(), "stranger");
-    let ca = authority.file();
-    let address = in_front_of(
-        &shell.server.admin_address,
-        authority.sign("localhost"),
-        Some(ca.clone()),
-    )
-    .await;
-    let list = format!(
-        "keys list --admin-server https://localhost:{}",
-        address.port()
-    );
-    let shown = |[cert, key]: &[PathBuf; 2]| {
+    /// The files of a client's certificate.
+    fn shown(&self, name: &str, pair: &Pair) -> [PathBuf; 2] {
         [
-            ("--ca-file", ca.clone()),
-            ("--client-cert", cert.clone()),
-            ("--client-key", key.clone()),
+            self.file(&format!("{name}.crt"), &pair.certificate),
+            self.file(&format!("{name}.key"), &pair.key),
         ]
-    };
-    let good = shown(&authority.sign("operator"));
-    let good: Vec<_> = good.iter().map(|(flag, path)| (*flag, &**path)).collect();
-    assert_eq!(ended(&shell, &list, &good).await.0, Some(0));
+    }
 
-    let (code, told) = ended(&shell, &list, &good[..1]).await;
-    assert!(
-        code == Some(4) && told.contains("--client-cert and --client-key"),
-        "{told}"
+    /// A listener's address, with this scheme and host.
+    fn at(&self, listener: &str, base: &str) -> String {
+        let server = &self.shell.server;
+        let address = match listener {
+            "check" => &server.check_address,
+            _ => &server.admin_address,
+        };
+        let (_, port) = address.rsplit_once(':').unwrap();
+        format!("{base}:{port}")
+    }
+
+    /// Asks a listener something, and gives how it ended and what it told.
+    fn ask(&self, listener: &str, base: &str, flags: &[(&str, &Path)]) -> (i32, String) {
+        let words: &[_] = match listener {
+            "check" => &["check", "abc"],
+            _ => &["keys", "list"],
+        };
+        let mut command = self.shell.command(words[0]);
+        command.args(&words[1..]);
+        command.args([&format!("--{listener}-server"), &self.at(listener, base)]);
+        for (flag, value) in flags {
+            command.arg(flag).arg(value);
+        }
+        let output = run(&mut command);
+        let told = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(told).unwrap(),
+        )
+    }
+
+    /// Asks both listeners, which have to be reached: nothing is listed, and
+    /// an unknown token is denied.
+    fn reached(&self, base: &str, flags: &[(&str, &Path)]) {
+        let (code, told) = self.ask("admin", base, flags);
+        assert_eq!((code, &*told), (0, "no keys\n"));
+        let (code, told) = self.ask("check", base, flags);
+        assert!(code == 3 && told.starts_with("DENIED: UNKNOWN"), "{told}");
+    }
+
+    /// Asks both listeners, neither of which is reached: that is no denial, and
+    /// `advice` says what to do.
+    fn not_reached(&self, base: &str, flags: &[(&str, &Path)], advice: &str) {
+        for listener in ["check", "admin"] {
+            let (code, told) = self.ask(listener, base, flags);
+            assert_eq!(code, 4, "{told}");
+            assert!(!told.contains("DENIED"), "{told}");
+            assert!(told.contains(advice), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_server_is_trusted_by_who_signed_it_and_its_name() {
+    let all = Encrypted::start(
+        |params| {
+            let name = "keyward.internal".try_into().unwrap();
+            params.subject_alt_names = vec![SanType::DnsName(name)];
+        },
+        |_, _| {},
     );
-    let bad = shown(&stranger.sign("operator"));
-    let bad: Vec<_> = bad.iter().map(|(flag, path)| (*flag, &**path)).collect();
-    let (code, told) = ended(&shell, &list, &bad).await;
-    assert!(code == Some(4) && told.contains("--client-cert"), "{told}");
-    let (code, told) = ended(&shell, &list, &good[..2]).await;
-    assert!(
-        code == Some(2) && told.contains("belong together"),
-        "{told}"
+    let ours = all.path("servers.pem");
+    let theirs = all.file("strangers.pem", &Authority::new("strangers").pem);
+    // An authority that only calls itself the same.
+    let false_one = all.file("false.pem", &Authority::new("servers").pem);
+    let local = "https://localhost";
+    let named = ("--server-name", Path::new("keyward.internal"));
+    all.reached(local, &[("--ca-file", &ours), named]);
+    for base in [local, "https://127.0.0.1"] {
+        all.not_reached(
+            base,
+            &[("--ca-file", &ours)],
+            "say which name its certificate is for with --server-name.",
+        );
+    }
+    for flags in [
+        &[("--ca-file", &*theirs), named][..],
+        &[("--ca-file", &*false_one), named],
+        // Nobody that the system knows.
+        &[named],
+    ] {
+        all.not_reached(local, flags, "with --ca-file.");
+    }
+}
+
+#[test]
+fn a_server_that_is_named_with_the_wrong_scheme_is_told_of() {
+    let all = Encrypted::start(|_| {}, |_, _| {});
+    let ca = all.path("servers.pem");
+    for base in ["https://localhost", "https://127.0.0.1"] {
+        all.reached(base, &[("--ca-file", &ca)]);
+    }
+    all.not_reached("http://localhost", &[], "`https://`");
+
+    let plain = Shell::start();
+    let clear = Encrypted {
+        shell: plain,
+        servers: all.servers,
+        files: all.files,
+    };
+    clear.not_reached("https://localhost", &[("--ca-file", &ca)], "`http://`");
+}
+
+#[test]
+fn a_server_whose_certificate_has_expired_is_not_trusted() {
+    let all = Encrypted::start(
+        |params| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2024, 2, 3);
+        },
+        |_, _| {},
     );
-    let nonsense = [
-        ("--ca-file", good[0].1),
-        ("--client-cert", good[2].1),
-        ("--client-key", good[0].1),
-    ];
-    let (code, told) = ended(&shell, &list, &nonsense).await;
-    assert!(code == Some(2) && told.contains("files in PEM"), "{told}");
+    let ca = all.path("servers.pem");
+    all.not_reached(
+        "https://localhost",
+        &[("--ca-file", &ca)],
+        "The server's certificate has to be renewed",
+    );
+    // Nobody has to start it again for that.
+    all.files.replace(&all.servers.issue());
+    all.shell.server.signal(rustix::process::Signal::HUP);
+    let start = std::time::Instant::now();
+    while all
+        .shell
+        .server
+        .log()
+        .matches("TLS files read again")
+        .count()
+        < 2
+    {
+        assert!(start.elapsed().as_secs() < 20);
+        std::thread::yield_now();
+    }
+    all.reached("https://localhost", &[("--ca-file", &ca)]);
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_is_shown_one() {
+    let (clients, strangers) = (Authority::new("clients"), Authority::new("strangers"));
+    let all = Encrypted::start(
+        |_| {},
+        |files, command| files.ask(command, &clients, "required"),
+    );
+    let base = "https://localhost";
+    let ca = all.path("servers.pem");
+    let trusted = ("--ca-file", &*ca);
+    let [certificate, key] = &all.shown("good", &clients.issue());
+    let good = [&[trusted], &*showing(certificate, key)].concat();
+    all.reached(base, &good);
+
+    all.not_reached(base, &[trusted], "--client-cert and --client-key");
+    let [foreign, foreign_key] = &all.shown("foreign", &strangers.issue());
+    let [old, old_key] = &all.shown(
+        "old",
+        &clients.issue_with(|params| {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2024, 2, 3);
+        }),
+    );
+    for (certificate, key, advice) in [
+        (
+            foreign,
+            foreign_key,
+            "who signed the certificate in --client-cert.",
+        ),
+        (old, old_key, "The certificate in --client-cert has expired"),
+    ] {
+        let flags = [&[trusted], &*showing(certificate, key)].concat();
+        all.not_reached(base, &flags, advice);
+    }
+
+    // What cannot be shown at all.
+    let nowhere = all.path("nowhere");
+    for (flags, complaint) in [
+        (vec![good[1]], "belong together"),
+        (vec![good[2]], "belong together"),
+        (showing(key, certificate), "are files in PEM"),
+        (
+            showing(certificate, foreign_key),
+            "is not the one of the certificate in --client-cert.",
+        ),
+        (showing(certificate, &nowhere), "nowhere: No such file"),
+    ] {
+        for listener in ["check", "admin"] {
+            let flags = [&[trusted], &*flags].concat();
+            let (code, told) = all.ask(listener, base, &flags);
+            assert_eq!(code, 2, "{told}");
+            assert!(told.contains(complaint), "{told}");
+        }
+    }
+}
+
+/// The flags that show this certificate.
+fn showing<'a>(certificate: &'a Path, key: &'a Path) -> Vec<(&'static str, &'a Path)> {
+    vec![("--client-cert", certificate), ("--client-key", key)]
 }
