@@ -194,10 +194,12 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
         .one("workspace.update", "w", "w", &[("fields", "display_name")])
         .await;
     update_workspace(admin, asked, &all).await.unwrap();
-    let fields = "environments default_environment scope_catalog";
-    watch
-        .one("workspace.update", "w", "w", &[("fields", fields)])
-        .await;
+    let detail = [
+        ("fields", "environments default_environment scope_catalog"),
+        ("default_environment_before", "live"),
+        ("default_environment", "test"),
+    ];
+    watch.one("workspace.update", "w", "w", &detail).await;
     switch_workspace(admin, "w", "", true).await.unwrap();
     watch.one("workspace.disable", "w", "w", &[]).await;
     switch_workspace(admin, "w", "", false).await.unwrap();
