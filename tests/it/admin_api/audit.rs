@@ -225,8 +225,8 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         request_id: "one".to_owned(),
         ..key_request("w", &["people:write", "people:read"])
     };
-    let key = admin.client.create_key(request).await.unwrap().into_inner();
-    let key = key.key.unwrap();
+    let key = admin.client.create_key(request.clone()).await.unwrap();
+    let key = key.into_inner().key.unwrap();
     let first = rfc3339(key.expire_time);
     let detail = [
         ("name", "a key"),
@@ -236,6 +236,8 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("expire_time", &*first),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
+    admin.client.create_key(request).await.unwrap();
+    watch.one("key.repeat", "w", &key.id, &[]).await;
 
     let asked = Key {
         name: "another name".to_owned(),
@@ -385,7 +387,6 @@ async fn what_changes_nothing_leaves_no_event() {
     let before = watch.events.len();
 
     // What is so already.
-    admin.client.create_key(request.clone()).await.unwrap();
     update_key(&mut admin, key.clone(), &["name", "scopes"])
         .await
         .unwrap();
