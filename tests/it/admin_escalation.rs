@@ -417,6 +417,14 @@ async fn makes_what_it_can(mut caller: Caller, here: String) -> Status {
         if let Err(status) = create_admin(&mut caller.admin, asked).await {
             return status;
         }
+        // All but the first time, the token is shown again.
+        let request = CreateKeyRequest {
+            request_id: "one".to_owned(),
+            ..key_request(&here, &["a"])
+        };
+        if let Err(status) = caller.admin.client.create_key(request).await {
+            return status;
+        }
     }
 }
 

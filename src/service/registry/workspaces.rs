@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use crate::domain::admin::{Deed, Place};
+use crate::domain::admin::{AdminKey, Deed, Place, Reach};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
@@ -313,11 +313,9 @@ impl Registry {
         if !keys.is_empty() {
             return Ok(true);
         }
-        let admins = self.all_admins().await?;
-        Ok(admins.iter().any(|admin| {
-            let record = &admin.record;
-            record.revocation.is_none() && record.place() == Place::Workspace(workspace)
-        }))
+        let reach = Reach::Workspace(workspace.clone());
+        let works = move |admin: &AdminKey| admin.revocation.is_none() && admin.reach == reach;
+        Ok(!self.admins_where(None, 1, works).await?.is_empty())
     }
 }
 
