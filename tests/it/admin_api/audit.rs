@@ -329,7 +329,43 @@ async fn admin_keys(admin: &mut Admin, watch: &mut Watch) {
             .unwrap();
         detail[0] = ("name", "renamed");
         detail[1] = ("role", "READER");
-        detail.push(("fields", "name role"));
+        detail.extend([("fields", "name role"), ("role_before", "ISSUER")]);
+        watch.one("admin.update", log, &made.id, &detail).await;
+        // From something to nothing, and from nothing to something.
+        let asked = AdminKey {
+            id: made.id.clone(),
+            grant_ceiling: names(if ceiling.is_empty() { &["b"] } else { &[] }),
+            ..AdminKey::default()
+        };
+        let rights = ["grant_ceiling", "expire_time"];
+        update_admin(admin, asked, &rights).await.unwrap();
+        let mut detail = vec![
+            ("fields", "grant_ceiling expire_time"),
+            ("name", "renamed"),
+            ("role", "READER"),
+            ("expire_time_before", &*expiry),
+        ];
+        detail.push(match ceiling {
+            [] => ("grant_ceiling", "b"),
+            _ => ("grant_ceiling_before", "a people:read"),
+        });
+        watch.one("admin.update", log, &made.id, &detail).await;
+        let asked = AdminKey {
+            id: made.id.clone(),
+            expire_time: made.expire_time,
+            ..AdminKey::default()
+        };
+        update_admin(admin, asked, &["expire_time"]).await.unwrap();
+        let mut detail = vec![
+            ("fields", "expire_time"),
+            ("name", "renamed"),
+            ("role", "READER"),
+            ("expire_time_before", "never"),
+            ("expire_time", &*expiry),
+        ];
+        if ceiling.is_empty() {
+            detail.push(("grant_ceiling", "b"));
+        }
         watch.one("admin.update", log, &made.id, &detail).await;
         let mut rotate = RotateAdminKeyRequest {
             admin_key_id: made.id.clone(),
