@@ -55,6 +55,8 @@ pub enum AuditAction {
     DeleteWorkspace,
     /// A key was issued.
     CreateKey,
+    /// The token of a key that was just issued was shown again.
+    RepeatKey,
     /// A key was changed.
     UpdateKey,
     /// A key was switched off.
@@ -89,6 +91,7 @@ impl AuditAction {
             Self::EnableWorkspace => "workspace.enable",
             Self::DeleteWorkspace => "workspace.delete",
             Self::CreateKey => "key.create",
+            Self::RepeatKey => "key.repeat",
             Self::UpdateKey => "key.update",
             Self::DisableKey => "key.disable",
             Self::EnableKey => "key.enable",

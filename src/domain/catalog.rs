@@ -13,6 +13,9 @@ pub const MAX_CATALOG_LEN: usize = 4_096;
 /// A scope is a typo of another if it differs in at most this many characters.
 const MAX_TYPOS: usize = 3;
 
+/// What to tell of a scope that is not admitted.
+pub(super) const STRANGE: &str = "is not in the workspace's scope catalog";
+
 /// The scopes that are in use. Without any, all may be.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ScopeCatalog(ScopeSet);
@@ -50,19 +53,22 @@ impl ScopeCatalog {
         self.0.is_empty() || self.0.covers(scope) || covers_one()
     }
 
-    /// What to tell of a scope that is not admitted.
+    /// What to tell of a scope that is not admitted, with the one that may have
+    /// been meant.
     pub(super) fn correct(&self, scope: &str) -> String {
         let nearest = self
             .0
             .iter()
+            // Each character more or less is a difference.
+            .filter(|known| known.as_str().len().abs_diff(scope.len()) <= MAX_TYPOS)
             .map(|known| (strsim::damerau_levenshtein(known.as_str(), scope), known))
             .min_by_key(|(distance, _)| *distance)
             .filter(|(distance, _)| *distance <= MAX_TYPOS);
         match nearest {
             Some((_, known)) => {
-                format!("is not in the workspace's scope catalog; did you mean `{known}`?")
+                format!("{STRANGE}; did you mean `{known}`?")
             }
-            None => "is not in the workspace's scope catalog".to_owned(),
+            None => STRANGE.to_owned(),
         }
     }
 }

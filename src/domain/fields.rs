@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::ScopeCatalog;
+use super::catalog::{STRANGE, ScopeCatalog};
 use super::clock::Timestamp;
 use super::scope::{Scope, ScopeSet};
-use super::violation::{Violations, plain_text};
+use super::violation::{MAX_TOLD, Violations, plain_text};
 
 /// The longest name, in bytes.
 pub const MAX_NAME_LEN: usize = 100;
@@ -82,6 +82,7 @@ pub(super) fn read_scopes(
             field,
             format!("are {length} bytes together; at most {len} are allowed"),
         );
+        return ScopeSet::default();
     }
     let mut scopes = Vec::with_capacity(texts.len());
     for (position, text) in texts.iter().enumerate() {
@@ -106,7 +107,13 @@ pub(super) fn read_key_scopes(
         .collect();
     for (position, text) in texts.iter().enumerate() {
         if let Some(scope) = strange.get(text.as_str()) {
-            violations.add(format!("{field}[{position}]"), catalog.correct(scope));
+            // To look for what was meant takes long, so only where it is read.
+            let description = if violations.iter().len() < MAX_TOLD {
+                catalog.correct(scope)
+            } else {
+                STRANGE.to_owned()
+            };
+            violations.add(format!("{field}[{position}]"), description);
         }
     }
     scopes
@@ -166,5 +173,40 @@ pub(super) fn check_expiry(
             violations.add(field, "is not a time up to the end of the year 9999");
         }
         Some(_) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(texts: &[String], known: &str) -> Vec<(String, String)> {
+        let catalog = ScopeCatalog::new([Scope::try_from(known).unwrap()].into_iter().collect());
+        let mut violations = Violations::default();
+        read_key_scopes(&mut violations, "scopes", texts, &catalog);
+        let told = violations.iter();
+        told.map(|told| (told.field.clone(), told.description.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn of_scopes_that_are_too_many_or_too_long_nothing_else_is_told() {
+        let short: Vec<_> = (0..=MAX_SCOPES).map(|n| format!("a:No{n}")).collect();
+        let long = vec!["a:no".repeat(MAX_SCOPES_LEN)];
+        for texts in [short, long] {
+            let told = read(&texts, "a:yes");
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0].0, "scopes");
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_told_for_as_many_scopes_as_are_told_at_all() {
+        let texts: Vec<_> = (0..MAX_SCOPES).map(|n| format!("a:yes{n}")).collect();
+        let told = read(&texts, "a:yes");
+        assert_eq!(told.len(), MAX_SCOPES);
+        let advice = told.iter().map(|(_, text)| text.contains("did you mean"));
+        let expected = (0..MAX_SCOPES).map(|number| number < MAX_TOLD);
+        assert!(advice.eq(expected), "{told:?}");
     }
 }

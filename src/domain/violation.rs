@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// How many violations a caller is told of: clients commonly take 8 KiB of
+/// headers, in which they are.
+pub const MAX_TOLD: usize = 25;
+
 /// One field that is not acceptable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {

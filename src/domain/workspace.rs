@@ -12,6 +12,10 @@ pub const MAX_DISPLAY_NAME_LEN: usize = 100;
 /// The most environments that a workspace can declare.
 pub const MAX_ENVIRONMENTS: usize = 10;
 
+/// What the field of the default environment is called where a change names
+/// the fields that differ.
+pub const DEFAULT_ENVIRONMENT: &str = "default_environment";
+
 /// The environment that is meant by default, if it is declared.
 const USUAL_DEFAULT: &str = "live";
 
@@ -199,7 +203,7 @@ impl WorkspacePatch {
                 changed.environments != workspace.environments,
             ),
             (
-                "default_environment",
+                DEFAULT_ENVIRONMENT,
                 changed.default_environment != workspace.default_environment,
             ),
             (

@@ -13,16 +13,12 @@ use tonic_types::pb::{
     BadRequest, PreconditionFailure, ResourceInfo, RetryInfo, Status as RpcStatus,
 };
 
-use crate::domain::violation::Violations;
+use crate::domain::violation::{MAX_TOLD, Violations};
 use crate::service::error::{Condition, Kind, RegistryError};
 
 use super::pb::ErrorReason;
 
 const DOMAIN: &str = "keyward";
-
-/// How many violations the details tell: clients commonly take 8 KiB of
-/// headers, in which the details are.
-const MAX_TOLD: usize = 25;
 
 /// When a call that lost to others, or to a store that takes no changes, may
 /// be tried again at the earliest.

@@ -39,7 +39,8 @@ impl IndexedKey {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         Self {
             id: key.id,
-            expire_time: key.expire_time,
+            // The token is dead with its key, or before.
+            expire_time: key.expire_time.into_iter().chain(secret.end_time).min(),
             workspace,
             scopes: shared
                 .scopes
@@ -96,7 +97,7 @@ impl IndexedKey {
         self.text.metadata()
     }
 
-    /// When the key stops working.
+    /// When the token stops working: with the key, or before.
     #[must_use]
     pub const fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time

@@ -74,6 +74,16 @@ impl Actor {
         }
     }
 
+    /// Lets pass what decides on keys of any scopes.
+    pub(super) fn may_grant_everything(&self) -> Result<(), RegistryError> {
+        const EVERYTHING: &str = "*";
+        if self.0.grant_ceiling.meets(EVERYTHING) {
+            Ok(())
+        } else {
+            Err(RegistryError::GrantCeiling(vec![EVERYTHING.to_owned()]))
+        }
+    }
+
     /// What to tell of a `kind` that is not there. Who is confined to a
     /// workspace is refused as if it were another's: he can read his refusals
     /// in the audit log, and they are not to tell one from the other.

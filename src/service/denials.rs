@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tracing::{debug, warn};
@@ -17,33 +17,52 @@ use super::admission::Actor;
 use super::error::RegistryError;
 
 /// How many refusals of one caller are written down at once.
-const BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+const BURST: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 
-/// How many more of them in each minute.
-const PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+/// How many more of them in each minute. Whoever reaches the admin listener is
+/// such a caller, and what he makes the audit log hold is never taken away.
+const PER_MINUTE: NonZeroU32 = NonZeroU32::MIN;
 
 /// Writes refusals down.
 #[derive(Debug)]
 pub struct Denials {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// By caller: admin keys, which are not many, and whoever has none.
+    /// By caller: admin keys, which are not many, and whoever has none, all of
+    /// whom are one.
     throttle: DefaultKeyedRateLimiter<String>,
     /// How many refusals of a caller were not written down since the last one
     /// that was.
-    suppressed: Mutex<HashMap<String, u64>>,
+    suppressed: Arc<Suppressed>,
+}
+
+/// How many refusals of a caller were not written down, by caller.
+#[derive(Debug, Default)]
+struct Suppressed(Mutex<HashMap<String, u64>>);
+
+impl Suppressed {
+    fn add(&self, name: &str, count: u64) {
+        *self.lock().entry(name.to_owned()).or_default() += count;
+    }
+
+    fn take(&self, name: &str) -> u64 {
+        self.lock().remove(name).unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Denials {
     /// Writes into the audit log of `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        let quota = Quota::per_minute(PER_MINUTE).allow_burst(BURST);
         Self {
             store,
             clock,
-            throttle: RateLimiter::keyed(quota),
-            suppressed: Mutex::default(),
+            throttle: RateLimiter::keyed(Quota::per_minute(PER_MINUTE).allow_burst(BURST)),
+            suppressed: Arc::default(),
         }
     }
 
@@ -55,13 +74,13 @@ impl Denials {
         let admin = refused(actor, error);
         let name = admin.map_or_else(|| UNKNOWN.to_owned(), |admin| admin.id.to_string());
         if self.throttle.check_key(&name).is_err() {
-            *self.suppressed().entry(name).or_default() += 1;
+            self.suppressed.add(&name, 1);
             return;
         }
-        let suppressed = self.suppressed().remove(&name).unwrap_or(0);
+        let suppressed = self.suppressed.take(&name);
         warn!(actor = name, call, reason, suppressed, "call denied");
-        let entry = self.entry(admin, name, call, reason, suppressed, error);
-        let store = Arc::clone(&self.store);
+        let entry = self.entry(admin, name.clone(), call, reason, suppressed, error);
+        let (store, counts) = (Arc::clone(&self.store), Arc::clone(&self.suppressed));
         tokio::spawn(async move {
             let batch = Batch {
                 writes: Vec::new(),
@@ -71,6 +90,7 @@ impl Denials {
             // A store that takes no changes is told of elsewhere.
             if let Err(error) = store.commit(batch).await {
                 debug!(%error, "denial not audited");
+                counts.add(&name, suppressed + 1);
             }
         });
     }
@@ -125,12 +145,6 @@ impl Denials {
                 .collect(),
         }
     }
-
-    fn suppressed(&self) -> std::sync::MutexGuard<'_, HashMap<String, u64>> {
-        self.suppressed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The admin key that was refused, also one whose token has ended; none: nobody
@@ -140,5 +154,49 @@ fn refused<'a>(actor: Option<&'a Actor>, error: &'a RegistryError) -> Option<&'a
         (Some(actor), _) => Some(actor.admin()),
         (None, RegistryError::Unauthenticated { admin, .. }) => admin.as_deref(),
         (None, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::audit::AuditLog;
+    use crate::domain::clock::{ManualClock, Timestamp};
+    use crate::domain::digest::Pepper;
+    use crate::domain::verdict::DenialReason;
+    use crate::store::local::MemoryStore;
+
+    fn refuse(denials: &Denials) {
+        let error = RegistryError::Unauthenticated {
+            denial: DenialReason::Unknown,
+            admin: None,
+        };
+        denials.note(None, "WhoAmI", &error);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_down_is_counted_by_what_can() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
+        let store = MemoryStore::in_memory(&Pepper::generate(), clock.clone()).unwrap();
+        let store = Arc::new(store);
+        let denials = Denials::new(store.clone(), clock);
+        // A store takes no changes before it was read.
+        refuse(&denials);
+        refuse(&denials);
+        while denials.suppressed.lock().get(UNKNOWN) != Some(&2) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.snapshot().unwrap().count(), 0);
+        refuse(&denials);
+        let events = loop {
+            let events = store.audit(&AuditLog::All, None, 9).unwrap();
+            if !events.is_empty() {
+                break events;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].detail["suppressed"], "2");
+        assert_eq!(denials.suppressed.take(UNKNOWN), 0);
     }
 }

@@ -76,7 +76,7 @@ async fn an_ended_admin_key_does_nothing_and_is_told_why() {
             );
         }
         // Who it was is for the audit log, and not for whoever has the token.
-        let denials = office.denials_of(&id, 20).await;
+        let denials = office.denials_of(&id, 10).await;
         assert!(denials.iter().all(|event| event.detail["denial"] == denial));
         // It is an admin's token all the same, and no key's.
         let denied = office.server.checks().await.header(&token, &[]).await;

@@ -65,6 +65,60 @@ async fn a_narrow_owner_hands_out_nothing_beyond_its_ceiling() {
     }
 }
 
+/// A key of `test` is given out lightly, as it passes nowhere by default. Who
+/// makes `test` the default lets it pass everywhere, whatever it may do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrow_owner_opens_no_gateway_to_keys_beyond_its_ceiling() {
+    let office = Office::open().await;
+    let here = office.workspace().await;
+    let mut owner = office.owner.clone();
+    let request = CreateKeyRequest {
+        environment: "test".to_owned(),
+        ..key_request(&here, &["*"])
+    };
+    let reply = owner.client.create_key(request).await.unwrap();
+    let token = reply.into_inner().token;
+    let mut checks = office.server.checks().await;
+    let scopes = ["people:*", "companies:*", "a"];
+    let narrow = office.caller(AdminRole::Owner, &here, &scopes).await;
+    let change = async |fields: &[&str], name: &str| {
+        let workspace = Workspace {
+            id: here.clone(),
+            environments: owned(&["live", "test", "dev"]),
+            default_environment: name.to_owned(),
+            ..Workspace::default()
+        };
+        let paths = owned(fields);
+        let request = UpdateWorkspaceRequest {
+            workspace: Some(workspace),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        };
+        let mut admin = narrow.admin.clone();
+        admin.client.update_workspace(request).await.map(drop)
+    };
+    for fields in [
+        &["default_environment"][..],
+        &["display_name", "default_environment", "environments"],
+    ] {
+        for name in ["test", "dev"] {
+            let known = fields.len() > 1 || name == "test";
+            let status = change(fields, name).await.unwrap_err();
+            if known {
+                is_refused_if_beyond(Err(status), "*");
+            } else {
+                assert_eq!(status.code(), Code::InvalidArgument);
+            }
+            assert!(checks.header(&token, &["b:read"]).await.is_err());
+        }
+    }
+    // What opens nothing needs no more than the role.
+    change(&["environments"], "").await.unwrap();
+    change(&["default_environment"], "live").await.unwrap();
+    let denied = office.denials_of(&narrow.id, 3).await;
+    assert!(denied.iter().all(|event| event.detail["scopes"] == "*"));
+    assert!(checks.header(&token, &["b:read"]).await.is_err());
+}
+
 fn is_refused_if_beyond(answer: Result<(), Status>, beyond: &str) {
     if beyond.is_empty() {
         answer.unwrap();
@@ -361,6 +415,14 @@ async fn makes_what_it_can(mut caller: Caller, here: String) -> Status {
         }
         let asked = admin_key(AdminRole::Owner, &here, &["a"]);
         if let Err(status) = create_admin(&mut caller.admin, asked).await {
+            return status;
+        }
+        // All but the first time, the token is shown again.
+        let request = CreateKeyRequest {
+            request_id: "one".to_owned(),
+            ..key_request(&here, &["a"])
+        };
+        if let Err(status) = caller.admin.client.create_key(request).await {
             return status;
         }
     }

@@ -111,6 +111,33 @@ fn assert_is(found: Option<&IndexedKey>, key: &Key) {
 }
 
 #[test]
+fn a_token_ends_with_its_key_or_before() {
+    let followed = Followed::new();
+    let table = [
+        (None, None, None),
+        (None, Some(5), Some(5)),
+        (Some(5), None, Some(5)),
+        (Some(5), Some(7), Some(5)),
+        (Some(7), Some(5), Some(5)),
+    ];
+    for (number, (of_key, of_token, expected)) in (1..).zip(table) {
+        let mut key = Key {
+            expire_time: of_key.map(time),
+            ..key(&followed.workspace, number)
+        };
+        key.secrets[0].end_time = of_token.map(time);
+        followed.commit(create(Record::Key(key)));
+        followed.index.find(&digest(number), |found| {
+            let found = found.unwrap();
+            assert_eq!(found.expire_time(), expected.map(time), "row {number}");
+            found.with_standing(|standing| {
+                assert_eq!(standing.expire_time, expected.map(time), "row {number}");
+            });
+        });
+    }
+}
+
+#[test]
 fn a_key_is_found_once_its_creation_is_answered() {
     let followed = Followed::new();
     for number in 1..=50 {

@@ -56,11 +56,13 @@ impl Office {
         admin_over(self.channel.clone(), token)
     }
 
-    /// A new workspace, by an id of always the same length.
+    /// A new workspace with the environments `live`, its default, and `test`, by
+    /// an id of always the same length.
     pub(crate) async fn workspace(&self) -> String {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         let id = format!("w{number:05}");
-        self.owner.clone().workspace(&id, "klg", &[]).await.id
+        let mut owner = self.owner.clone();
+        owner.workspace(&id, "klg", &["live", "test"]).await.id
     }
 
     /// A new admin key; without a workspace, of the system.
@@ -216,6 +218,8 @@ pub(crate) struct Ask {
     pub(crate) scopes: Vec<String>,
     /// The name to give.
     pub(crate) name: String,
+    /// The default environment to give.
+    pub(crate) environment: String,
     /// The state that it is to be in.
     pub(crate) etag: String,
     /// The fields to change, if not the name.
@@ -256,6 +260,10 @@ impl Ask {
             id: workspace.clone(),
             token_prefix: "klg".to_owned(),
             display_name: self.name.clone(),
+            default_environment: match call {
+                "UpdateWorkspace" => self.environment.clone(),
+                _ => String::new(),
+            },
             etag: etag.clone(),
             ..Workspace::default()
         });

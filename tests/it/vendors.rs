@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use keyward::edge::pb::{
     CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Denied, GetKeyRequest, Key,
-    KeyState, ListKeysRequest, RevocationReason, RevokeKeyRequest,
+    KeyState, ListKeysRequest, RevocationReason, RevokeKeyRequest, UpdateKeyRequest,
 };
 use prost::Message;
-use prost_types::Timestamp;
+use prost_types::{FieldMask, Timestamp};
 use tonic::Code;
 
 use crate::support::{Admin, Checks, Server, admin_client, check_request, key_request};
@@ -313,6 +313,36 @@ async fn kling() {
         .unwrap();
     assert_eq!(shown.scopes, ["read:customers"]);
     assert!(shown.create_time.is_some());
+
+    // G6: name, description and permissions can be edited.
+    let edited = Key {
+        id: all.key.unwrap().id,
+        name: "another name".to_owned(),
+        description: "what it is for now".to_owned(),
+        scopes: vec!["read:flows".to_owned()],
+        ..Key::default()
+    };
+    let fields = ["name", "description", "scopes"];
+    let request = UpdateKeyRequest {
+        key: Some(edited.clone()),
+        update_mask: Some(FieldMask {
+            paths: fields.map(str::to_owned).into(),
+        }),
+    };
+    admin.client.update_key(request).await.unwrap();
+    let listed = list(&mut admin, "kling").await;
+    let shown = listed.iter().find(|key| key.id == edited.id).unwrap();
+    assert_eq!(
+        (&shown.name, &shown.description, &shown.scopes),
+        (&edited.name, &edited.description, &edited.scopes)
+    );
+    assert!(checks.header(&all.token, &["read:flows"]).await.is_ok());
+    assert!(
+        checks
+            .header(&all.token, &["read:customers"])
+            .await
+            .is_err()
+    );
 
     // G9: 401 for an invalid key, 403 for insufficient permissions.
     let mistyped = format!("{}x", live.token);

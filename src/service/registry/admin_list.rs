@@ -13,8 +13,8 @@ use super::admins::{AdminKeyView, admin_in};
 use super::list::{Page, PageQuestion, Walk};
 use super::{Registry, blocking};
 
-/// How many admin keys are read at a time where all are needed.
-const CHUNK: usize = 500;
+/// How many admin keys are read at a time where any may be the one.
+const CHUNK: usize = 64;
 
 impl Registry {
     /// Lists admin keys: of one workspace, or all that the caller may read.
@@ -54,8 +54,8 @@ impl Registry {
     }
 
     /// Lists the admin keys of one workspace. There are not many admin keys in
-    /// all, so each page is picked from all of them: a page that ended at one
-    /// of another workspace would tell of it, in its token or by being short.
+    /// all, so each page passes all of them: a page that ended at one of
+    /// another workspace would tell of it, in its token or by being short.
     async fn admins_of(
         &self,
         workspace: WorkspaceId,
@@ -64,22 +64,24 @@ impl Registry {
     ) -> Result<Page<AdminKeyView>, RegistryError> {
         let name = format!("admins\0{workspace}");
         let (size, after) = self.read_question::<AdminKeyId>(&name, question)?;
-        let all = self.all_admins().await?;
-        let newest = all.iter().map(|found| found.revision).max();
+        let reach = Reach::Workspace(workspace);
+        // One more than is shown tells whether there is more.
+        let mut found = self
+            .admins_where(after, size + 1, move |admin| admin.reach == reach)
+            .await?;
+        let newest = found.iter().map(|found| found.revision).max();
         self.settled(newest.unwrap_or(Revision(0))).await?;
 
-        let reach = Reach::Workspace(workspace);
-        let mut rest = all
-            .into_iter()
-            .filter(|found| found.record.reach == reach)
-            .filter(|found| after.is_none_or(|after| found.record.id > after))
-            .map(|found| AdminKeyView::new(found, now))
-            .peekable();
+        let has_more = found.len() > size;
+        found.truncate(size);
         // However large they are, a thousand fit into one message.
-        let items: Vec<_> = rest.by_ref().take(size).collect();
-        let next_page_token = match (items.last(), rest.peek()) {
-            (Some(last), Some(_)) => self.pager.token(&name, &last.admin.id.to_string()),
-            (_, _) => String::new(),
+        let items: Vec<_> = found
+            .into_iter()
+            .map(|found| AdminKeyView::new(found, now))
+            .collect();
+        let next_page_token = match items.last().filter(|_| has_more) {
+            Some(last) => self.pager.token(&name, &last.admin.id.to_string()),
+            None => String::new(),
         };
         Ok(Page {
             items,
@@ -87,17 +89,27 @@ impl Registry {
         })
     }
 
-    /// All admin keys, revoked ones too.
-    pub(super) async fn all_admins(&self) -> Result<Vec<Versioned<AdminKey>>, RegistryError> {
+    /// The first admin keys from behind `after` on for which `wanted` holds,
+    /// `enough` of them at most, revoked ones too. No more are in memory at a
+    /// time, but for a few.
+    pub(super) async fn admins_where(
+        &self,
+        after: Option<AdminKeyId>,
+        enough: usize,
+        wanted: impl Fn(&AdminKey) -> bool + Send + 'static,
+    ) -> Result<Vec<Versioned<AdminKey>>, RegistryError> {
         let store = Arc::clone(&self.store);
         let read = move || {
-            let mut admins: Vec<Versioned<AdminKey>> = Vec::new();
+            let mut admins = Vec::new();
+            let mut after = after.map(RecordId::AdminKey);
             loop {
-                let after = admins.last().map(|last| RecordId::AdminKey(last.record.id));
                 let chunk = store.list(&List::AdminKeys, after.as_ref(), CHUNK)?;
-                let last = chunk.len() < CHUNK;
-                admins.extend(chunk.into_iter().filter_map(admin_in));
-                if last {
+                after = chunk.last().map(|last| last.record.id());
+                let is_last = chunk.len() < CHUNK;
+                let found = chunk.into_iter().filter_map(admin_in);
+                let left = enough.saturating_sub(admins.len());
+                admins.extend(found.filter(|found| wanted(&found.record)).take(left));
+                if is_last || admins.len() >= enough {
                     return Ok(admins);
                 }
             }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::audit::AuditAction;
+use crate::domain::key::Secret;
 use crate::domain::violation::Violations;
 
 use super::super::admission::Actor;
@@ -59,16 +60,15 @@ impl Registry {
                 Some(_) | None => {}
             }
             let token = mint_admin_token().map_err(|_| RegistryError::Internal)?;
-            let newest = admin.secrets.pop().filter(|_| !overlap.is_zero());
-            // What ends now ends in the record too: no clock has to agree.
-            admin.secrets = newest
-                .map(|mut secret| {
-                    secret.end_time = Some(now.saturating_add(overlap));
-                    secret
-                })
-                .into_iter()
-                .chain([self.secret_of(&token, now)])
-                .collect();
+            // One that ends now is kept too, so that who tries it later is known
+            // by it. It is over for good: no clock gives an earlier time, and no
+            // store is opened by one that is behind.
+            let replaced = admin.secrets.pop().map(|secret| Secret {
+                end_time: Some(now.saturating_add(overlap)),
+                ..secret
+            });
+            let newest = self.secret_of(&token, now);
+            admin.secrets = replaced.into_iter().chain([newest]).collect();
             let overlap = humantime::format_duration(overlap).to_string();
             let mut audit = admin_entry(actor, &admin, (AuditAction::RotateAdmin, now), "");
             audit.detail = [("overlap".to_owned(), overlap)].into();

@@ -160,7 +160,8 @@ impl Registry {
                 return Ok(AdminKeyView::new(found, now));
             }
             let what = (AuditAction::UpdateAdmin, now);
-            let audit = admin_entry(actor, &admin, what, &differing.join(" "));
+            let mut audit = admin_entry(actor, &admin, what, &differing.join(" "));
+            audit.detail.extend(rights_before(&found.record, &admin));
             if let Some(changed) = self.put_admin(actor, &found, admin, audit).await? {
                 return Ok(AdminKeyView::new(changed, now));
             }
@@ -302,11 +303,6 @@ pub(super) fn admin_entry(
         Reach::System => None,
         Reach::Workspace(id) => Some(id),
     };
-    let ceiling: Vec<_> = admin
-        .grant_ceiling
-        .iter()
-        .map(|scope| scope.as_str())
-        .collect();
     let expiry = admin.expire_time.map(|expiry| expiry.to_string());
     entry(
         actor,
@@ -317,8 +313,35 @@ pub(super) fn admin_entry(
             ("fields", fields.to_owned()),
             ("name", admin.name.clone()),
             ("role", admin.role.to_string()),
-            ("grant_ceiling", ceiling.join(" ")),
+            ("grant_ceiling", admin.grant_ceiling.to_string()),
             ("expire_time", expiry.unwrap_or_default()),
         ],
     )
+}
+
+/// What of the rights of an admin key was something else before a change.
+fn rights_before(before: &AdminKey, after: &AdminKey) -> impl Iterator<Item = (String, String)> {
+    let rights = [
+        (
+            "role_before",
+            before.role.to_string(),
+            before.role != after.role,
+        ),
+        (
+            "grant_ceiling_before",
+            before.grant_ceiling.to_string(),
+            before.grant_ceiling != after.grant_ceiling,
+        ),
+        (
+            "expire_time_before",
+            before
+                .expire_time
+                .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string()),
+            before.expire_time != after.expire_time,
+        ),
+    ];
+    let changed = rights
+        .into_iter()
+        .filter(|(_, value, differs)| *differs && !value.is_empty());
+    changed.map(|(name, value, _)| (name.to_owned(), value))
 }

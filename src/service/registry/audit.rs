@@ -11,11 +11,12 @@ use crate::store::Revision;
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::list::{MAX_LOOKED_AT, Page, PageQuestion};
+use super::list::{CHUNK, MAX_LOOKED_AT, Page, PageQuestion};
 use super::{Registry, blocking, workspace_id};
 
-/// A page ends about here, in bytes.
-const MAX_PAGE_LEN: usize = 2 * 1024 * 1024;
+/// How long all events that are looked at for one page may be together, in
+/// bytes: a reply is well below what gRPC clients take in one message.
+const MAX_LOOKED_AT_LEN: usize = 2 * 1024 * 1024;
 
 /// Changes are timed before they are ordered: an event can be this much older
 /// than one that was committed before it.
@@ -85,8 +86,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
-    /// workspace, or the caller may not, or the store fails.
+    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for a workspace
+    /// that never was, or the caller may not, or the store fails.
     pub async fn list_audit_events(
         &self,
         actor: &Actor,
@@ -96,35 +97,42 @@ impl Registry {
         let log = readable_log(actor, &filter.log)?;
         let name = format!("audit\0{log:?}\0{filter:?}");
         let (size, before) = self.read_question::<u64>(&name, &question)?;
-        let looked_at = if filter.is_selective() {
+        let mut left = if filter.is_selective() {
             MAX_LOOKED_AT
         } else {
             size
         };
-        let (store, of) = (Arc::clone(&self.store), log.clone());
-        let events = blocking(move || store.audit(&of, before, looked_at + 1))
-            .await?
-            .map_err(|error| RegistryError::from_store(&error, Kind::Workspace, ""))?;
-        let newest = events.iter().map(|event| event.revision).max();
-        self.settled(Revision(newest.unwrap_or(0))).await?;
-
-        let (read, mut passed, mut bytes) = (events.len(), 0, 0);
-        let (mut items, mut last) = (Vec::new(), None);
-        for event in events.into_iter().take(looked_at) {
-            if items.len() == size || bytes > MAX_PAGE_LEN {
+        let (mut items, mut length, mut last) = (Vec::new(), 0, before);
+        'page: loop {
+            let wanted = left.min(CHUNK);
+            // One more than is looked at tells whether there is more.
+            let chunk = self.events(&log, last, wanted + 1).await?;
+            if let (AuditLog::Of(Some(id)), None, []) = (&log, last, &*chunk) {
+                return Err(actor.absent(Kind::Workspace, id.as_str()));
+            }
+            let is_last = chunk.len() <= wanted;
+            for event in chunk.into_iter().take(wanted) {
+                if items.len() == size || length > MAX_LOOKED_AT_LEN {
+                    break 'page;
+                }
+                if filter.is_over(&event) {
+                    last = None;
+                    break 'page;
+                }
+                left -= 1;
+                length += text_len(&event);
+                last = Some(log.position(&event));
+                items.extend(Some(event).filter(|event| filter.fits(event)));
+            }
+            if is_last {
+                last = None;
                 break;
             }
-            passed += 1;
-            last = Some(log.position(&event)).filter(|_| !filter.is_over(&event));
-            if last.is_none() {
+            if left == 0 {
                 break;
-            }
-            if filter.fits(&event) {
-                bytes += text_len(&event);
-                items.push(event);
             }
         }
-        let next_page_token = match last.filter(|_| passed < read) {
+        let next_page_token = match last {
             Some(last) => self.pager.token(&name, &last.to_string()),
             None => String::new(),
         };
@@ -132,6 +140,25 @@ impl Registry {
             items,
             next_page_token,
         })
+    }
+}
+
+impl Registry {
+    /// Some events of `log` from before `before` on, which every check judges
+    /// by.
+    async fn events(
+        &self,
+        log: &AuditLog,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditEvent>, RegistryError> {
+        let (store, log) = (Arc::clone(&self.store), log.clone());
+        let events = blocking(move || store.audit(&log, before, limit))
+            .await?
+            .map_err(|error| RegistryError::from_store(&error, Kind::Workspace, ""))?;
+        let newest = events.iter().map(|event| event.revision).max();
+        self.settled(Revision(newest.unwrap_or(0))).await?;
+        Ok(events)
     }
 }
 

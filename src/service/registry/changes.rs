@@ -180,8 +180,7 @@ fn update_entry(
         if before.scopes == after.scopes {
             return String::new();
         }
-        let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        scopes.join(" ")
+        key.scopes.to_string()
     };
     let expiry = |key: &Key| {
         if before.expire_time == after.expire_time {

@@ -272,7 +272,6 @@ impl Registry {
 }
 
 fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
-    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(
@@ -283,7 +282,7 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
         [
             ("name", key.name.clone()),
             ("principal", key.principal.clone()),
-            ("scopes", scopes.join(" ")),
+            ("scopes", key.scopes.to_string()),
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
         ],

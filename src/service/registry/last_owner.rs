@@ -67,13 +67,10 @@ impl Registry {
 
     /// Another OWNER who keeps the system, who must not change meanwhile.
     async fn remaining_owner(&self, leaving: &AdminKey) -> Result<Requirement, RegistryError> {
-        let admins = self.all_admins().await?;
-        let other = admins
-            .into_iter()
-            .find(|admin| admin.record.id != leaving.id && admin.record.keeps_the_system());
-        let Some(other) = other else {
-            let condition = Condition::LastOwner;
-            return Err(precondition(Kind::AdminKey, leaving.id, condition));
+        let id = leaving.id;
+        let stays = move |admin: &AdminKey| admin.id != id && admin.keeps_the_system();
+        let Some(other) = self.admins_where(None, 1, stays).await?.pop() else {
+            return Err(precondition(Kind::AdminKey, id, Condition::LastOwner));
         };
         let id = RecordId::AdminKey(other.record.id);
         Ok(unchanged(id, other.revision))

@@ -26,7 +26,7 @@ pub(super) const MAX_LOOKED_AT_LEN: usize = 768 * 1024;
 
 /// How many records are read at a time, so that few are read in vain where
 /// the page ends before the last of them.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// Which page of a list.
 #[derive(Clone, Debug, Default)]

@@ -6,23 +6,25 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+use tracing::info;
 
 use crate::domain::admin::Deed;
+use crate::domain::audit::AuditAction;
 use crate::domain::digest::Sealer;
 use crate::domain::id::KeyId;
 use crate::domain::key_draft::KeyDraft;
 use crate::domain::request::{IssueRequest, RequestId};
 use crate::domain::token::Token;
 use crate::domain::violation::Violations;
-use crate::store::{Expect, Record, RecordId, Versioned, Write};
+use crate::store::{Batch, Expect, Record, RecordId, Versioned, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::{IssuedKey, KeyView, Registry};
+use super::{IssuedKey, KeyView, MAX_TRIES, Registry, conflict, entry, unchanged};
 
 /// How long a token is held for a repetition.
 const HOLD: Duration = Duration::from_secs(600);
@@ -33,14 +35,37 @@ const MAX_HELD: usize = 1_000;
 /// Tells requests apart, and holds the tokens of those just carried out.
 pub(super) struct Requests {
     sealer: Sealer,
+    /// A lock that is held for moments, and never while anything is awaited.
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+/// The tokens that are held.
+#[derive(Default)]
+struct Shelf {
     /// The oldest first.
-    held: Mutex<VecDeque<Held>>,
+    held: VecDeque<Held>,
+    /// Whether a task is there that wipes what has been held long enough.
+    swept: bool,
+}
+
+impl Shelf {
+    fn wipe(&mut self, now: Instant) {
+        while self.held.front().is_some_and(|oldest| oldest.end() <= now) {
+            self.held.pop_front();
+        }
+    }
 }
 
 struct Held {
     key: KeyId,
     token: Arc<Token>,
     since: Instant,
+}
+
+impl Held {
+    fn end(&self) -> Instant {
+        self.since + HOLD
+    }
 }
 
 /// Which request, and what it asks for.
@@ -68,7 +93,7 @@ impl Requests {
     pub(super) fn new(sealer: Sealer) -> Self {
         Self {
             sealer,
-            held: Mutex::default(),
+            shelf: Arc::default(),
         }
     }
 
@@ -88,29 +113,60 @@ impl Requests {
         })
     }
 
-    /// Holds the token of a key that is about to be issued.
+    /// Holds the token of a key that is about to be issued. Must be called in a
+    /// runtime, which wipes it in time.
     pub(super) fn hold(&self, key: KeyId, token: &Arc<Token>) {
+        let mut shelf = lock(&self.shelf);
+        // Read behind the lock, so that the oldest are first.
         let since = Instant::now();
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|entry| since.duration_since(entry.since) < HOLD);
-        if held.len() == MAX_HELD {
-            held.pop_front();
+        shelf.wipe(since);
+        if shelf.held.len() == MAX_HELD {
+            shelf.held.pop_front();
         }
         let token = Arc::clone(token);
-        held.push_back(Held { key, token, since });
+        shelf.held.push_back(Held { key, token, since });
+        if !shelf.swept {
+            shelf.swept = true;
+            tokio::spawn(sweep(Arc::downgrade(&self.shelf)));
+        }
     }
 
     /// Lets go of the token of a key that was not issued.
     pub(super) fn forget(&self, key: KeyId) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|entry| entry.key != key);
+        lock(&self.shelf).held.retain(|entry| entry.key != key);
     }
 
     fn token_of(&self, key: KeyId) -> Option<Arc<Token>> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = held.iter().rev().find(|entry| entry.key == key)?;
-        (entry.since.elapsed() < HOLD).then(|| Arc::clone(&entry.token))
+        let mut shelf = lock(&self.shelf);
+        shelf.wipe(Instant::now());
+        let entry = shelf.held.iter().rev().find(|entry| entry.key == key)?;
+        Some(Arc::clone(&entry.token))
     }
+}
+
+/// A panic of another holder has left the shelf whole: no change of it is done
+/// in two steps.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wipes each token when it has been held long enough, until none is left: a
+/// server that nobody asks anything keeps none for longer.
+async fn sweep(shelf: Weak<Mutex<Shelf>>) {
+    while let Some(end) = oldest_end(&shelf) {
+        sleep_until(end).await;
+    }
+}
+
+/// When the next token is to be wiped. None: there are none, and the task that
+/// asks is done.
+fn oldest_end(shelf: &Weak<Mutex<Shelf>>) -> Option<Instant> {
+    let shelf = shelf.upgrade()?;
+    let mut shelf = lock(&shelf);
+    shelf.wipe(Instant::now());
+    let end = shelf.held.front().map(Held::end);
+    shelf.swept = end.is_some();
+    end
 }
 
 impl fmt::Debug for Requests {
@@ -120,7 +176,9 @@ impl fmt::Debug for Requests {
 }
 
 impl Registry {
-    /// The key that the request has issued before; none, if it has not.
+    /// The key that the request has issued before; none, if it has not. That
+    /// its token is handed out again is written down like a change, so that an
+    /// admin key that has ended meanwhile gets nothing.
     pub(super) async fn issued_before(
         &self,
         actor: &Actor,
@@ -143,18 +201,36 @@ impl Registry {
             return Err(violations.into());
         }
         let id = carried_out.key.to_string();
-        let Some(token) = self.requests.token_of(carried_out.key) else {
-            return Err(RegistryError::Issued { id });
-        };
-        let (found, workspace) = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await {
-            // Deleted since: its id stays used, and the request's too.
-            Err(RegistryError::NotFound { .. }) => return Err(RegistryError::Issued { id }),
-            found => found?,
-        };
-        // A token is handed out: for no more than the caller may grant now.
-        actor.may_grant(&found.record.scopes)?;
-        let view = KeyView::new(found, &workspace.record, self.clock.now());
-        Ok(Some(IssuedKey { view, token }))
+        for _ in 0..MAX_TRIES {
+            let Some(token) = self.requests.token_of(carried_out.key) else {
+                return Err(RegistryError::Issued { id });
+            };
+            let (found, workspace) = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await
+            {
+                // Deleted since: its id stays used, and the request's too. To
+                // one who is confined to a workspace, what is not there is
+                // hidden; it was his own, so he may know.
+                Err(RegistryError::NotFound { .. } | RegistryError::Hidden { .. }) => {
+                    return Err(RegistryError::Issued { id });
+                }
+                found => found?,
+            };
+            // A token is handed out: for no more than the caller may grant now.
+            actor.may_grant(&found.record.scopes)?;
+            let now = self.clock.now();
+            let what = (AuditAction::RepeatKey, now);
+            let batch = Batch {
+                writes: Vec::new(),
+                requires: vec![unchanged(RecordId::Key(found.record.id), found.revision)],
+                audit: entry(actor, Some(&found.record.workspace), what, &id, []),
+            };
+            if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
+                info!(actor = actor.id(), key = id, "token of a key shown again");
+                let view = KeyView::new(found, &workspace.record, now);
+                return Ok(Some(IssuedKey { view, token }));
+            }
+        }
+        Err(conflict(Kind::Key, &id))
     }
 }
 
@@ -216,7 +292,24 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(requests.token_of(key).is_none());
         hold(&requests);
-        assert_eq!(requests.held.lock().unwrap().len(), 1);
+        assert_eq!(lock(&requests.shelf).held.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_wiped_in_time_though_nobody_asks() {
+        let requests = requests();
+        for _ in 0..2 {
+            hold(&requests);
+            let first = Arc::downgrade(&lock(&requests.shelf).held[0].token);
+            tokio::time::sleep(HOLD / 2).await;
+            hold(&requests);
+            let second = Arc::downgrade(&lock(&requests.shelf).held[1].token);
+            tokio::time::sleep(HOLD / 2 + Duration::from_millis(2)).await;
+            assert_eq!((first.strong_count(), second.strong_count()), (0, 1));
+            tokio::time::sleep(HOLD / 2).await;
+            assert_eq!(second.strong_count(), 0);
+        }
+        assert!(!lock(&requests.shelf).swept, "nothing is left to wake for");
     }
 
     #[tokio::test]

@@ -2,11 +2,12 @@
 
 use tracing::info;
 
-use crate::domain::admin::{Deed, Place};
-use crate::domain::audit::AuditAction;
+use crate::domain::admin::{AdminKey, Deed, Place, Reach};
+use crate::domain::audit::{AuditAction, AuditEntry};
+use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::tombstone::{Buried, Tombstone};
-use crate::domain::workspace::{Workspace, WorkspaceDraft, WorkspacePatch};
+use crate::domain::workspace::{DEFAULT_ENVIRONMENT, Workspace, WorkspaceDraft, WorkspacePatch};
 use crate::store::{Expect, List, Record, Versioned};
 
 use super::super::admission::Actor;
@@ -137,13 +138,15 @@ impl Registry {
         })
     }
 
-    /// Changes a workspace.
+    /// Changes a workspace. To change its default environment, the caller must
+    /// be able to grant everything: keys of another one, whatever they may do,
+    /// pass by it where gateways name none.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`],
-    /// [`RegistryError::EtagMismatch`], or the caller may not, or the store
-    /// fails.
+    /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
+    /// [`RegistryError::NotFound`], [`RegistryError::EtagMismatch`], or the
+    /// caller may not, or the store fails.
     pub async fn update_workspace(
         &self,
         actor: &Actor,
@@ -159,12 +162,12 @@ impl Registry {
             if differing.is_empty() {
                 return Ok(found.into());
             }
-            let what = AuditAction::UpdateWorkspace;
-            let fields = differing.join(" ");
-            if let Some(changed) = self
-                .put_workspace(actor, &found, workspace, what, fields)
-                .await?
-            {
+            if differing.contains(&DEFAULT_ENVIRONMENT) {
+                actor.may_grant_everything()?;
+            }
+            let now = self.clock.now();
+            let audit = update_entry(actor, &found.record, &workspace, now, &differing);
+            if let Some(changed) = self.put_workspace(actor, &found, workspace, audit).await? {
                 return Ok(changed);
             }
         }
@@ -197,10 +200,9 @@ impl Registry {
             };
             let mut workspace = found.record.clone();
             workspace.disabled = disabled;
-            if let Some(changed) = self
-                .put_workspace(actor, &found, workspace, what, String::new())
-                .await?
-            {
+            let what = (what, self.clock.now());
+            let audit = entry(actor, Some(&workspace.id), what, id, []);
+            if let Some(changed) = self.put_workspace(actor, &found, workspace, audit).await? {
                 return Ok(changed);
             }
         }
@@ -277,18 +279,10 @@ impl Registry {
         actor: &Actor,
         found: &Versioned<Workspace>,
         workspace: Workspace,
-        what: AuditAction,
-        fields: String,
+        audit: AuditEntry,
     ) -> Result<Option<WorkspaceView>, RegistryError> {
-        let now = self.clock.now();
         let id = workspace.id.to_string();
-        let audit = entry(
-            actor,
-            Some(&workspace.id),
-            (what, now),
-            &id,
-            [("fields", fields)],
-        );
+        let what = audit.action.as_str();
         let batch = put(
             Record::Workspace(workspace.clone()),
             Expect::At(found.revision),
@@ -299,7 +293,7 @@ impl Registry {
             info!(
                 actor = actor.id(),
                 workspace = id,
-                what = what.as_str(),
+                what,
                 "workspace changed"
             );
             WorkspaceView {
@@ -319,10 +313,35 @@ impl Registry {
         if !keys.is_empty() {
             return Ok(true);
         }
-        let admins = self.all_admins().await?;
-        Ok(admins.iter().any(|admin| {
-            let record = &admin.record;
-            record.revocation.is_none() && record.place() == Place::Workspace(workspace)
-        }))
+        let reach = Reach::Workspace(workspace.clone());
+        let works = move |admin: &AdminKey| admin.revocation.is_none() && admin.reach == reach;
+        Ok(!self.admins_where(None, 1, works).await?.is_empty())
     }
+}
+
+/// Tells which fields differ, and what the default environment was and is, as
+/// that decides on checks.
+fn update_entry(
+    actor: &Actor,
+    before: &Workspace,
+    after: &Workspace,
+    now: Timestamp,
+    differing: &[&str],
+) -> AuditEntry {
+    let default = |workspace: &Workspace| {
+        let name = workspace.default_environment.as_ref();
+        let name = name.filter(|_| differing.contains(&DEFAULT_ENVIRONMENT));
+        name.map(ToString::to_string).unwrap_or_default()
+    };
+    entry(
+        actor,
+        Some(&after.id),
+        (AuditAction::UpdateWorkspace, now),
+        after.id.as_str(),
+        [
+            ("fields", differing.join(" ")),
+            ("default_environment_before", default(before)),
+            ("default_environment", default(after)),
+        ],
+    )
 }

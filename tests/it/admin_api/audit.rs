@@ -194,10 +194,12 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
         .one("workspace.update", "w", "w", &[("fields", "display_name")])
         .await;
     update_workspace(admin, asked, &all).await.unwrap();
-    let fields = "environments default_environment scope_catalog";
-    watch
-        .one("workspace.update", "w", "w", &[("fields", fields)])
-        .await;
+    let detail = [
+        ("fields", "environments default_environment scope_catalog"),
+        ("default_environment_before", "live"),
+        ("default_environment", "test"),
+    ];
+    watch.one("workspace.update", "w", "w", &detail).await;
     switch_workspace(admin, "w", "", true).await.unwrap();
     watch.one("workspace.disable", "w", "w", &[]).await;
     switch_workspace(admin, "w", "", false).await.unwrap();
@@ -223,8 +225,8 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         request_id: "one".to_owned(),
         ..key_request("w", &["people:write", "people:read"])
     };
-    let key = admin.client.create_key(request).await.unwrap().into_inner();
-    let key = key.key.unwrap();
+    let key = admin.client.create_key(request.clone()).await.unwrap();
+    let key = key.into_inner().key.unwrap();
     let first = rfc3339(key.expire_time);
     let detail = [
         ("name", "a key"),
@@ -234,6 +236,8 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("expire_time", &*first),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
+    admin.client.create_key(request).await.unwrap();
+    watch.one("key.repeat", "w", &key.id, &[]).await;
 
     let asked = Key {
         name: "another name".to_owned(),
@@ -325,7 +329,43 @@ async fn admin_keys(admin: &mut Admin, watch: &mut Watch) {
             .unwrap();
         detail[0] = ("name", "renamed");
         detail[1] = ("role", "READER");
-        detail.push(("fields", "name role"));
+        detail.extend([("fields", "name role"), ("role_before", "ISSUER")]);
+        watch.one("admin.update", log, &made.id, &detail).await;
+        // From something to nothing, and from nothing to something.
+        let asked = AdminKey {
+            id: made.id.clone(),
+            grant_ceiling: names(if ceiling.is_empty() { &["b"] } else { &[] }),
+            ..AdminKey::default()
+        };
+        let rights = ["grant_ceiling", "expire_time"];
+        update_admin(admin, asked, &rights).await.unwrap();
+        let mut detail = vec![
+            ("fields", "grant_ceiling expire_time"),
+            ("name", "renamed"),
+            ("role", "READER"),
+            ("expire_time_before", &*expiry),
+        ];
+        detail.push(match ceiling {
+            [] => ("grant_ceiling", "b"),
+            _ => ("grant_ceiling_before", "a people:read"),
+        });
+        watch.one("admin.update", log, &made.id, &detail).await;
+        let asked = AdminKey {
+            id: made.id.clone(),
+            expire_time: made.expire_time,
+            ..AdminKey::default()
+        };
+        update_admin(admin, asked, &["expire_time"]).await.unwrap();
+        let mut detail = vec![
+            ("fields", "expire_time"),
+            ("name", "renamed"),
+            ("role", "READER"),
+            ("expire_time_before", "never"),
+            ("expire_time", &*expiry),
+        ];
+        if ceiling.is_empty() {
+            detail.push(("grant_ceiling", "b"));
+        }
         watch.one("admin.update", log, &made.id, &detail).await;
         let mut rotate = RotateAdminKeyRequest {
             admin_key_id: made.id.clone(),
@@ -383,7 +423,6 @@ async fn what_changes_nothing_leaves_no_event() {
     let before = watch.events.len();
 
     // What is so already.
-    admin.client.create_key(request.clone()).await.unwrap();
     update_key(&mut admin, key.clone(), &["name", "scopes"])
         .await
         .unwrap();

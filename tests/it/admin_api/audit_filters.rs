@@ -195,3 +195,80 @@ async fn every_filter_and_page_size_tells_the_same_story() {
     let status = admin.client.list_keys(question).await.unwrap_err();
     assert_eq!(fields(&status), ["expiring_before"]);
 }
+
+/// A log is that of a workspace that there is or was; else there is none, and
+/// not an empty one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_that_never_was_has_no_log() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    admin.workspace("w", "klg", &[]).await;
+    switch_workspace(&mut admin, "w", "", true).await.unwrap();
+    delete_workspace(&mut admin, "w", "").await.unwrap();
+    let later = Some(in_seconds(3_600));
+    for start_time in [None, later] {
+        let of = |id| ListAuditEventsRequest {
+            start_time,
+            ..log_of(id)
+        };
+        let left = if start_time.is_none() { 3 } else { 0 };
+        assert_eq!(events(&mut admin, of("w")).await.unwrap().len(), left);
+        let never = admin.client.list_audit_events(of("v")).await;
+        told(
+            &never.unwrap_err(),
+            Code::NotFound,
+            "RESOURCE_NOT_FOUND",
+            &[("type", "workspace"), ("id", "v")],
+        );
+    }
+}
+
+/// What a filter leaves out was read all the same: many large events are no
+/// work of one page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_ends_where_enough_was_read_though_none_of_it_fits() {
+    const KEYS: usize = 12;
+    const CHANGES: usize = 50;
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    admin.workspace("w", "klg", &[]).await;
+    // 100 scopes, and 2,000 bytes: both, before and after, are in each event.
+    let scopes = |first: char| -> Vec<_> { (0..100).map(|n| format!("{first}{n:0>19}")).collect() };
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..KEYS {
+        let mut admin = admin.clone();
+        callers.spawn(async move {
+            let mut key = admin.key("w", &[]).await.key.unwrap();
+            for change in 0..CHANGES {
+                key.etag.clear();
+                key.scopes = scopes(['a', 'b'][change % 2]);
+                key = update_key(&mut admin, key, &["scopes"]).await.unwrap();
+            }
+        });
+    }
+    callers.join_all().await;
+    let mut question = ListAuditEventsRequest {
+        action: "workspace.create".to_owned(),
+        page_size: 1_000,
+        ..log_of("w")
+    };
+    let (mut pages, mut found) = (0, Vec::new());
+    loop {
+        let reply = admin.client.list_audit_events(question.clone()).await;
+        let reply = reply.unwrap().into_inner();
+        pages += 1;
+        found.extend(reply.events);
+        question.page_token = reply.next_page_token;
+        if question.page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found.len(), 1, "the oldest of all");
+    // 2 MiB for each, of about 2.5 MB.
+    assert_eq!(pages, 2);
+    // The same, for what fits: each is there once.
+    let mut seen = events(&mut admin, log_of("w")).await.unwrap();
+    assert_eq!(seen.len(), 1 + KEYS + KEYS * CHANGES);
+    seen.dedup();
+    assert_eq!(seen.len(), 1 + KEYS + KEYS * CHANGES);
+}

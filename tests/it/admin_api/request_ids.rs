@@ -61,8 +61,11 @@ async fn a_repetition_is_answered_as_the_first_time() {
         checks.header(&first.token, &["people:read"]).await.unwrap();
     }
     assert_eq!(key_ids(&mut admin).await.len(), 4);
-    // One event for each key, and none for a repetition.
-    assert_eq!(events(&mut admin, log_of("w")).await.unwrap().len(), 1 + 4);
+    // One event for each key, and one each time that its token was shown again.
+    let log = events(&mut admin, log_of("w")).await.unwrap();
+    let times = |action| log.iter().filter(|event| event.action == action).count();
+    assert_eq!((times("key.create"), times("key.repeat")), (4, 4 * 4));
+    assert_eq!(log.len(), 1 + 4 + 4 * 4);
     // Without an id, each call issues a key.
     let (one, two) = (
         issue(&mut admin, request("")).await,
@@ -357,6 +360,34 @@ async fn an_id_stays_used_after_a_restart_and_after_its_key_is_deleted() {
     }
 }
 
+/// A deleted key is hidden from a caller who is confined to a workspace. Its
+/// request is his own all the same, and stays used.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_stays_used_for_a_workspace_s_issuer_when_its_key_is_deleted() {
+    let site = Site::init();
+    let mut command = site.serve_command();
+    command.args(["--key-retention", "0s"]);
+    let server = Server::spawn(site, command).unwrap();
+    let mut admin = server.admin().await;
+    admin.workspace("w", "klg", &[]).await;
+    let asked = AdminKey {
+        name: "issuer".to_owned(),
+        role: AdminRole::Issuer.into(),
+        workspace: "w".to_owned(),
+        grant_ceiling: names(&["people:*"]),
+        ..AdminKey::default()
+    };
+    let made = create_admin(&mut admin, asked).await.unwrap();
+    let mut issuer = support::admin_client(&server.admin_address, &made.token).await;
+    let issued = issue(&mut issuer, request("one")).await.unwrap();
+    let id = issued.key.unwrap().id;
+    admin.revoke(&id).await;
+    delete_key(&mut issuer, &id, "").await.unwrap();
+    let status = issue(&mut issuer, request("one")).await.unwrap_err();
+    issued_before(&status, &id);
+    assert!(key_ids(&mut admin).await.is_empty());
+}
+
 /// Callers ask again and again while the server is killed under them. For
 /// none of their ids is there ever a second key.
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +458,8 @@ async fn no_crash_makes_two_keys_of_one_request() {
     let (mut admin, mut checks) = (server.admin().await, server.checks().await);
     let log = events(&mut admin, log_of("w")).await.unwrap();
     let keys = key_ids(&mut admin).await;
-    assert_eq!(log.len(), 1 + keys.len());
+    let repeated = log.iter().filter(|event| event.action == "key.repeat");
+    assert_eq!(log.len() - repeated.count(), 1 + keys.len());
     // Whoever asks now is told of the one key, and every id has its own.
     let (mut of_ids, mut fresh) = (BTreeSet::new(), 0);
     for (pair, next) in reached.into_iter().enumerate() {

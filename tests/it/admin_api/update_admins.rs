@@ -282,3 +282,44 @@ async fn a_revoked_one_stays_as_it_was_when_it_ended() {
         );
     }
 }
+
+/// What it may and may no longer hand out is in one audit event, and fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_key_at_all_of_its_limits_can_be_changed_to_others() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    let id = "w".repeat(63);
+    admin.workspace(&id, "klg", &[]).await;
+    // 100 scopes, and 2,048 bytes.
+    let ceiling = |first: char| -> Vec<_> {
+        (0..100)
+            .map(|n| format!("{first}{n:0>width$}", width = 19 + usize::from(n < 48)))
+            .collect()
+    };
+    let asked = AdminKey {
+        name: "n".repeat(100),
+        role: AdminRole::Reader.into(),
+        workspace: id.clone(),
+        grant_ceiling: ceiling('a'),
+        expire_time: Some(in_seconds(3_600)),
+        ..AdminKey::default()
+    };
+    let length: usize = asked.grant_ceiling.iter().map(String::len).sum();
+    assert_eq!(length, 2_048);
+    let made = create_admin(&mut admin, asked).await.unwrap();
+    let asked = AdminKey {
+        name: "m".repeat(100),
+        role: AdminRole::Issuer.into(),
+        grant_ceiling: ceiling('b'),
+        expire_time: Some(in_seconds(7_200)),
+        ..made.admin_key.unwrap()
+    };
+    let all = ["name", "role", "grant_ceiling", "expire_time"];
+    update_admin(&mut admin, asked, &all).await.unwrap();
+    let event = &events(&mut admin, log_of(&id)).await.unwrap()[0];
+    let length: usize = event.detail.values().map(String::len).sum();
+    assert!(
+        event.action == "admin.update" && length > 2 * 2_048,
+        "{event:?}"
+    );
+}
