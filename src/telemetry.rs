@@ -1,7 +1,8 @@
 //! Logs: where they go, in which form, and what never gets into them.
 //!
 //! Libraries below keyward log frames and pages at their finest levels, in
-//! which tokens could be: they are held to warnings whatever the filter says.
+//! which tokens could be: they are held to warnings or less, whatever the filter
+//! says.
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -73,7 +74,10 @@ fn own(filter: &str) -> Option<EnvFilter> {
             Err(_) => return None,
         }
     }
-    let base = format!("{},keyward={level}", level.min(LevelFilter::WARN));
+    let others = level.min(LevelFilter::WARN);
+    // It warns of what clients do, which strangers can do as often as they like.
+    let rustls = level.min(LevelFilter::ERROR);
+    let base = format!("{others},rustls={rustls},keyward={level}");
     EnvFilter::builder()
         .parse([&[base.as_str()], own.as_slice()].concat().join(","))
         .ok()
@@ -105,13 +109,16 @@ mod tests {
     #[test]
     fn others_are_held_to_warnings() {
         let written = |filter| own(filter).map(|filter| filter.to_string());
-        assert_eq!(written("trace").unwrap(), "keyward=trace,warn");
-        assert_eq!(written("").unwrap(), "keyward=info,warn");
-        assert_eq!(written("error").unwrap(), "keyward=error,error");
-        assert_eq!(written("off").unwrap(), "keyward=off,off");
+        assert_eq!(written("trace").unwrap(), "rustls=error,keyward=trace,warn");
+        assert_eq!(written("").unwrap(), "rustls=error,keyward=info,warn");
+        assert_eq!(
+            written("error").unwrap(),
+            "rustls=error,keyward=error,error"
+        );
+        assert_eq!(written("off").unwrap(), "rustls=off,keyward=off,off");
         assert_eq!(
             written("info, keyward::store=debug").unwrap(),
-            "keyward::store=debug,keyward=info,warn"
+            "keyward::store=debug,rustls=error,keyward=info,warn"
         );
         assert_eq!(written("h2=trace"), None);
         assert_eq!(written("loud"), None);

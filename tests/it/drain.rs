@@ -2,35 +2,60 @@
 //! what it has acknowledged is there, and it takes no more.
 
 use std::net::TcpStream;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyward::edge::pb::{CheckResponse, CreateKeyResponse};
+use keyward::edge::pb::key_check_client::KeyCheckClient;
+use keyward::edge::pb::{
+    CheckResponse, CheckStreamRequest, CreateKeyResponse, DenialReason, RevokeKeyRequest,
+};
 use prost::Message;
 use rustix::process::Signal;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::h2raw::{Answer, Raw, frame};
-use crate::pki::{Authority, Files, Shake};
-use crate::support::{Server, Site, check_request, key_request, verdict};
+use crate::load::{ClientFiles, Load, Target};
+use crate::pki::{Authority, Files, Pair, Shake, channel};
+use crate::support::{Server, Site, check_request, connect, key_request, verdict, verdict_of};
 
 const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 const CREATE: &str = "/keyward.v1.KeyAdmin/CreateKey";
+const REVOKE: &str = "/keyward.v1.KeyAdmin/RevokeKey";
 
-/// How a test's clients connect.
+/// How a test's clients connect: in clear, or with a certificate of this
+/// authority, which has signed the server's, too.
 #[derive(Clone)]
-struct Way(Option<Arc<Authority>>);
+struct Way(Option<Arc<(Authority, Pair)>>);
 
 impl Way {
     async fn connect(&self, address: &str) -> Raw {
-        match &self.0 {
+        match self.0.as_deref() {
             None => Raw::connect(address).await,
-            Some(authority) => {
-                let shake = Shake::of(authority);
+            Some((authority, own)) => {
+                let shake = Shake {
+                    client: Some(own),
+                    ..Shake::of(authority)
+                };
                 Raw::on(shake.greetless(address).await.unwrap()).await
             }
         }
+    }
+
+    async fn channel(&self, address: &str) -> Channel {
+        match self.0.as_deref() {
+            None => connect(address).await,
+            Some((authority, own)) => channel(address, authority, Some(own)).await.unwrap(),
+        }
+    }
+
+    fn files(&self, site: &Site) -> Option<ClientFiles> {
+        let (authority, own) = self.0.as_deref()?;
+        Some(ClientFiles::write(site, authority, slice::from_ref(own)))
     }
 }
 
@@ -46,8 +71,11 @@ async fn start(encrypted: bool) -> (Server, Way, String) {
     command.args(["--drain-timeout", "20s"]);
     let way = Way(encrypted.then(|| {
         let authority = Authority::new("a");
-        Files::write(&site, &authority.issue()).on_both(&mut command);
-        Arc::new(authority)
+        let files = Files::write(&site, &authority.issue());
+        files.on_both(&mut command);
+        files.ask(&mut command, &authority, "required");
+        let own = authority.issue();
+        Arc::new((authority, own))
     }));
     (Server::spawn(site, command).unwrap(), way, token)
 }
@@ -65,56 +93,142 @@ fn was_not_accepted(error: &h2::Error) -> bool {
         || reason == Some(h2::Reason::REFUSED_STREAM)
 }
 
-/// Calls on one connection until that takes no more; the good answers.
-async fn call_until_stopped(
-    raw: Raw,
-    path: &'static str,
+/// What callers on one connection share.
+#[derive(Clone)]
+struct Caller {
+    raw: Arc<Raw>,
     bearer: String,
-    message: Vec<u8>,
-) -> Vec<Answer> {
-    const AT_ONCE: usize = 8;
-    let raw = Arc::new(raw);
-    let mut callers = JoinSet::new();
-    for _ in 0..AT_ONCE {
-        let (raw, bearer, message) = (raw.clone(), bearer.clone(), message.clone());
-        callers.spawn(async move {
-            let mut answers = Vec::new();
-            // When none can be begun any more, that is the end of it.
-            while let Ok(mut call) = raw.begin(path, &[("authorization", &bearer)]).await {
-                let sent = call.request.send_data(frame(&message), true);
-                match call.answer().await {
-                    Ok(answer) => {
-                        assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
-                        answers.push(answer);
-                    }
-                    Err(error) => assert!(was_not_accepted(&error), "{error:?} {sent:?}"),
-                }
+}
+
+impl Caller {
+    /// A call, which has to succeed; none if the connection takes no more.
+    async fn call(&self, path: &str, message: &[u8]) -> Option<Answer> {
+        let headers = [("authorization", self.bearer.as_str())];
+        let mut call = self.raw.begin(path, &headers).await.ok()?;
+        let sent = call.request.send_data(frame(message), true);
+        match call.answer().await {
+            Ok(answer) => {
+                assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+                Some(answer)
             }
-            answers
-        });
+            Err(error) => {
+                assert!(was_not_accepted(&error), "{error:?} {sent:?}");
+                None
+            }
+        }
     }
-    callers.join_all().await.into_iter().flatten().collect()
+}
+
+/// What was acknowledged.
+#[derive(Default)]
+struct Done {
+    checked: usize,
+    answered: usize,
+    issued: Vec<String>,
+    revoked: Vec<String>,
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.checked += other.checked;
+        self.answered += other.answered;
+        self.issued.extend(other.issued);
+        self.revoked.extend(other.revoked);
+    }
+}
+
+async fn check_until_stopped(caller: Caller, token: String) -> Done {
+    let question = check_request(&token, &["a"]).encode_to_vec();
+    let mut done = Done::default();
+    while let Some(answer) = caller.call(CHECK, &question).await {
+        assert!(is_allowed(&answer));
+        done.checked += 1;
+    }
+    done
+}
+
+/// Issues keys and revokes every other one.
+async fn operate_until_stopped(caller: Caller) -> Done {
+    let request = key_request("w", &["a"]).encode_to_vec();
+    let mut done = Done::default();
+    let mut is_kept = true;
+    while let Some(answer) = caller.call(CREATE, &request).await {
+        let issued = CreateKeyResponse::decode(&answer.messages[5..]).unwrap();
+        is_kept = !is_kept;
+        if is_kept {
+            done.issued.push(issued.token);
+            continue;
+        }
+        let revocation = RevokeKeyRequest {
+            key_id: issued.key.unwrap().id,
+            ..RevokeKeyRequest::default()
+        };
+        match caller.call(REVOKE, &revocation.encode_to_vec()).await {
+            Some(_) => done.revoked.push(issued.token),
+            None => break,
+        }
+    }
+    done
+}
+
+/// Asks without a pause until the server ends the conversation, which it does
+/// cleanly, and after each question that it took.
+async fn converse_until_stopped(channel: Channel, token: String) -> Done {
+    let (ask, asked) = mpsc::channel(64);
+    let asking = tokio::spawn(async move {
+        let check = check_request(&token, &["a"]);
+        for id in 0.. {
+            let check = Some(check.clone());
+            if ask.send(CheckStreamRequest { id, check }).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut client = KeyCheckClient::new(channel);
+    let answers = client.check_stream(ReceiverStream::new(asked)).await;
+    let mut answers = answers.unwrap().into_inner();
+    let mut done = Done::default();
+    while let Some(answer) = answers.message().await.unwrap() {
+        assert_eq!(answer.id, done.answered as u64);
+        assert!(verdict_of(answer.result.unwrap()).is_ok());
+        done.answered += 1;
+    }
+    drop(answers);
+    asking.await.unwrap();
+    done
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
+    const AT_ONCE: usize = 8;
     for encrypted in [false, true] {
         let (server, way, token) = start(encrypted).await;
         let bearer = format!("Bearer {}", server.site.admin_token());
+        let site = server.site.clone();
+        let foreign = Load::python(&Target::new(&server, &token, way.files(&site)), true);
+        foreign.started();
         let mut load = JoinSet::new();
         for _ in 0..4 {
-            let question = check_request(&token, &["a"]).encode_to_vec();
-            let raw = way.connect(&server.check_address).await;
-            load.spawn(call_until_stopped(raw, CHECK, String::new(), question));
-            let request = key_request("w", &["a"]).encode_to_vec();
-            let raw = way.connect(&server.admin_address).await;
-            load.spawn(call_until_stopped(raw, CREATE, bearer.clone(), request));
+            let caller = |raw| Caller {
+                raw: Arc::new(raw),
+                bearer: bearer.clone(),
+            };
+            let gateway = caller(way.connect(&server.check_address).await);
+            let operator = caller(way.connect(&server.admin_address).await);
+            for _ in 0..AT_ONCE {
+                load.spawn(check_until_stopped(gateway.clone(), token.clone()));
+                load.spawn(operate_until_stopped(operator.clone()));
+            }
+            let channel = way.channel(&server.check_address).await;
+            load.spawn(converse_until_stopped(channel, token.clone()));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         let told = Instant::now();
         server.signal(Signal::TERM);
-        let answers: Vec<_> = load.join_all().await.into_iter().flatten().collect();
-        let site = server.site.clone();
+        let mut done = Done::default();
+        while let Some(part) = load.join_next().await {
+            done.add(part.unwrap());
+        }
         let (status, log) = server.wait();
         assert!(status.success() && log.contains("stopped"), "{log}");
         assert!(!log.contains("cut off"), "{log}");
@@ -122,31 +236,25 @@ async fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
             told.elapsed() < Duration::from_secs(15),
             "it waits for nobody"
         );
-
-        let mut created = Vec::new();
-        let mut checked = 0;
-        for answer in &answers {
-            let issued = CreateKeyResponse::decode(&answer.messages[5..]);
-            match issued
-                .ok()
-                .filter(|issued| issued.token.starts_with("klg_"))
-            {
-                Some(issued) => created.push(issued.token),
-                None => {
-                    assert!(is_allowed(answer));
-                    checked += 1;
-                }
-            }
+        let theirs = foreign.end();
+        assert!(theirs.failures.is_empty(), "{theirs:?} {log}");
+        for (what, number, enough) in [
+            ("checks", done.checked, 100),
+            ("answers", done.answered, 100),
+            ("keys", done.issued.len(), 20),
+            ("revocations", done.revoked.len(), 20),
+        ] {
+            println!("{number} {what}");
+            assert!(number > enough, "{number} {what}: {log}");
         }
-        assert!(
-            created.len() > 20 && checked > 200,
-            "{} {checked}",
-            created.len()
-        );
+
         let again = site.serve();
         let mut checks = again.checks().await;
-        for token in &created {
+        for token in done.issued.iter().chain(&theirs.issued) {
             assert!(checks.header(token, &["a"]).await.is_ok());
+        }
+        for token in done.revoked.iter().chain(&theirs.revoked) {
+            assert_eq!(checks.denial(token).await, DenialReason::Revoked);
         }
     }
 }

@@ -1,12 +1,10 @@
-//! TLS on the listeners: who is let in, which files are used, and that they can
-//! be replaced at any time without anybody noticing.
+//! TLS on the listeners: who is let in, and which files are used, at the start
+//! and when they change.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keyward::edge::pb::key_check_client::KeyCheckClient;
@@ -14,28 +12,27 @@ use rcgen::date_time_ymd;
 use rustix::process::Signal;
 use rustls::version::{TLS12, TLS13};
 use tokio::net::UnixStream;
-use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use crate::pki::{Authority, Files, Pair, Shake, channel, replace, shown};
 use crate::support::{Admin, Checks, Server, Site, admin_over, keyward, run};
 
 /// Longer than the server takes to see that a file has changed.
-const SEEN: Duration = Duration::from_secs(20);
+pub(crate) const SEEN: Duration = Duration::from_secs(20);
 
-fn serve(site: &Site, change: impl FnOnce(&mut Command)) -> Server {
+pub(crate) fn serve(site: &Site, change: impl FnOnce(&mut Command)) -> Server {
     let mut command = site.serve_command();
     change(&mut command);
     Server::spawn(site.clone(), command).unwrap()
 }
 
-fn checks(channel: Channel) -> Checks {
+pub(crate) fn checks(channel: Channel) -> Checks {
     Checks {
         client: KeyCheckClient::new(channel),
     }
 }
 
-async fn admin(server: &Server, authority: &Authority, client: Option<&Pair>) -> Admin {
+pub(crate) async fn admin(server: &Server, authority: &Authority, client: Option<&Pair>) -> Admin {
     let channel = channel(&server.admin_address, authority, client)
         .await
         .unwrap();
@@ -238,113 +235,15 @@ async fn until(server: &Server, text: &str) {
 }
 
 /// Waits until a new connection is shown `pair`.
-async fn until_shown(address: &str, authority: &Authority, pair: &Pair) {
+pub(crate) async fn until_shown(address: &str, shake: &Shake<'_>, pair: &Pair) {
     let start = Instant::now();
     loop {
-        let tls = Shake::of(authority).at(address).await.unwrap();
+        let tls = shake.at(address).await.unwrap();
         if shown(&tls) == pair.der() {
             return;
         }
         assert!(start.elapsed() < SEEN, "the new certificate is not shown");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_change_under_load_and_no_call_is_lost() {
-    const ROUNDS: usize = 40;
-    let (site, authority) = (Site::init(), Arc::new(Authority::new("a")));
-    let first = authority.issue();
-    let files = Files::write(&site, &first);
-    let server = serve(&site, |command| files.on_both(command));
-    let mut owner = admin(&server, &authority, None).await;
-    owner.workspace("w", "klg", &[]).await;
-    let token = owner.key("w", &["a"]).await.token;
-
-    let load = Load::start(&server, &authority, &token);
-    // One that stays through it all.
-    let mut old = checks(
-        channel(&server.check_address, &authority, None)
-            .await
-            .unwrap(),
-    );
-    for round in 0..ROUNDS {
-        let (pair, other) = (authority.issue(), authority.issue());
-        match round % 4 {
-            // Half of a new pair, and half a file: nobody is to see them.
-            0 => replace(&files.key, &other.key),
-            1 => fs::write(&files.certificate, &pair.certificate[..100]).unwrap(),
-            _ => files.replace(&pair),
-        }
-        server.signal(Signal::HUP);
-        load.go_on(20).await;
-        assert!(old.header(&token, &["a"]).await.is_ok());
-    }
-    let last = authority.issue();
-    files.replace(&last);
-    until_shown(&server.check_address, &authority, &last).await;
-    until_shown(&server.admin_address, &authority, &last).await;
-    load.stop().await;
-    let log = server.log();
-    let key = files.key.display().to_string();
-    let certificate = files.certificate.display().to_string();
-    for (file, why) in [
-        (&key, "is not the one of"),
-        (&certificate, "cannot be used"),
-    ] {
-        let told = |line: &str| {
-            line.contains("ERROR") && line.contains(file.as_str()) && line.contains(why)
-        };
-        assert!(log.lines().any(told), "{file} {why}: {log}");
-    }
-}
-
-/// Gateways that connect, check, and connect again.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicUsize>,
-    gateways: JoinSet<()>,
-}
-
-impl Load {
-    fn start(server: &Server, authority: &Arc<Authority>, token: &str) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicUsize::new(0));
-        let mut gateways = JoinSet::new();
-        for _ in 0..4 {
-            let (stop, answered, authority) = (stop.clone(), answered.clone(), authority.clone());
-            let (address, token) = (server.check_address.clone(), token.to_owned());
-            gateways.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    let channel = channel(&address, &authority, None).await.unwrap();
-                    let mut checks = checks(channel);
-                    for _ in 0..10 {
-                        assert!(checks.header(&token, &["a"]).await.is_ok());
-                        answered.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-        Self {
-            stop,
-            answered,
-            gateways,
-        }
-    }
-
-    /// Waits until so many more checks have been answered.
-    async fn go_on(&self, checks: usize) {
-        let (start, before) = (Instant::now(), self.answered.load(Ordering::Relaxed));
-        while self.answered.load(Ordering::Relaxed) < before + checks {
-            assert!(start.elapsed() < SEEN, "the gateways are not answered");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    /// Ends; panics if any gateway was not answered.
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.gateways.join_all().await;
     }
 }
 
@@ -414,12 +313,12 @@ async fn a_link_that_is_turned_is_followed() {
         client_ca: volume.join("clients.crt"),
     };
     let server = serve(&site, |command| files.on_both(command));
-    until_shown(&server.check_address, &authority, &first).await;
+    until_shown(&server.check_address, &Shake::of(&authority), &first).await;
     for number in 1..4 {
         let next = authority.issue();
         turn(number, &next);
         fs::remove_dir_all(volume.join(format!("..{}", number - 1))).unwrap();
-        until_shown(&server.check_address, &authority, &next).await;
+        until_shown(&server.check_address, &Shake::of(&authority), &next).await;
     }
     assert!(!server.log().contains("cannot be used"), "{}", server.log());
 }

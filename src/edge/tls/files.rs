@@ -14,6 +14,9 @@ use crate::config::listener::TlsConfig;
 
 use super::expiry::Expiry;
 
+/// What is wrong with a file of which not even the parts can be told.
+const CUT: &str = "it is not PEM, or was cut off";
+
 /// TLS cannot be had with the files that were named.
 #[derive(Debug, Error)]
 pub enum TlsError {
@@ -113,7 +116,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
             &"there is no certificate in it, as PEM",
         )),
         Ok(found) => Ok(found),
-        Err(error) => Err(TlsError::invalid(path, &error)),
+        Err(_) => Err(TlsError::invalid(path, &CUT)),
     }
 }
 
@@ -124,7 +127,7 @@ pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
             "there is no private key in it, as PEM and without a passphrase"
         } else {
             // Nothing of what is there: it may be the key.
-            "it is not PEM, or was cut off"
+            CUT
         };
         TlsError::invalid(path, &problem)
     })
