@@ -2,9 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::uri::Authority;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, TimeoutExpired};
 
@@ -23,6 +25,18 @@ pub(crate) enum Server {
 }
 
 impl Server {
+    /// Whether what is sent there crosses a network, and everybody on the way
+    /// can read it.
+    pub(crate) fn is_in_clear(&self) -> bool {
+        match self {
+            Self::Http(origin) => !origin
+                .strip_prefix("http://")
+                .and_then(|authority| authority.parse().ok())
+                .is_some_and(|authority| is_this_machine(&authority)),
+            Self::Https(_) | Self::Unix(_) => false,
+        }
+    }
+
     /// Connects, or says what stands in the way. `flag` is the one that names
     /// the server.
     pub(crate) async fn connect(
@@ -66,7 +80,7 @@ impl FromStr for Server {
     type Err = String;
 
     /// Reads `http://host:port`, `https://host:port`, `host:port` or
-    /// `unix:PATH`.
+    /// `unix:PATH`. Without a scheme, what leaves this machine is encrypted.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text
             .strip_prefix("unix://")
@@ -77,14 +91,22 @@ impl FromStr for Server {
                 path => Ok(Self::Unix(path.to_owned())),
             };
         }
-        let (scheme, host) = text.split_once("://").unwrap_or(("http", text));
-        if !matches!(scheme, "http" | "https") {
+        let (scheme, host) = match text.split_once("://") {
+            Some((scheme, host)) => (Some(scheme), host),
+            None => (None, text),
+        };
+        if let Some(scheme) = scheme.filter(|scheme| !matches!(*scheme, "http" | "https")) {
             return Err(format!("`{scheme}` is no scheme that is known here"));
         }
         let host = host.strip_suffix('/').unwrap_or(host);
-        let authority: http::uri::Authority = host.parse().map_err(|_| {
+        let authority: Authority = host.parse().map_err(|_| {
             "expected `http://host:port`, `https://host:port` or `unix:PATH`".to_owned()
         })?;
+        let scheme = scheme.unwrap_or(if is_this_machine(&authority) {
+            "http"
+        } else {
+            "https"
+        });
         match (authority.port_u16(), scheme) {
             (Some(_), "https") => Ok(Self::Https(format!("https://{authority}"))),
             (Some(_), _) => Ok(Self::Http(format!("http://{authority}"))),
@@ -102,6 +124,16 @@ impl fmt::Display for Server {
             Self::Unix(path) => write!(f, "unix:{path}"),
         }
     }
+}
+
+/// Whether the host is a loopback address, or the name of one.
+fn is_this_machine(authority: &Authority) -> bool {
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Makes one call with a deadline that the server is told of too.
@@ -154,6 +186,10 @@ mod tests {
             "unix:/run/admin.sock"
         );
         assert_eq!(read("https://a:1/").unwrap(), "https://a:1");
+        // Without a scheme.
+        assert_eq!(read("localhost:50051").unwrap(), "http://localhost:50051");
+        assert_eq!(read("a:1").unwrap(), "https://a:1");
+        assert_eq!(read("10.0.0.1:1").unwrap(), "https://10.0.0.1:1");
         for bad in [
             "",
             "localhost",
@@ -165,6 +201,36 @@ mod tests {
             "a:99999",
         ] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_others_can_read_is_known() {
+        let in_clear = |text: &str| text.parse::<Server>().unwrap().is_in_clear();
+        for on_the_way in [
+            "http://keyward.internal:1",
+            "http://10.0.0.1:1",
+            "http://0.0.0.0:1",
+            "http://[fe80::1]:1",
+            "http://localhost.example.com:1",
+            "http://127.0.0.1.example.com:1",
+            "http://localhost@example.com:1",
+            "http://127.0.0.1:1@example.com:1",
+        ] {
+            assert!(in_clear(on_the_way), "{on_the_way}");
+        }
+        for safe in [
+            "http://127.0.0.1:1",
+            "http://127.3.2.1:1",
+            "http://[::1]:1",
+            "http://[::ffff:127.0.0.1]:1",
+            "http://localhost:1",
+            "http://LocalHost:1",
+            "https://keyward.internal:1",
+            "keyward.internal:1",
+            "unix:/run/keyward/admin.sock",
+        ] {
+            assert!(!in_clear(safe), "{safe}");
         }
     }
 

@@ -32,6 +32,9 @@ pub(crate) struct Context {
     pub(crate) client_key: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_name: Option<String>,
+    /// Whether tokens may be sent to `http://` servers on other machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encrypted_elsewhere: Option<bool>,
 }
 
 /// All contexts of the file.

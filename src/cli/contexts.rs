@@ -74,6 +74,17 @@ struct SetArgs {
     /// The name that the server's certificate has to be for
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     server_name: Option<String>,
+    /// A mesh or a tunnel encrypts what goes to an `http://` server on another
+    /// machine
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true
+    )]
+    encrypted_elsewhere: Option<bool>,
 }
 
 /// Runs one of the commands under `keyward contexts`.
@@ -127,6 +138,7 @@ fn set(context: &mut Context, args: SetArgs) -> Result<(), Failure> {
     merge(&mut context.admin_server, server(args.admin_server));
     merge(&mut context.check_server, server(args.check_server));
     merge(&mut context.server_name, args.server_name);
+    merge(&mut context.encrypted_elsewhere, args.encrypted_elsewhere);
     for (kept, given) in [
         (&mut context.admin_token_file, args.admin_token_file),
         (&mut context.ca_file, args.ca_file),
@@ -201,13 +213,18 @@ fn show(name: &str, context: &Context, output: Output) -> Result<(), Failure> {
     )
 }
 
-fn labels(context: &Context) -> [(&'static str, String); 7] {
+fn labels(context: &Context) -> [(&'static str, String); 8] {
     let path = |path: &Option<PathBuf>| {
         path.as_ref()
             .map(|path| path.display().to_string())
             .unwrap_or_default()
     };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let elsewhere = match context.encrypted_elsewhere {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "",
+    };
     [
         ("Admin server", text(&context.admin_server)),
         ("Check server", text(&context.check_server)),
@@ -216,6 +233,7 @@ fn labels(context: &Context) -> [(&'static str, String); 7] {
         ("Client certificate", path(&context.client_cert)),
         ("Client key", path(&context.client_key)),
         ("Server name", text(&context.server_name)),
+        ("Encrypted elsewhere", elsewhere.to_owned()),
     ]
 }
 
@@ -229,6 +247,7 @@ fn fields(name: &str, context: &Context) -> Value {
         "client_cert": context.client_cert,
         "client_key": context.client_key,
         "server_name": context.server_name,
+        "encrypted_elsewhere": context.encrypted_elsewhere,
     })
 }
 

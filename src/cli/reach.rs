@@ -43,6 +43,19 @@ pub(crate) struct ReachFlags {
     /// of its address]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     server_name: Option<String>,
+    /// A mesh or a tunnel encrypts what goes to an `http://` server on another
+    /// machine; without this, nothing is sent to one
+    #[arg(
+        long,
+        global = true,
+        value_name = "BOOL",
+        env = "KEYWARD_ENCRYPTED_ELSEWHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true
+    )]
+    encrypted_elsewhere: Option<bool>,
     /// How long to wait for the server, for each call
     #[arg(long, global = true, value_name = "SPAN", default_value = "5s", value_parser = argument::span)]
     timeout: Duration,
@@ -105,6 +118,10 @@ impl ReachFlags {
             Some(server) => server,
             None => listener.otherwise(&context)?,
         };
+        let elsewhere = self.encrypted_elsewhere.or(context.encrypted_elsewhere);
+        if server.is_in_clear() && elsewhere != Some(true) {
+            return Err(refused(&server));
+        }
         // A certificate and its key come from one place, together.
         let (client_cert, client_key) = match (self.client_cert, self.client_key) {
             (None, None) => (context.client_cert, context.client_key),
@@ -123,6 +140,14 @@ impl ReachFlags {
             token_file: context.admin_token_file,
         })
     }
+}
+
+/// Nothing was sent, so no token has to be revoked.
+fn refused(server: &Server) -> Failure {
+    Failure::usage(format!(
+        "{server} is not on this machine, and tokens would cross the network in clear: nothing was sent"
+    ))
+    .note("Name it with `https://`, or reach it through a tunnel that ends on this machine; if a mesh or a tunnel encrypts this already, say so with --encrypted-elsewhere.")
 }
 
 impl Target {

@@ -163,3 +163,62 @@ fn a_server_that_cannot_be_reached_is_told_from_a_denial() {
         );
     }
 }
+
+/// `0.0.0.0` is no loopback address, and yet this machine: whatever is sent
+/// there arrives.
+#[test]
+fn no_token_crosses_a_network_in_clear() {
+    let shell = Shell::start();
+    let elsewhere = |address: &str| address.replace("127.0.0.1", "0.0.0.0");
+    let check = elsewhere(&shell.server.check_address);
+    let admin = elsewhere(&shell.server.admin_address);
+    let list = ["keys", "list", "--admin-server", &admin];
+    let ask = ["check", "abc", "--check-server", &check];
+    for line in [list, ask] {
+        let output = run(shell.command(line[0]).args(&line[1..]));
+        let expected = format!(
+            "error: {} is not on this machine, and tokens would cross the network in clear: nothing was sent\n  \
+             Name it with `https://`, or reach it through a tunnel that ends on this machine; if a mesh or a tunnel encrypts this already, say so with --encrypted-elsewhere.\n",
+            line.last().unwrap()
+        );
+        assert_failed(&output, 2, &expected, &shell);
+    }
+    for (line, reached) in [(list, 0), (ask, 3)] {
+        let code = |flags: &[&str], variable: &str| {
+            let mut command = shell.command(line[0]);
+            command.args(&line[1..]).args(flags);
+            command.env("KEYWARD_ENCRYPTED_ELSEWHERE", variable);
+            run(&mut command).status.code()
+        };
+        assert_eq!(code(&[], "true"), Some(reached));
+        assert_eq!(code(&["--encrypted-elsewhere"], "false"), Some(reached));
+        assert_eq!(code(&["--encrypted-elsewhere=false"], "true"), Some(2));
+        assert_eq!(code(&[], "false"), Some(2));
+    }
+    // Without a scheme, another machine is spoken to in TLS.
+    let bare = admin.trim_start_matches("http://");
+    let output = run(shell.command("keys").args(["list", "--admin-server", bare]));
+    assert_eq!(output.status.code(), Some(4));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains(&format!("https://{bare}")), "{told}");
+    assert!(told.contains("name it with `http://`"), "{told}");
+
+    // A context can say it, for its own servers.
+    let contexts = shell.server.site.path().join("contexts.toml");
+    let typed = |line: &str| {
+        let mut command = keyward();
+        command
+            .args(line.split(' '))
+            .env("KEYWARD_CONTEXTS_FILE", &contexts)
+            .env("KEYWARD_ADMIN_TOKEN_FILE", shell.server.site.token_file());
+        run(&mut command).status.code()
+    };
+    let set = format!("contexts set mesh --admin-server {admin}");
+    assert_eq!(typed(&set), Some(0));
+    assert_eq!(typed("keys list --context mesh"), Some(2));
+    let set = "contexts set mesh --encrypted-elsewhere";
+    assert_eq!(typed(set), Some(0));
+    assert_eq!(typed("keys list --context mesh"), Some(0));
+    let no = "keys list --context mesh --encrypted-elsewhere=false";
+    assert_eq!(typed(no), Some(2));
+}
