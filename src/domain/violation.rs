@@ -28,6 +28,14 @@ impl Violations {
         });
     }
 
+    /// One field that is not acceptable, and nothing else.
+    #[must_use]
+    pub fn of(field: impl Into<String>, description: impl Into<String>) -> Self {
+        let mut violations = Self::default();
+        violations.add(field, description);
+        violations
+    }
+
     /// Notes the error of `result` against `field`, or hands out its value.
     pub fn check<T, E: fmt::Display>(
         &mut self,

@@ -63,12 +63,10 @@ pub(super) fn key_state(value: i32) -> Result<Option<KeyState>, Violations> {
 }
 
 fn unknown_value(field: &str, value: i32, of: &str) -> Violations {
-    let mut violations = Violations::default();
-    violations.add(
+    Violations::of(
         field,
         format!("{value} is not a {of} that this server knows"),
-    );
-    violations
+    )
 }
 
 const fn wire_revocation_reason(reason: RevocationReason) -> pb::RevocationReason {
@@ -138,11 +136,7 @@ pub(super) fn read_span(
 ) -> Result<Option<std::time::Duration>, Violations> {
     span.map(std::time::Duration::try_from)
         .transpose()
-        .map_err(|_| {
-            let mut violations = Violations::default();
-            violations.add(field, "is not a span of time, or is negative");
-            violations
-        })
+        .map_err(|_| Violations::of(field, "is not a span of time, or is negative"))
 }
 
 #[cfg(test)]

@@ -186,7 +186,9 @@ mod tests {
         while denials.suppressed.lock().get(UNKNOWN) != Some(&2) {
             tokio::task::yield_now().await;
         }
-        assert_eq!(store.snapshot().unwrap().count(), 0);
+        let reader = Arc::clone(&store);
+        let read = tokio::task::spawn_blocking(move || reader.snapshot().unwrap().count());
+        assert_eq!(read.await.unwrap(), 0);
         refuse(&denials);
         let events = loop {
             let events = store.audit(&AuditLog::All, None, 9).unwrap();

@@ -6,10 +6,11 @@ mod admin_rotation;
 mod admins;
 mod audit;
 mod changes;
+mod key_list;
 mod keys;
 mod last_owner;
-mod list;
 mod requests;
+mod walk;
 mod workspaces;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::digest::{Pepper, TokenHasher};
 use crate::domain::id::WorkspaceId;
-use crate::domain::key::Secret;
+use crate::domain::key::{Revocation, Secret};
 use crate::domain::token::Token;
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
@@ -39,8 +40,9 @@ use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
+pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
-pub use list::{KeyFilter, Page, PageQuestion};
+pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 
 use requests::Requests;
@@ -217,9 +219,7 @@ impl Registry {
 /// The id of a workspace that a caller named in `field`.
 fn workspace_id(id: &str, field: &str) -> Result<WorkspaceId, RegistryError> {
     if id.is_empty() {
-        let mut violations = Violations::default();
-        violations.add(field, "is required");
-        return Err(violations.into());
+        return Err(Violations::of(field, "is required").into());
     }
     id.parse().map_err(|_| RegistryError::NotFound {
         kind: Kind::Workspace,
@@ -287,6 +287,18 @@ fn refuse_stale(
         kind,
         id: id.to_owned(),
     })
+}
+
+/// What is revoked stays as it was when it ended.
+fn refuse_revoked(
+    revocation: Option<&Revocation>,
+    kind: Kind,
+    id: &str,
+) -> Result<(), RegistryError> {
+    match revocation {
+        Some(_) => Err(precondition(kind, id, Condition::Revoked)),
+        None => Ok(()),
+    }
 }
 
 fn precondition(kind: Kind, id: impl ToString, condition: Condition) -> RegistryError {

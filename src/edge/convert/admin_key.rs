@@ -9,14 +9,13 @@ use super::{mask, pb, read_time, wire_revocation_reason, wire_state, wire_time};
 
 /// What the maker of an admin key asks for. Output-only fields are ignored.
 pub(in crate::edge) fn draft(admin: pb::AdminKey) -> Result<AdminKeyDraft, Violations> {
-    let reach = match admin.workspace.as_str() {
-        "" => Reach::System,
-        id => Reach::Workspace(id.parse().map_err(|_| {
-            let mut violations = Violations::default();
-            violations.add("admin_key.workspace", "is not the id of a workspace");
-            violations
-        })?),
-    };
+    let reach =
+        match admin.workspace.as_str() {
+            "" => Reach::System,
+            id => Reach::Workspace(id.parse().map_err(|_| {
+                Violations::of("admin_key.workspace", "is not the id of a workspace")
+            })?),
+        };
     Ok(AdminKeyDraft {
         role: role(&admin),
         reach,

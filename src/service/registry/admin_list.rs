@@ -10,7 +10,7 @@ use crate::store::{List, RecordId, Revision, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::admins::{AdminKeyView, admin_in};
-use super::list::{Page, PageQuestion, Walk};
+use super::walk::{Page, PageQuestion, Walk};
 use super::{Registry, blocking};
 
 /// How many admin keys are read at a time where any may be the one.
@@ -117,5 +117,80 @@ impl Registry {
         blocking(read)
             .await?
             .map_err(|error| RegistryError::from_store(&error, Kind::AdminKey, ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::super::super::bootstrap::{first_owner, mint_admin_token};
+    use super::*;
+    use crate::domain::clock::ManualClock;
+    use crate::domain::digest::Pepper;
+    use crate::index::follower;
+    use crate::store::Store;
+    use crate::store::local::MemoryStore;
+
+    const ADMINS: usize = 3 * CHUNK;
+
+    /// A registry over so many admin keys, made one after the other.
+    async fn registry() -> Registry {
+        let pepper = Pepper::generate();
+        let moment = |number: usize| Timestamp::from_micros(1_000 * (1 + number as u64));
+        let clock = Arc::new(ManualClock::at(moment(ADMINS)));
+        let store = Arc::new(MemoryStore::in_memory(&pepper, clock.clone()).unwrap());
+        let reader = Arc::clone(&store);
+        let index = blocking(move || follower::start(&*reader)).await.unwrap();
+        for number in 0..ADMINS {
+            let token = mint_admin_token().unwrap();
+            let batch = first_owner(&token, &pepper, moment(number));
+            store.commit(batch).await.unwrap();
+        }
+        Registry::new(store, index.unwrap(), pepper, clock, Duration::ZERO)
+    }
+
+    /// The places of the admin keys that are found, and how many were looked
+    /// at for them.
+    async fn found(
+        registry: &Registry,
+        after: Option<AdminKeyId>,
+        enough: usize,
+        wanted: impl Fn(u64) -> bool + Send + 'static,
+    ) -> (Vec<u64>, usize) {
+        let place = |admin: &AdminKey| admin.create_time.as_micros() / 1_000 - 1;
+        let looked_at = Arc::new(AtomicUsize::default());
+        let count = Arc::clone(&looked_at);
+        let wanted = move |admin: &AdminKey| {
+            count.fetch_add(1, Ordering::SeqCst);
+            wanted(place(admin))
+        };
+        let found = registry.admins_where(after, enough, wanted).await.unwrap();
+        let places = found.iter().map(|found| place(&found.record)).collect();
+        (places, looked_at.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn no_more_admin_keys_are_looked_at_than_it_takes() {
+        let registry = registry().await;
+        assert_eq!(found(&registry, None, 1, |_| true).await, (vec![0], 1));
+        let late = CHUNK as u64 + 7;
+        assert_eq!(
+            found(&registry, None, 1, move |place| place >= late).await,
+            (vec![late], CHUNK + 8)
+        );
+        let all = found(&registry, None, usize::MAX, |_| true).await;
+        assert_eq!(all, ((0..ADMINS as u64).collect(), ADMINS));
+        assert_eq!(found(&registry, None, 1, |_| false).await.1, ADMINS);
+
+        let first = registry.admins_where(None, 1, |_| true).await.unwrap();
+        let behind = Some(first[0].record.id);
+        let odd = |place: u64| place % 2 == 1;
+        assert_eq!(
+            found(&registry, behind, 2, odd).await,
+            (vec![1, 3], 3),
+            "from behind the first on"
+        );
     }
 }

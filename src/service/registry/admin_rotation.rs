@@ -10,10 +10,8 @@ use crate::domain::violation::Violations;
 use super::super::admission::Actor;
 use super::super::bootstrap::mint_admin_token;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::admins::{
-    AdminKeyView, CreatedAdminKey, Own, admin_entry, old_token_end, refuse_revoked,
-};
-use super::{MAX_TRIES, Registry, conflict, precondition};
+use super::admins::{AdminKeyView, CreatedAdminKey, Own, admin_entry, old_token_end};
+use super::{MAX_TRIES, Registry, conflict, precondition, refuse_revoked};
 
 /// How long an old token works on if nothing is said: a day.
 const USUAL_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,11 +41,9 @@ impl Registry {
                 .admin(actor, (id, "admin_key_id"), Own::Allowed)
                 .await?;
             if overlap > MAX_OVERLAP {
-                let mut violations = Violations::default();
-                violations.add("overlap", "is more than 30 days");
-                return Err(violations.into());
+                return Err(Violations::of("overlap", "is more than 30 days").into());
             }
-            refuse_revoked(&found.record)?;
+            refuse_revoked(found.record.revocation.as_ref(), Kind::AdminKey, id)?;
             // A token is handed out: for no more than the caller has.
             actor.may_grant(&found.record.grant_ceiling)?;
             let now = self.clock.now();

@@ -11,12 +11,15 @@ use crate::domain::id::AdminKeyId;
 use crate::domain::key::{KeyState, Revocation, RevocationReason};
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
-use crate::store::{Expect, Record, RecordId, Versioned};
+use crate::store::{Expect, Record, RecordId, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::bootstrap::mint_admin_token;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, refuse_stale};
+use super::{
+    MAX_TRIES, Registry, conflict, entry, etag, precondition, put, refuse_revoked, refuse_stale,
+    unchanged,
+};
 
 /// An admin key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -152,7 +155,7 @@ impl Registry {
                 .admin(actor, (id, "admin_key.id"), Own::Refused)
                 .await?;
             refuse_stale(etag, found.revision, Kind::AdminKey, id)?;
-            refuse_revoked(&found.record)?;
+            refuse_revoked(found.record.revocation.as_ref(), Kind::AdminKey, id)?;
             let now = self.clock.now();
             let (admin, differing) = patch.clone().apply(&found.record, now)?;
             actor.may_grant(&admin.grant_ceiling)?;
@@ -212,6 +215,28 @@ impl Registry {
         Err(conflict(Kind::AdminKey, id))
     }
 
+    /// Lets the caller make an admin key that acts at `reach`; what that
+    /// relies on must not change before it is made.
+    async fn admin_place(
+        &self,
+        actor: &Actor,
+        reach: &Reach,
+    ) -> Result<Option<Requirement>, RegistryError> {
+        let Reach::Workspace(id) = reach else {
+            actor.may(Deed::ManageAdmins)?;
+            return Ok(None);
+        };
+        let field = "admin_key.workspace";
+        let deed = Deed::ManageAdmins;
+        let workspace = self.workspace(actor, deed, id.as_str(), field).await?;
+        if workspace.record.disabled {
+            let condition = Condition::WorkspaceDisabled;
+            return Err(precondition(Kind::Workspace, id, condition));
+        }
+        let place = RecordId::Workspace(id.clone());
+        Ok(Some(unchanged(place, workspace.revision)))
+    }
+
     /// The admin key that is named in a field, if the caller may manage it, or
     /// is it and that is enough.
     pub(super) async fn admin(
@@ -221,9 +246,7 @@ impl Registry {
         own: Own,
     ) -> Result<Versioned<AdminKey>, RegistryError> {
         if id.is_empty() {
-            let mut violations = Violations::default();
-            violations.add(field, "is required");
-            return Err(violations.into());
+            return Err(Violations::of(field, "is required").into());
         }
         let parsed = id
             .parse::<AdminKeyId>()
@@ -273,13 +296,6 @@ pub(super) fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestam
     let (_, older) = admin.secrets.split_last()?;
     let live = older.iter().filter(|secret| secret.is_live(now));
     live.filter_map(|secret| secret.end_time).max()
-}
-
-pub(super) fn refuse_revoked(admin: &AdminKey) -> Result<(), RegistryError> {
-    match admin.revocation {
-        Some(_) => Err(precondition(Kind::AdminKey, admin.id, Condition::Revoked)),
-        None => Ok(()),
-    }
 }
 
 pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {

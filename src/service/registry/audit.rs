@@ -11,7 +11,7 @@ use crate::store::Revision;
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::list::{CHUNK, MAX_LOOKED_AT, Page, PageQuestion};
+use super::walk::{CHUNK, MAX_LOOKED_AT, Page, PageQuestion};
 use super::{Registry, blocking, workspace_id};
 
 /// How long all events that are looked at for one page may be together, in

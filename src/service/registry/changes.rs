@@ -1,19 +1,22 @@
-//! What can be done to a key between its issue and its end, and after that:
-//! changed, switched off and on, deleted.
+//! What can be done to a key after its issue: changed, switched off and on,
+//! revoked, deleted.
 
 use tracing::info;
 
 use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
-use crate::domain::key::Key;
+use crate::domain::fields::check_note;
+use crate::domain::key::{Key, Revocation, RevocationReason};
 use crate::domain::key_draft::KeyPatch;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Expect, Record, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::{KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_stale};
+use super::{
+    KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_revoked, refuse_stale,
+};
 
 impl Registry {
     /// Changes a key. The caller must be able to grant what it is left with.
@@ -33,7 +36,7 @@ impl Registry {
         for _ in 0..MAX_TRIES {
             let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
-            refuse_revoked(&found.record)?;
+            refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             let now = self.clock.now();
             let (key, differing) = patch.clone().apply(&found.record, &workspace.record, now)?;
             actor.may_grant(&key.scopes)?;
@@ -65,7 +68,7 @@ impl Registry {
         for _ in 0..MAX_TRIES {
             let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
-            refuse_revoked(&found.record)?;
+            refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             if !disabled {
                 actor.may_grant(&found.record.scopes)?;
             }
@@ -81,6 +84,50 @@ impl Registry {
             let mut key = found.record.clone();
             key.disabled = disabled;
             let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
+            if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
+                return Ok(KeyView::new(changed, &workspace.record, now));
+            }
+        }
+        Err(conflict(Kind::Key, id))
+    }
+
+    /// Revokes a key. Revoking one that is revoked changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Invalid`] for the note, [`RegistryError::NotFound`],
+    /// [`RegistryError::Conflict`], or the caller may not, or the store fails.
+    pub async fn revoke_key(
+        &self,
+        actor: &Actor,
+        id: &str,
+        reason: RevocationReason,
+        note: &str,
+    ) -> Result<KeyView, RegistryError> {
+        for _ in 0..MAX_TRIES {
+            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            check_note(note)?;
+            let now = self.clock.now();
+            if found.record.revocation.is_some() {
+                return Ok(KeyView::new(found, &workspace.record, now));
+            }
+            let mut key = found.record.clone();
+            key.revocation = Some(Revocation {
+                time: now,
+                reason,
+                by: actor.id(),
+                note: note.to_owned(),
+            });
+            let audit = entry(
+                actor,
+                Some(&key.workspace),
+                (AuditAction::RevokeKey, now),
+                id,
+                [
+                    ("reason", reason.as_str().to_owned()),
+                    ("note", note.to_owned()),
+                ],
+            );
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
                 return Ok(KeyView::new(changed, &workspace.record, now));
             }
@@ -157,14 +204,6 @@ impl Registry {
                 revision,
             }
         }))
-    }
-}
-
-/// A revoked key stays as it was when it ended.
-fn refuse_revoked(key: &Key) -> Result<(), RegistryError> {
-    match key.revocation {
-        Some(_) => Err(precondition(Kind::Key, key.id, Condition::Revoked)),
-        None => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Keys: issued, read and revoked.
+//! Keys: issued and read.
 
 use std::sync::Arc;
 
@@ -7,9 +7,8 @@ use tracing::info;
 use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
-use crate::domain::fields::check_note;
 use crate::domain::id::KeyId;
-use crate::domain::key::{Key, KeyState, Revocation, RevocationReason};
+use crate::domain::key::{Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
@@ -140,57 +139,6 @@ impl Registry {
         Ok(KeyView::new(found, &workspace.record, self.clock.now()))
     }
 
-    /// Revokes a key. Revoking one that is revoked changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`] for the note, [`RegistryError::NotFound`],
-    /// [`RegistryError::Conflict`], or the caller may not, or the store fails.
-    pub async fn revoke_key(
-        &self,
-        actor: &Actor,
-        id: &str,
-        reason: RevocationReason,
-        note: &str,
-    ) -> Result<KeyView, RegistryError> {
-        for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
-            check_note(note)?;
-            let now = self.clock.now();
-            if found.record.revocation.is_some() {
-                return Ok(KeyView::new(found, &workspace.record, now));
-            }
-            let mut key = found.record;
-            key.revocation = Some(Revocation {
-                time: now,
-                reason,
-                by: actor.id(),
-                note: note.to_owned(),
-            });
-            let audit = entry(
-                actor,
-                Some(&key.workspace),
-                (AuditAction::RevokeKey, now),
-                id,
-                [
-                    ("reason", reason.as_str().to_owned()),
-                    ("note", note.to_owned()),
-                ],
-            );
-            let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
-            if let Some(revision) = self.attempt(actor, batch, Kind::Key, id).await? {
-                let reason = reason.as_str();
-                info!(actor = actor.id(), key = id, reason, "key revoked");
-                let revoked = Versioned {
-                    record: key,
-                    revision,
-                };
-                return Ok(KeyView::new(revoked, &workspace.record, now));
-            }
-        }
-        Err(conflict(Kind::Key, id))
-    }
-
     /// The key that is named in a field, and its workspace, if the caller may
     /// do `deed` there.
     pub(super) async fn key(
@@ -200,9 +148,7 @@ impl Registry {
         (id, field): (&str, &str),
     ) -> Result<(Versioned<Key>, Versioned<Workspace>), RegistryError> {
         if id.is_empty() {
-            let mut violations = Violations::default();
-            violations.add(field, "is required");
-            return Err(violations.into());
+            return Err(Violations::of(field, "is required").into());
         }
         let parsed = id.parse::<KeyId>().map_err(|_| RegistryError::NotFound {
             kind: Kind::Key,

@@ -6,7 +6,7 @@
 
 use tracing::info;
 
-use crate::domain::admin::{AdminKey, Deed, Reach};
+use crate::domain::admin::AdminKey;
 use crate::domain::audit::AuditEntry;
 use crate::store::{Expect, Record, RecordId, Requirement, Versioned};
 
@@ -15,28 +15,6 @@ use super::super::error::{Condition, Kind, RegistryError};
 use super::{Registry, precondition, put, unchanged};
 
 impl Registry {
-    /// Lets the caller make an admin key that acts at `reach`; what that
-    /// relies on must not change before it is made.
-    pub(super) async fn admin_place(
-        &self,
-        actor: &Actor,
-        reach: &Reach,
-    ) -> Result<Option<Requirement>, RegistryError> {
-        let Reach::Workspace(id) = reach else {
-            actor.may(Deed::ManageAdmins)?;
-            return Ok(None);
-        };
-        let field = "admin_key.workspace";
-        let deed = Deed::ManageAdmins;
-        let workspace = self.workspace(actor, deed, id.as_str(), field).await?;
-        if workspace.record.disabled {
-            let condition = Condition::WorkspaceDisabled;
-            return Err(precondition(Kind::Workspace, id, condition));
-        }
-        let place = RecordId::Workspace(id.clone());
-        Ok(Some(unchanged(place, workspace.revision)))
-    }
-
     /// Puts a changed admin key in the place of the one that was found; none,
     /// if others were faster.
     pub(super) async fn put_admin(

@@ -193,12 +193,11 @@ impl Registry {
             return Ok(None);
         };
         if carried_out.content != request.content {
-            let mut violations = Violations::default();
-            violations.add(
+            return Err(Violations::of(
                 "request_id",
                 "was used for a key with other fields; choose a new one for another key",
-            );
-            return Err(violations.into());
+            )
+            .into());
         }
         let id = carried_out.key.to_string();
         for _ in 0..MAX_TRIES {

@@ -12,7 +12,7 @@ use crate::store::{Expect, List, Record, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::list::{Page, PageQuestion, Walk};
+use super::walk::{Page, PageQuestion, Walk};
 use super::{
     MAX_TRIES, Registry, blocking, conflict, entry, etag, precondition, put, refuse_stale,
     workspace_id,

@@ -1,19 +1,15 @@
-//! Lists, page by page, in the order of ids, with bounded work for each page.
+//! The pager: lists, page by page, in the order of ids, with bounded work for
+//! each page.
 
 use std::sync::Arc;
 
-use crate::domain::admin::{Deed, Place};
-use crate::domain::clock::Timestamp;
-use crate::domain::id::WorkspaceId;
-use crate::domain::key::{Key, KeyState};
-use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::scope::ScopeSet;
 use crate::domain::violation::Violations;
 use crate::store::{List, Record, RecordId, Revision, Versioned};
 
-use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::super::page;
-use super::{KeyView, Registry, blocking};
+use super::{Registry, blocking};
 
 /// How many records are looked at for one page at most, whether or not they
 /// are shown: a filter that few keys fit must not make one call read them all.
@@ -46,46 +42,6 @@ pub struct Page<T> {
     pub next_page_token: String,
 }
 
-/// Which keys to list: those that fit all of it.
-#[derive(Clone, Debug, Default)]
-pub struct KeyFilter {
-    /// Only those of this workspace; empty: all that the caller may read.
-    pub workspace: String,
-    /// Only those of this principal; empty: of any.
-    pub principal: String,
-    /// Only those in this state.
-    pub state: Option<KeyState>,
-    /// Only those of this environment; empty: of any.
-    pub environment: String,
-    /// Only those whose scopes cover this one; empty: with any.
-    pub scope: String,
-    /// Only those with an expiry before this.
-    pub expiring_before: Option<Timestamp>,
-}
-
-impl KeyFilter {
-    /// Whether it leaves any key of the workspace out.
-    fn is_selective(&self) -> bool {
-        !(self.principal.is_empty()
-            && self.state.is_none()
-            && self.environment.is_empty()
-            && self.scope.is_empty()
-            && self.expiring_before.is_none())
-    }
-
-    /// Whether `key` fits at `now`. The scope is handed in as it was read.
-    fn fits(&self, key: &Key, scope: Option<&Scope>, now: Timestamp) -> bool {
-        let environment = key.environment.as_ref().map_or("", |name| name.as_str());
-        (self.principal.is_empty() || self.principal == key.principal)
-            && self.state.is_none_or(|state| state == key.state(now))
-            && (self.environment.is_empty() || self.environment == environment)
-            && scope.is_none_or(|scope| key.scopes.covers(scope))
-            && self
-                .expiring_before
-                .is_none_or(|end| key.expire_time.is_some_and(|expiry| expiry < end))
-    }
-}
-
 /// What a walk goes through.
 pub(super) struct Walk {
     /// What its page tokens are good for.
@@ -97,57 +53,6 @@ pub(super) struct Walk {
 }
 
 impl Registry {
-    /// Lists keys.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
-    /// workspace, or the caller may not, or the store fails.
-    pub async fn list_keys(
-        &self,
-        actor: &Actor,
-        filter: KeyFilter,
-        question: PageQuestion,
-    ) -> Result<Page<KeyView>, RegistryError> {
-        let workspace = self.listed_workspace(actor, &filter.workspace).await?;
-        let mut violations = Violations::default();
-        let scope = match filter.scope.as_str() {
-            "" => None,
-            text => violations.check("scope", Scope::try_from(text)),
-        };
-        violations.none()?;
-        let of = workspace.as_ref().map_or("", WorkspaceId::as_str);
-        let walk = Walk {
-            name: format!(
-                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}",
-                filter.principal,
-                filter.state,
-                filter.environment,
-                filter.scope,
-                filter.expiring_before
-            ),
-            list: workspace.map_or(List::Keys, List::KeysOf),
-            filtered: filter.is_selective(),
-        };
-        let now = self.clock.now();
-        let keep = |found: Versioned| match found.record {
-            Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
-                let workspace = self.index.workspace(record.workspace.as_str())?;
-                let key = Versioned {
-                    record,
-                    revision: found.revision,
-                };
-                Some(KeyView::new(key, &workspace, now))
-            }
-            Record::Key(_)
-            | Record::Tombstone(_)
-            | Record::Workspace(_)
-            | Record::AdminKey(_)
-            | Record::Request(_) => None,
-        };
-        self.walk(&walk, &question, keep).await
-    }
-
     /// One page of `walk`: what `keep` makes of its records.
     pub(super) async fn walk<T>(
         &self,
@@ -234,30 +139,6 @@ impl Registry {
         };
         violations.none()?;
         Ok((size.unwrap_or_default(), after))
-    }
-
-    /// The workspace whose keys a list shows; none: all.
-    async fn listed_workspace(
-        &self,
-        actor: &Actor,
-        asked: &str,
-    ) -> Result<Option<WorkspaceId>, RegistryError> {
-        match (asked, actor.workspace()) {
-            ("", None) => actor.may(Deed::Read).map(|()| None),
-            ("", Some(own)) => {
-                actor.may_at(
-                    Deed::Read,
-                    Place::Workspace(own),
-                    Kind::Workspace,
-                    own.as_str(),
-                )?;
-                Ok(Some(own.clone()))
-            }
-            (id, _) => {
-                let found = self.workspace(actor, Deed::Read, id, "workspace").await?;
-                Ok(Some(found.record.id))
-            }
-        }
     }
 }
 
