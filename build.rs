@@ -59,7 +59,7 @@ const SOURCES: [&str; 6] = [
 
 /// Hands the commit and the kind of the build to the compiler.
 fn note_build() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rustc-env=KEYWARD_BUILD_COMMIT={}", commit());
+    println!("cargo:rustc-env=KEYWARD_BUILD_COMMIT={}", commit()?);
     for (name, variable) in [("PROFILE", "PROFILE"), ("TARGET", "TARGET")] {
         println!(
             "cargo:rustc-env=KEYWARD_BUILD_{name}={}",
@@ -72,11 +72,34 @@ fn note_build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Names the commit where there is no clone, as in an image's build.
+const COMMIT: &str = "KEYWARD_COMMIT";
+
 /// The commit, `-dirty` if the sources are not as they are in it.
 ///
-/// Asks git, and does without it: a tarball is no clone, and git need not be
-/// installed. Nothing is fetched.
-fn commit() -> String {
+/// It is the one that is given, else git is asked; both may be missing: a
+/// tarball is no clone, and git need not be installed. Nothing is fetched.
+fn commit() -> Result<String, Box<dyn Error>> {
+    println!("cargo:rerun-if-env-changed={COMMIT}");
+    match env::var(COMMIT) {
+        Ok(given) if !given.is_empty() => abbreviated(&given)
+            .ok_or_else(|| format!("{COMMIT} is {given:?}: a commit is meant, as `git rev-parse HEAD` says it, with `-dirty` after it or not").into()),
+        _ => Ok(cloned()),
+    }
+}
+
+/// The commit as git would say it. `None`: it is none.
+fn abbreviated(given: &str) -> Option<String> {
+    let (commit, dirty) = match given.strip_suffix("-dirty") {
+        Some(commit) => (commit, "-dirty"),
+        None => (given, ""),
+    };
+    let is_hex = commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_hex && commit.len() >= 7).then(|| format!("{commit:.12}{dirty}"))
+}
+
+/// The commit of the clone that this is, if it is one.
+fn cloned() -> String {
     // A tarball may have been unpacked within somebody else's clone.
     let own = Path::new(".git").exists();
     let Some(commit) = own

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tonic_health::ServingStatus;
@@ -23,7 +24,7 @@ use crate::edge::server::{self, Door, ServeError};
 use crate::edge::tls::{self, Tls, TlsError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
-use crate::process;
+use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
 use crate::service::denials::Denials;
@@ -33,9 +34,44 @@ use crate::store::{OpenError, Store, StoreHealth};
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
 
+/// What a server runs on. It is there before everything else, because from then
+/// on a SIGHUP ends nothing: it may come while the store is read.
+#[derive(Debug)]
+pub struct Host {
+    runtime: Runtime,
+    hangups: Hangups,
+}
+
+impl Host {
+    /// Starts the threads, and listens to SIGHUP.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::System`].
+    pub fn start() -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(CONTROL_THREADS)
+            .thread_name("control")
+            .enable_all()
+            .build()
+            .map_err(StartError::System)?;
+        let inside = runtime.enter();
+        let hangups = Hangups::listen().map_err(StartError::System)?;
+        drop(inside);
+        Ok(Self { runtime, hangups })
+    }
+}
+
 /// A server that is loaded and bound, and does not listen yet.
 #[derive(Debug)]
 pub struct App {
+    host: Host,
+    parts: Parts,
+}
+
+/// What is served.
+#[derive(Debug)]
+struct Parts {
     config: ServeConfig,
     check: Door,
     admin: Door,
@@ -84,6 +120,9 @@ pub enum StartError {
         /// What is wrong with its files.
         error: TlsError,
     },
+    /// The system gives no threads, or no signals.
+    #[error("cannot run on this system: {0}")]
+    System(io::Error),
     /// The store cannot be served.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -112,7 +151,7 @@ impl App {
     /// # Errors
     ///
     /// [`StartError`]; nothing is left open then.
-    pub fn build(config: ServeConfig) -> Result<Self, StartError> {
+    pub fn build(host: Host, config: ServeConfig) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let elsewhere = config.encrypted_elsewhere;
         let check = door("check", &config.check, elsewhere, &clock)?;
@@ -133,7 +172,7 @@ impl App {
             config.key_retention,
         ));
         let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
-        Ok(Self {
+        let parts = Parts {
             config,
             check,
             admin,
@@ -143,16 +182,8 @@ impl App {
             registry,
             admission,
             denials,
-        })
-    }
-
-    /// Where the server will listen.
-    #[must_use]
-    pub fn addresses(&self) -> Addresses {
-        Addresses {
-            check: self.check.bound.address().clone(),
-            admin: self.admin.bound.address().clone(),
-        }
+        };
+        Ok(Self { host, parts })
     }
 
     /// Serves until `shutdown` ends, then lets calls under way come to their
@@ -162,22 +193,32 @@ impl App {
     ///
     /// [`RunError`], if it stopped for another reason.
     pub fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(CONTROL_THREADS)
-            .thread_name("control")
-            .enable_all()
-            .build()
-            .map_err(ServeError::from)?;
-        let store = Arc::clone(&self.store);
-        let result = runtime.block_on(self.serve(shutdown));
+        let Self { host, parts } = self;
+        let Host { runtime, hangups } = host;
+        let store = Arc::clone(&parts.store);
+        let result = runtime.block_on(parts.serve(hangups, shutdown));
         store.close();
         // Without waiting for a read of the store that hangs.
         runtime.shutdown_background();
         info!("stopped");
         result
     }
+}
 
-    async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+impl Parts {
+    /// Where the server will listen.
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            check: self.check.bound.address().clone(),
+            admin: self.admin.bound.address().clone(),
+        }
+    }
+
+    async fn serve(
+        self,
+        hangups: Hangups,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
         let mut shutdown = pin!(shutdown);
         // Asked before anybody can know that the server is there: a signal to
         // stop that comes right after must find it listening for signals.
@@ -187,7 +228,7 @@ impl App {
             () = ready(()) => {}
         }
         let addresses = self.addresses();
-        let _watches = look_after_tls([&self.check, &self.admin])?;
+        let _watches = look_after_tls([&self.check, &self.admin], hangups);
         let (stop, stopping) = watch::channel(false);
         let drain = Drain {
             stop: stopping,
@@ -272,13 +313,12 @@ fn door(
 
 /// Reads TLS files again when they change, and at SIGHUP, for as long as what is
 /// returned lives.
-fn look_after_tls(doors: [&Door; 2]) -> Result<JoinSet<()>, ServeError> {
+fn look_after_tls(doors: [&Door; 2], mut hangups: Hangups) -> JoinSet<()> {
     let tls: Vec<_> = doors.iter().filter_map(|door| door.tls.clone()).collect();
     let mut watches = JoinSet::new();
     for tls in tls.iter().cloned() {
         watches.spawn(tls::watch(tls));
     }
-    let mut hangups = process::Hangups::listen()?;
     watches.spawn(async move {
         loop {
             hangups.next().await;
@@ -291,7 +331,7 @@ fn look_after_tls(doors: [&Door; 2]) -> Result<JoinSet<()>, ServeError> {
             }
         }
     });
-    Ok(watches)
+    watches
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.

@@ -5,7 +5,8 @@
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The commit that it was built from, abbreviated; with `-dirty` after it if
-/// files had been changed since, and `unknown` if it was not built in a clone.
+/// files had been changed since, and `unknown` if it was not built in a clone
+/// and `KEYWARD_COMMIT` did not name it.
 pub const COMMIT: &str = env!("KEYWARD_BUILD_COMMIT");
 
 /// Both, as in `1.2.3 (1a2b3c4d)`.

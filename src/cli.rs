@@ -29,6 +29,7 @@ mod key_view;
 mod keys;
 mod man;
 mod mask;
+mod new_file;
 mod output;
 mod pages;
 mod reach;

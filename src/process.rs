@@ -16,15 +16,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 ///
 /// What the system says.
 pub fn keep_memory_private() -> io::Result<()> {
-    setrlimit(
+    let limited = setrlimit(
         Resource::Core,
         Rlimit {
             current: Some(0),
             maximum: Some(0),
         },
-    )?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    Ok(())
+    );
+    // Each helps without the other, and a sandbox may refuse the first.
+    let hidden = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    Ok(limited.and(hidden)?)
 }
 
 /// Takes as many descriptors as the system lets it have: each connection needs

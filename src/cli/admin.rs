@@ -56,7 +56,11 @@ impl Admin {
         let authorization = admin_token::authorization(
             flags.admin_token_file.as_deref(),
             target.token_file.as_deref(),
-        )?;
+        )
+        .map_err(|failure| match flags.admin_token_file {
+            Some(_) => failure,
+            None => target.without_token(failure),
+        })?;
         let client =
             KeyAdminClient::new(target.connect().await?).max_decoding_message_size(MAX_REPLY_LEN);
         Ok(Self {

@@ -22,6 +22,12 @@ impl EtagFlag {
     pub(crate) fn given(&self) -> String {
         self.etag.clone().unwrap_or_default()
     }
+
+    /// The etag that was given, else that of what was shown to whoever was
+    /// asked: the answer was about that state.
+    pub(crate) fn or_shown(&self, shown: String) -> String {
+        self.etag.clone().unwrap_or(shown)
+    }
 }
 
 /// Runs `attempt`, which reads and then writes under the etag that it read,

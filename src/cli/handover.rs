@@ -1,15 +1,14 @@
 //! Hands over a token that is shown this once: to stdout, or to a file that is
 //! made before anything is issued, so that the token has a place to go.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::new_file::NewFile;
 use super::output::{self, Output};
 use super::text;
 
@@ -45,7 +44,8 @@ pub(crate) struct Issued {
 impl HandoverFlags {
     /// Makes the file, if there is to be one.
     pub(crate) fn prepare(self) -> Result<Handover, Failure> {
-        let file = self.token_file.map(NewFile::create).transpose()?;
+        let file = self.token_file.as_deref().map(NewFile::create);
+        let file = file.transpose().map_err(Failure::usage)?;
         Ok(Handover {
             token_only: self.token_only,
             file,
@@ -71,9 +71,10 @@ impl Handover {
             ))
             .note(format!("The token is lost. {}", issued.remedy))
         };
-        if let Some(file) = self.file {
-            let path = file.path.display().to_string();
-            file.fill(token).map_err(|error| lost(&path, error))?;
+        if let Some(mut file) = self.file {
+            let path = file.path().display().to_string();
+            file.write(token).map_err(|error| lost(&path, error))?;
+            file.keep();
             return output.print(
                 || {
                     format!(
@@ -103,83 +104,4 @@ impl Handover {
 fn with(mut json: Value, name: &str, value: &str) -> Value {
     json[name] = json!(value);
     json
-}
-
-/// A file that was made by this command, and is removed if it stays empty.
-#[derive(Debug)]
-struct NewFile {
-    path: PathBuf,
-    file: File,
-    filled: bool,
-}
-
-impl NewFile {
-    fn create(path: PathBuf) -> Result<Self, Failure> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| {
-                if error.kind() == ErrorKind::AlreadyExists {
-                    return Failure::usage(format!(
-                        "{} exists; name another file for the token, or move that one away",
-                        path.display()
-                    ));
-                }
-                Failure::usage(format!("{}: {error}", path.display()))
-            })?;
-        Ok(Self {
-            path,
-            file,
-            filled: false,
-        })
-    }
-
-    fn fill(mut self, token: &str) -> io::Result<()> {
-        writeln!(self.file, "{token}")?;
-        self.file.sync_all()?;
-        self.filled = true;
-        Ok(())
-    }
-}
-
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.filled {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::super::failure::Exit;
-    use super::*;
-
-    #[test]
-    fn the_file_is_private_and_only_there_if_a_token_came() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        let prepare = || {
-            let flags = HandoverFlags {
-                token_only: false,
-                token_file: Some(path.clone()),
-            };
-            flags.prepare()
-        };
-        let made = prepare().unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
-        // One that is there is left alone.
-        assert_eq!(prepare().unwrap_err().exit(), Exit::Usage);
-        assert!(path.exists());
-        drop(made);
-        assert!(!path.exists());
-
-        prepare().unwrap().file.unwrap().fill("klg_x").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "klg_x\n");
-    }
 }

@@ -1,9 +1,6 @@
 //! `keyward init`: makes the store, the pepper, the guard file and the first
 //! admin key.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +13,7 @@ use crate::domain::token::Token;
 use crate::service::bootstrap;
 use crate::store::home::Home;
 
+use super::new_file::NewFile;
 use super::output;
 use super::server_exit::{ServerFailure, end};
 use super::settings::FolderArgs;
@@ -58,28 +56,32 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
     home.refuse_existing()?;
     let token = bootstrap::mint_admin_token()
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
-    if let Some(path) = file {
-        write_token(path, &token)?;
-    }
+    let written = write_token(file, &token)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let now = clock.now();
-    let made = tokio::runtime::Builder::new_current_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| ServerFailure::File(error.to_string()))?
-        .block_on(home.init(clock, |pepper| bootstrap::first_owner(&token, pepper, now)));
-    if let (Err(_), Some(path)) = (&made, file) {
-        // It is the token of nothing.
-        let _ = fs::remove_file(path);
-    }
-    made?;
+        .block_on(home.init(clock, |pepper| bootstrap::first_owner(&token, pepper, now)))?;
+    // Until here it was the token of nothing.
+    written.map(NewFile::keep);
     Ok(token)
 }
 
-/// Writes an admin token to a new file, readable by its owner alone.
-pub(crate) fn write_token(path: &Path, token: &Token) -> Result<(), ServerFailure> {
-    write_private(path, token.expose())
-        .map_err(|error| ServerFailure::File(unwritable(path, &error)))
+/// Writes an admin token to a new file, if there is to be one. Whoever keeps it
+/// knows that the token is one.
+pub(crate) fn write_token(
+    path: Option<&Path>,
+    token: &Token,
+) -> Result<Option<NewFile>, ServerFailure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let mut file = NewFile::create(path).map_err(ServerFailure::File)?;
+    file.write(token.expose())
+        .map_err(|error| ServerFailure::File(format!("{}: {error}", path.display())))?;
+    Ok(Some(file))
 }
 
 /// Where an admin token went, as one line of properties.
@@ -94,28 +96,4 @@ pub(crate) fn token_line(file: Option<&Path>, token: &Token) -> String {
             token.expose()
         ),
     }
-}
-
-fn unwritable(path: &Path, error: &std::io::Error) -> String {
-    let path = path.display();
-    if error.kind() == std::io::ErrorKind::AlreadyExists {
-        return format!(
-            "{path} exists; name another file for the admin token, or move that one away"
-        );
-    }
-    format!("{path}: {error}")
-}
-
-fn write_private(path: &Path, token: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    let written = writeln!(file, "{token}").and_then(|()| file.sync_all());
-    if written.is_err() {
-        // It would be in the way of the next try.
-        let _ = fs::remove_file(path);
-    }
-    written
 }

@@ -80,16 +80,12 @@ impl Listener {
     }
 
     /// The address in a context, or else the default one.
-    fn otherwise(self, context: &Context) -> Result<Server, Failure> {
+    fn address(self, context: &Context) -> &str {
         let (set, default) = match self {
             Self::Check => (&context.check_server, "http://127.0.0.1:50051"),
             Self::Admin => (&context.admin_server, "http://127.0.0.1:50052"),
         };
-        let address = set.as_deref().unwrap_or(default);
-        address.parse().map_err(|error| {
-            Failure::usage(format!("the context's address {address}: {error}"))
-                .note("`keyward contexts set` puts another one there.")
-        })
+        set.as_deref().unwrap_or(default)
     }
 }
 
@@ -101,8 +97,30 @@ pub(crate) struct Target {
     flag: &'static str,
     /// How long to wait, for each call.
     pub(crate) timeout: Duration,
-    /// The file with the admin token, if the context names one.
+    /// The file with the admin token, if the context names one for this server.
     pub(crate) token_file: Option<PathBuf>,
+    withheld: Option<Withheld>,
+}
+
+/// What a context has for its own server, when another is called.
+#[derive(Debug)]
+struct Withheld {
+    /// The address of its own.
+    own: String,
+    token: bool,
+    tls: bool,
+}
+
+impl Withheld {
+    fn of(context: &Context, own: &str) -> Self {
+        Self {
+            own: own.to_owned(),
+            token: context.admin_token_file.is_some(),
+            tls: context.ca_file.is_some()
+                || context.client_cert.is_some()
+                || context.server_name.is_some(),
+        }
+    }
 }
 
 impl ReachFlags {
@@ -114,9 +132,23 @@ impl ReachFlags {
         listener: Listener,
     ) -> Result<Target, Failure> {
         let context = Contexts::applicable(self.context.as_deref())?;
-        let server = match server {
-            Some(server) => server,
-            None => listener.otherwise(&context)?,
+        let own = listener.address(&context);
+        let parsed = own.parse::<Server>();
+        let (server, context, withheld) = match (server, parsed) {
+            (None, Err(error)) => {
+                return Err(
+                    Failure::usage(format!("the context's address {own}: {error}"))
+                        .note("`keyward contexts set` puts another one there."),
+                );
+            }
+            (None, Ok(own)) => (own, context, None),
+            (Some(server), Ok(own)) if server == own => (server, context, None),
+            // Whoever is at this address has no business with the token that
+            // the context has for its own server.
+            (Some(server), _) => {
+                let withheld = Withheld::of(&context, own);
+                (server, Context::default(), Some(withheld))
+            }
         };
         let elsewhere = self.encrypted_elsewhere.or(context.encrypted_elsewhere);
         if server.is_in_clear() && elsewhere != Some(true) {
@@ -138,6 +170,7 @@ impl ReachFlags {
             flag: listener.flag(),
             timeout: self.timeout,
             token_file: context.admin_token_file,
+            withheld,
         })
     }
 }
@@ -156,6 +189,26 @@ impl Target {
         self.server
             .connect(&self.tls, self.timeout, self.flag)
             .await
+            .map_err(|failure| match (&self.withheld, &self.server) {
+                (Some(Withheld { own, tls: true, .. }), Server::Https(_)) => failure.note(format!(
+                    "What the context has for TLS is for {own} alone: give this server's, or a context that names it."
+                )),
+                _ => failure,
+            })
+    }
+
+    /// The failure that there is no admin token, and why that of the context
+    /// is none.
+    pub(crate) fn without_token(&self, failure: Failure) -> Failure {
+        match &self.withheld {
+            Some(Withheld {
+                own, token: true, ..
+            }) => failure.note(format!(
+                "The context's token is for {own} alone, and not sent to {}.",
+                self.server
+            )),
+            _ => failure,
+        }
     }
 
     /// What a failure of a call has to know of it. `flags` are those that set

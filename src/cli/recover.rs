@@ -4,8 +4,7 @@
 //! Whoever can read the pepper and write the store could do as much by other
 //! means; here it is done in the open, with an audit event.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use crate::store::home::Home;
 use crate::store::{Store, StoreError};
 
 use super::admin::AdminFlags;
+use super::new_file::NewFile;
 use super::server_exit::{ServerFailure, end};
 use super::settings::FolderArgs;
 use super::{init, output};
@@ -85,10 +85,14 @@ fn recover(args: &RecoverArgs) -> Result<(), ServerFailure> {
     let token = bootstrap::mint_admin_token()
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
     // Before anything is changed: the token must have a place to go.
-    if let Some(path) = file {
-        init::write_token(path, &token)?;
-    }
-    let id = make_owner(&home, &token).map_err(|unmade| unmade.tell(file))?;
+    let written = init::write_token(file, &token)?;
+    let id = match make_owner(&home, &token) {
+        Ok(id) => {
+            written.map(NewFile::keep);
+            id
+        }
+        Err(unmade) => return Err(unmade.tell(written)),
+    };
     let shown = format!(
         "Admin key:    {id}, an OWNER of the system\n{}\
          The admin keys that were there stay as they are: start the server, list them with `keyward admins list`,\n\
@@ -118,7 +122,7 @@ impl<E: Into<ServerFailure>> From<E> for Unmade {
 
 impl Unmade {
     /// Says so. The file goes if it holds the token of nothing.
-    fn tell(self, file: Option<&Path>) -> ServerFailure {
+    fn tell(self, file: Option<NewFile>) -> ServerFailure {
         let (failure, may_be_made) = match self {
             Self::Unopened(failure) => (failure, false),
             Self::Uncommitted(error) => {
@@ -129,8 +133,8 @@ impl Unmade {
                 (ServerFailure::File(told), !error.certainly_not_applied())
             }
         };
-        if let (Some(path), false) = (file, may_be_made) {
-            let _ = fs::remove_file(path);
+        if may_be_made {
+            file.map(NewFile::keep);
         }
         failure
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::app::{App, Host};
 use crate::config::names::mistyped;
 use crate::config::{self, ServeConfig, Settings, home_in};
 use crate::store::home::Home;
@@ -44,6 +44,9 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
     let Settings { mut serve, log, .. } = config::load(&sources)?;
     telemetry::start(log.form, &log.filter)
         .map_err(|error| ServerFailure::Settings(error.to_string()))?;
+    // Before anything is told: whoever reads that keyward starts may send it
+    // a SIGHUP.
+    let host = Host::start()?;
     if let Err(error) = process::keep_memory_private() {
         warn!(%error, "core dumps could not be switched off");
     }
@@ -66,14 +69,14 @@ fn start(args: &ServeArgs) -> Result<(), ServerFailure> {
             .tempdir()
             .map_err(|error| ServerFailure::File(error.to_string()))?;
         serve.home = make_dev_home(folder.path())?;
-        run_server(serve)
+        run_server(host, serve)
     } else {
-        run_server(serve)
+        run_server(host, serve)
     }
 }
 
-fn run_server(config: ServeConfig) -> Result<(), ServerFailure> {
-    let app = App::build(config)?;
+fn run_server(host: Host, config: ServeConfig) -> Result<(), ServerFailure> {
+    let app = App::build(host, config)?;
     let told_to_stop = async {
         if let Err(error) = process::told_to_stop().await {
             warn!(%error, "signals cannot be listened to; stopping");

@@ -84,7 +84,8 @@ impl ServerFailure {
             {
                 69
             }
-            Self::Run(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => 70,
+            Self::Start(StartError::System(_))
+            | Self::Run(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => 70,
         };
         ExitCode::from(code)
     }

@@ -125,9 +125,21 @@ fn scripts_and_files_that_the_documents_name_are_there() {
         let text = document(name);
         let folder = root().join(name).parent().unwrap().to_path_buf();
         for target in between(&prose(&text), "](", ')') {
-            let path = target.split('#').next().unwrap_or_default();
-            if !path.is_empty() && !path.starts_with("http") {
-                assert!(folder.join(path).exists(), "{name} points at {target}");
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if path.starts_with("http") {
+                continue;
+            }
+            let page = match path {
+                "" => root().join(name),
+                path => folder.join(path),
+            };
+            assert!(page.exists(), "{name} points at {target}");
+            if !anchor.is_empty() {
+                let anchors = anchors(&fs::read_to_string(page).unwrap());
+                assert!(
+                    anchors.iter().any(|there| there == anchor),
+                    "{name} points at {target}, and there are {anchors:?}"
+                );
             }
         }
         for path in between(&text, "`tests/", '`') {
@@ -137,6 +149,27 @@ fn scripts_and_files_that_the_documents_name_are_there() {
             );
         }
     }
+}
+
+/// What a page's headings are called in links, as GitHub does it. (No page has
+/// two of the same words.)
+fn anchors(text: &str) -> Vec<String> {
+    prose(text)
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches('#')
+                .strip_prefix(' ')
+                .filter(|_| line.starts_with('#'))
+        })
+        .map(|heading| {
+            heading
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect()
+        })
+        .collect()
 }
 
 /// A flag's variable and default; empty: none.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::docs::{between, document, flags, help, root};
@@ -13,6 +14,9 @@ use crate::support::{keyward, run};
 const UNIT: &str = "deploy/keyward.service";
 const IMAGE: &str = "deploy/Dockerfile";
 const COMPOSE: &str = "deploy/compose.yaml";
+
+/// Tells a build which commit it is of.
+const COMMIT: &str = "KEYWARD_COMMIT";
 
 /// What a supervisor sees if there is no store, and if the settings cannot be
 /// used.
@@ -45,8 +49,9 @@ fn the_unit_and_the_containers_name_variables_that_there_are() {
             // As in `KEYWARD_…`.
             .filter(|variable| variable != "KEYWARD_")
             .collect();
-        for variable in named {
-            assert!(known.contains(&variable), "{name} names {variable}");
+        // Of the build, and not of the program.
+        for variable in named.iter().filter(|name| *name != COMMIT) {
+            assert!(known.contains(variable), "{name} names {variable}");
         }
     }
 }
@@ -101,6 +106,9 @@ fn the_unit_starts_keyward_again_after_what_another_start_can_mend() {
         .split(' ')
         .map(|code| code.parse().unwrap())
         .collect();
+    // systemd calls that a clean end.
+    let forced = setting(&document(UNIT), "RestartForceExitStatus").to_owned();
+    assert_eq!(forced, "SIGHUP");
     let again: Vec<_> = all.difference(&kept_down).copied().collect();
     assert_eq!(again, [0, 70, 75]);
     assert!(kept_down.is_subset(&all), "{kept_down:?}");
@@ -196,6 +204,66 @@ fn the_image_is_built_by_the_compiler_of_the_tests() {
         variables_of(&image, "ENV RUSTUP_TOOLCHAIN")["RUSTUP_TOOLCHAIN"],
         channel
     );
+}
+
+/// `.git` is not given to the image's build, so nobody in there could say.
+#[test]
+fn the_image_is_told_its_commit() {
+    let image = document(IMAGE);
+    let (build, rest) = image.split_once("\nFROM scratch\n").unwrap();
+    let (before, _) = build.split_once("\nRUN ").unwrap();
+    assert!(
+        before.contains(&format!("\nARG {COMMIT}=\"\"\n")),
+        "{before}"
+    );
+    assert!(!rest.contains(COMMIT), "the program does not know it");
+    let compose = document(COMPOSE);
+    let argument = format!("\n        {COMMIT}: ${{{COMMIT}:-}}\n");
+    assert!(compose.contains(&argument), "{compose}");
+
+    for (given, named) in [
+        (
+            "0123456789abcdef0123456789abcdef01234567",
+            Some("0123456789ab"),
+        ),
+        ("0123456789abcdef-dirty", Some("0123456789ab-dirty")),
+        ("1234567", Some("1234567")),
+        ("main", None),
+        ("0123456789ab\ncargo:rustc-env=A=b", None),
+    ] {
+        let output = build_script(given);
+        let told = String::from_utf8(output.stdout).unwrap();
+        let told = told
+            .lines()
+            .find_map(|line| line.strip_prefix("cargo:rustc-env=KEYWARD_BUILD_COMMIT="));
+        assert_eq!(told, named, "{given}");
+        assert_eq!(output.status.success(), named.is_some(), "{given}");
+    }
+}
+
+/// Runs the build script that made the program, with this commit given.
+fn build_script(commit: &str) -> Output {
+    let out = Path::new(env!("OUT_DIR"));
+    let builds = out.parent().unwrap().parent().unwrap();
+    let newest = fs::read_dir(builds)
+        .unwrap()
+        .map(|build| build.unwrap().path())
+        .filter(|build| {
+            let name = build.file_name().unwrap().to_str().unwrap();
+            name.starts_with("keyward-")
+        })
+        .map(|build| build.join("build-script-build"))
+        .filter(|script| script.exists())
+        .max_by_key(|script| fs::metadata(script).unwrap().modified().unwrap())
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new(newest)
+        .current_dir(root())
+        .env(COMMIT, commit)
+        .env("OUT_DIR", folder.path())
+        .env("PROFILE", "debug")
+        .env("TARGET", "any")
+        .env("RUSTC", "rustc"))
 }
 
 /// A store, a pepper or a token in this folder must not get into an image, or

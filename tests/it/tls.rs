@@ -2,14 +2,15 @@
 //! and when they change.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use rcgen::date_time_ymd;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::UnixStream;
 use tonic::transport::Channel;
@@ -222,6 +223,38 @@ async fn a_certificate_that_expires_and_a_key_for_all_to_read_are_warned_of() {
         fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
         server.signal(Signal::HUP);
         until(&server, "every user of this machine can read the TLS key").await;
+    }
+}
+
+/// A deployment that renews certificates does not know how far a start has
+/// come. From the first word of the log on, none ends it.
+#[test]
+fn a_sighup_while_the_store_is_loaded_ends_nothing() {
+    let site = Site::init();
+    for _ in 0..10 {
+        let mut server = site
+            .serve_command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&server);
+        let hang_up = || kill_process(pid, Signal::HUP).unwrap();
+        let mut log = BufReader::new(server.stderr.take().unwrap()).lines();
+        let mut told = log.next().unwrap().unwrap();
+        hang_up();
+        for line in log.by_ref().map_while(Result::ok) {
+            told += &line;
+            hang_up();
+            if line.contains("\"listening\"") {
+                break;
+            }
+        }
+        kill_process(pid, Signal::TERM).unwrap();
+        let rest: Vec<_> = log.map_while(Result::ok).collect();
+        let status = server.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{status}: {told} {rest:?}");
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn run(
             "Its record goes for good: checks will call its token UNKNOWN, and only the audit log tells of it.",
             "Delete this key?",
         )?;
-        etag = if etag.is_empty() { key.etag } else { etag };
+        etag = args.etag.or_shown(key.etag);
     }
     let request = DeleteKeyRequest {
         key_id: key_id.clone(),

@@ -37,11 +37,7 @@ pub(super) async fn run(
             "This is final: its id stays taken, and only its audit log can still be read.",
             "Delete this workspace?",
         )?;
-        etag = if etag.is_empty() {
-            workspace.etag
-        } else {
-            etag
-        };
+        etag = args.etag.or_shown(workspace.etag);
     }
     let request = DeleteWorkspaceRequest {
         workspace: args.id.clone(),

@@ -29,13 +29,15 @@ pub(crate) struct EnableArgs {
     etag: EtagFlag,
 }
 
-/// Switches the workspace off and shows it.
+/// Switches the workspace off, in the state in which it was shown if it was,
+/// and shows it.
 pub(super) async fn off(
     args: DisableArgs,
     flags: AdminFlags,
     output: Output,
 ) -> Result<(), Failure> {
     let asks = args.consent.must_ask("disable a whole workspace")?;
+    let mut etag = args.etag.given();
     let mut admin = Admin::connect(flags).await?;
     if asks {
         let workspace = read(&mut admin, &args.id).await?;
@@ -44,10 +46,11 @@ pub(super) async fn off(
             "All its keys stop to pass checks at once, until it is enabled again.",
             "Disable this workspace?",
         )?;
+        etag = args.etag.or_shown(workspace.etag);
     }
     let request = DisableWorkspaceRequest {
         workspace: args.id,
-        etag: args.etag.given(),
+        etag,
     };
     let reply = admin
         .change(request, &[], async |client, r| {

@@ -8,11 +8,22 @@ use super::{Shell, assert_same, redacted};
 impl Shell {
     /// Runs a line on a terminal, and answers its question.
     fn answer(&self, line: &str, answer: &str) -> (Option<i32>, String) {
+        self.answer_after(line, answer, || ())
+    }
+
+    /// The same, when something happened while the question stood there.
+    fn answer_after(
+        &self,
+        line: &str,
+        answer: &str,
+        meanwhile: impl FnOnce(),
+    ) -> (Option<i32>, String) {
         let mut words = line.split(' ');
         let mut command: Command = self.command(words.next().unwrap());
         command.args(words);
         let mut terminal = Terminal::run(command);
         terminal.wait_for("[y/N] ", 1);
+        meanwhile();
         terminal.type_in(answer);
         let (code, seen) = terminal.end();
         let told = redacted(&seen, &self.server.site);
@@ -149,4 +160,20 @@ fn every_question_shows_what_it_is_about() {
     let (code, seen) = shell.answer("workspaces disable klipy", "yes\n");
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("State         DISABLED\n"), "{seen}");
+}
+
+#[test]
+fn a_yes_is_to_what_was_shown_and_to_nothing_else() {
+    let shell = klipy();
+    let disable = "workspaces disable klipy";
+    let (code, seen) = shell.answer_after(disable, "y\n", || {
+        let renamed = shell.run("workspaces update klipy --display-name other", &[]);
+        assert!(renamed.status.success(), "{renamed:?}");
+    });
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(seen.contains("changed"), "{seen}");
+    let (klipy, _) = shell.json("workspaces get klipy");
+    assert_eq!(klipy["workspace"]["disabled"], false);
+    let (code, seen) = shell.answer(disable, "y\n");
+    assert_eq!(code, Some(0), "{seen}");
 }

@@ -1,6 +1,7 @@
 //! `keyward contexts`: names for servers, and what comes before what.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use super::{Shell, assert_same, mode, redacted};
@@ -64,14 +65,17 @@ fn a_context_stands_for_all_flags_of_a_server() {
     assert_eq!(typed(&shell, "keys list").1, "no keys\n");
 
     // Flags and variables come before it, the flag first.
-    let (code, text) = typed(&shell, "keys list --admin-server 127.0.0.1:1");
+    let token = "--admin-token-file admin.token";
+    let other = format!("keys list {token} --admin-server 127.0.0.1:1");
+    let (code, text) = typed(&shell, &other);
     assert!(code == Some(4) && text.contains("127.0.0.1:PORT"), "{text}");
     let with = |line: &str, name: &str, value: &str| {
         let output = run(command(&shell, line).env(name, value));
         told(&shell, &output)
     };
+    let line = format!("keys list {token}");
     assert_eq!(
-        with("keys list", "KEYWARD_ADMIN_SERVER", "127.0.0.1:1").0,
+        with(&line, "KEYWARD_ADMIN_SERVER", "127.0.0.1:1").0,
         Some(4)
     );
     let line = format!("keys list --admin-server {admin}");
@@ -90,6 +94,68 @@ fn a_context_stands_for_all_flags_of_a_server() {
         other.to_str().unwrap(),
     );
     assert_eq!((code, text.as_str()), (Some(0), "no contexts\n"));
+}
+
+/// A context's token opens the server that it names: whoever is at another
+/// address, by a slip or by a variable that was left set, does not get it.
+#[test]
+fn what_a_context_has_goes_to_its_own_server_alone() {
+    let shell = Shell::start();
+    let admin = &shell.server.admin_address;
+    for line in [
+        "contexts set prod --admin-server https://keyward.internal:50052 --admin-token-file admin.token --ca-file ca.pem",
+        "contexts set bare --admin-token-file admin.token",
+        "contexts use prod",
+    ] {
+        assert_eq!(typed(&shell, line).0, Some(0), "{line}");
+    }
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", stranger.local_addr().unwrap());
+    let by_variable = |line: &str| {
+        let output = run(command(&shell, line).env("KEYWARD_ADMIN_SERVER", &address));
+        told(&shell, &output)
+    };
+    let by_flag = |line: &str| typed(&shell, &format!("{line} --admin-server {address}"));
+    for (line, own) in [
+        ("keys list", "https://keyward.internal:50052"),
+        ("keys list --context prod", "https://keyward.internal:50052"),
+        // It names none: the default is meant.
+        ("keys list --context bare", "http://127.0.0.1:PORT"),
+    ] {
+        for (code, text) in [by_variable(line), by_flag(line)] {
+            assert_eq!(code, Some(2), "{text}");
+            let why = format!(
+                "The context's token is for {own} alone, and not sent to http://127.0.0.1:PORT."
+            );
+            assert!(text.contains(&why), "{text}");
+            assert!(text.contains("--admin-token-file"), "{text}");
+        }
+    }
+    assert!(stranger.accept().is_err(), "nobody called");
+    // A token that is given for it goes there.
+    let given = format!("keys list --admin-token-file admin.token --admin-server {admin}");
+    assert_eq!(typed(&shell, &given).0, Some(0));
+    // The same address is the same server, wherever it was read.
+    let same = format!("contexts set prod --admin-server {admin}");
+    assert_eq!(typed(&shell, &same).0, Some(0));
+    let named = format!("keys list --admin-server {admin}");
+    assert_eq!(typed(&shell, &named).0, Some(0));
+    // What it trusts, and shows of itself, is of its own server too: this file
+    // is not there.
+    let (code, text) = typed(
+        &shell,
+        &format!(
+            "check abc --timeout 1s --check-server {}",
+            address.replace("http", "https")
+        ),
+    );
+    assert_eq!(code, Some(4), "{text}");
+    assert!(!text.contains("ca.pem"), "{text}");
+    assert!(
+        text.contains("What the context has for TLS is for http://127.0.0.1:PORT alone"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn init_makes_a_store_and_shows_the_admin_token_once() {
         (code, complaint.as_str()),
         (
             74,
-            "error: b.token exists; name another file for the admin token, or move that one away\n"
+            "error: b.token exists; name another file for the token, or move that one away\n"
         )
     );
     let (code, _, complaint) = init(&["--admin-token-file", "again.token"]);

@@ -201,7 +201,8 @@ fn no_token_crosses_a_network_in_clear() {
     assert_eq!(output.status.code(), Some(4));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains(&format!("https://{bare}")), "{told}");
-    assert!(told.contains("name it with `http://`"), "{told}");
+    // It hangs up, and what is heard of that varies.
+    assert!(told.contains("`http://`"), "{told}");
 
     // A context can say it, for its own servers.
     let contexts = shell.server.site.path().join("contexts.toml");
