@@ -35,7 +35,7 @@ impl Server {
             .map_err(|error| Failure::usage(format!("{flag}: {error}")))?;
         if let Self::Https(_) = self {
             endpoint = endpoint.tls_config(tls.config()?).map_err(|error| {
-                let why = root(&error).to_string();
+                let why = root(&error);
                 let pem = "--ca-file, --client-cert and --client-key are files in PEM.";
                 Failure::usage(format!("what is given for TLS cannot be used: {why}"))
                     .note(tls::advice(&why).unwrap_or(pem))
