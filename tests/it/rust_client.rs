@@ -104,11 +104,12 @@ async fn refused(
     let error = issue(client, admin_token, "request-2", key)
         .await
         .unwrap_err();
-    let code = match error.code() {
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-        code => panic!("{code}"),
-    };
+    let names = [
+        (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        (Code::Unauthenticated, "UNAUTHENTICATED"),
+    ];
+    let code = names.iter().find(|(code, _)| *code == error.code());
+    let (_, code) = code.unwrap_or_else(|| panic!("{error}"));
     let (reason, fields) = what_went_wrong(&error);
     json!([code, reason, fields])
 }
