@@ -11,10 +11,10 @@ use keyward::domain::id::KeyId;
 use keyward::domain::key::{Key, Secret};
 use keyward::domain::token::Token;
 use keyward::domain::workspace::Workspace;
+use keyward::edge::drain::Drain;
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
-use keyward::edge::drain::Drain;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::service::checker::Checker;
@@ -199,8 +199,7 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
         stop: stopping,
         grace: Duration::from_secs(1),
     };
-    let plane =
-        server::check_plane(checker, drain.stop.clone(), HealthReporter::new(), false).unwrap();
+    let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
     let door = Door {
