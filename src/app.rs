@@ -237,12 +237,7 @@ impl Parts {
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
 
-        let check_plane = server::check_plane(
-            self.checker,
-            drain.stop.clone(),
-            check_health.clone(),
-            reflection,
-        )?;
+        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
             KeyAdminService::new(self.registry, self.admission, self.denials),
             admin_health.clone(),
@@ -261,7 +256,7 @@ impl Parts {
             });
         }
         let admin = server::serve_here(self.admin, admin_routes, drain)?;
-        servers.spawn(async { admin.await.map_err(RunError::from) });
+        servers.spawn(async { Ok(admin.await) });
         info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
 
         let mut result = tokio::select! {
@@ -273,8 +268,9 @@ impl Parts {
         };
 
         info!("stopping");
-        retire(check_health, check::SERVICE).await;
-        retire(admin_health, admin::SERVICE).await;
+        // Before connections are told to end, so that who watches sees why.
+        announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
+        announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
         stop.send_replace(true);
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
@@ -338,14 +334,6 @@ fn look_after_tls(doors: [&Door; 2], mut hangups: Hangups) -> JoinSet<()> {
 async fn announce(health: &HealthReporter, service: &str, status: ServingStatus) {
     health.set_service_status(service, status).await;
     health.set_service_status("", status).await;
-}
-
-/// Tells that a service is over, and ends the calls that watch its health: they
-/// would hold up the drain.
-async fn retire(mut health: HealthReporter, service: &str) {
-    announce(&health, service, ServingStatus::NotServing).await;
-    health.clear_service_status(service).await;
-    health.clear_service_status("").await;
 }
 
 /// Returns when the store has been lost for `grace`. Until then checks go on

@@ -52,26 +52,37 @@ impl KeyAdminService {
         KeyAdminServer::new(self).max_decoding_message_size(MAX_MESSAGE_LEN)
     }
 
-    /// Finds out who calls, and answers with what `act` makes of that.
+    /// Finds out who calls, and answers with what `act` makes of that: to its
+    /// end, for whoever hangs up in the middle of a change does not take it
+    /// back.
     async fn call<M, R, F>(
         &self,
         call: &'static str,
         request: Request<M>,
-        act: impl FnOnce(Arc<Registry>, Actor, M) -> F + Send,
+        act: impl FnOnce(Arc<Registry>, Actor, M) -> F + Send + 'static,
     ) -> Result<Response<R>, Status>
     where
-        M: Send,
+        M: Send + 'static,
+        R: Send + 'static,
         F: Future<Output = Result<R, RegistryError>> + Send,
     {
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let actor = self
             .admission
             .authenticate(authorization(&metadata))
             .map_err(|error| self.refuse(None, call, &error))?;
-        act(Arc::clone(&self.registry), actor.clone(), message)
-            .await
-            .map(Response::new)
-            .map_err(|error| self.refuse(Some(&actor), call, &error))
+        let own = self.clone();
+        let acting = tokio::spawn(async move {
+            // Counted until it is done.
+            let _under_way = extensions;
+            act(Arc::clone(&own.registry), actor.clone(), message)
+                .await
+                .map(Response::new)
+                .map_err(|error| own.refuse(Some(&actor), call, &error))
+        });
+        // It panicked, which is in the log.
+        let internal = |_| Err(status::of(&RegistryError::Internal));
+        acting.await.unwrap_or_else(internal)
     }
 
     fn refuse(&self, actor: Option<&Actor>, call: &'static str, error: &RegistryError) -> Status {

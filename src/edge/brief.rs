@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,45 +19,53 @@ use tokio::time::{Sleep, sleep};
 use tonic::codegen::http::Request;
 use tracing::debug;
 
-use super::guarded::is_conversation;
+use super::guarded::{ASKING, Kind};
 
 /// How long a call may take once its request has arrived: longer than the store
 /// takes to give up on a change, with time to send the answer.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(15);
 
-/// What the next call to be run is. hyper runs each call right after it has
-/// asked the service for it, in one thread.
-#[derive(Clone, Debug, Default)]
-struct Next {
-    is_conversation: Arc<AtomicBool>,
-}
+/// How long the next call to be run may last, in milliseconds. hyper runs each
+/// call right after it has asked the service for it, in one thread.
+type Next = Arc<AtomicU64>;
 
-/// A service that notes what kind of call it was asked for last.
+/// It may last for as long as both sides like.
+const ENDLESS: u64 = u64::MAX;
+
+/// A service that notes how long the call that it was asked for last may last.
 #[derive(Debug)]
 pub(super) struct Noted<S> {
     inner: S,
     next: Next,
+    receive_timeout: Duration,
 }
 
 /// Runs calls, each as a task of its own.
 #[derive(Clone, Debug)]
 pub(super) struct Runner {
     next: Next,
-    limit: Duration,
 }
 
 /// `service` and what runs its calls, on one connection.
 pub(super) fn run_briefly<S>(service: S, receive_timeout: Duration) -> (Noted<S>, Runner) {
     let next = Next::default();
-    let runner = Runner {
-        next: next.clone(),
-        limit: receive_timeout + ANSWER_TIME,
-    };
+    let runner = Runner { next: next.clone() };
     let noted = Noted {
         inner: service,
         next,
+        receive_timeout,
     };
     (noted, runner)
+}
+
+/// How long a call of this kind may last, in milliseconds.
+fn limit(kind: Kind, receive_timeout: Duration) -> u64 {
+    let receiving = match kind {
+        Kind::Conversation => return ENDLESS,
+        Kind::Asking => receive_timeout.max(ASKING),
+        Kind::Call | Kind::Health => receive_timeout,
+    };
+    u64::try_from((receiving + ANSWER_TIME).as_millis()).unwrap_or(ENDLESS)
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noted<S> {
@@ -66,11 +74,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Noted<S> {
     type Future = S::Future;
 
     fn call(&self, request: Request<Incoming>) -> S::Future {
-        let is_conversation = is_conversation(request.uri().path());
+        let limit = limit(Kind::of(request.uri().path()), self.receive_timeout);
         // Read by the same thread, right after.
-        self.next
-            .is_conversation
-            .store(is_conversation, Ordering::Relaxed);
+        self.next.store(limit, Ordering::Relaxed);
         self.inner.call(request)
     }
 }
@@ -80,14 +86,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, call: F) {
-        if self.next.is_conversation.load(Ordering::Relaxed) {
-            tokio::spawn(call);
-        } else {
-            tokio::spawn(Brief {
+        match self.next.load(Ordering::Relaxed) {
+            ENDLESS => drop(tokio::spawn(call)),
+            limit => drop(tokio::spawn(Brief {
                 call,
-                limit: self.limit,
+                limit: Duration::from_millis(limit),
                 timer: None,
-            });
+            })),
         }
     }
 }
@@ -147,5 +152,20 @@ mod tests {
         };
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(std::pin::pin!(brief).poll(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn only_conversations_are_endless() {
+        let limit = |path| limit(Kind::of(path), Duration::from_secs(10));
+        for path in [
+            "/keyward.v1.KeyCheck/CheckStream",
+            "/grpc.health.v1.Health/Watch",
+        ] {
+            assert_eq!(limit(path), ENDLESS);
+        }
+        assert_eq!(limit("/keyward.v1.KeyCheck/Check"), 25_000);
+        assert_eq!(limit("/grpc.health.v1.Health/Check"), 25_000);
+        let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+        assert_eq!(limit(reflection), 75_000);
     }
 }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, StdError, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -49,16 +48,13 @@ pub struct KeyCheckService {
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) checker: Checker,
-    /// Turns true when conversations are to end.
-    pub(super) stop: watch::Receiver<bool>,
 }
 
 impl KeyCheckService {
-    /// Serves the verdicts of `checker`; conversations end when `stop` turns
-    /// true.
+    /// Serves the verdicts of `checker`.
     #[must_use]
-    pub fn new(checker: Checker, stop: watch::Receiver<bool>) -> Self {
-        Self::of(Own { checker, stop })
+    pub fn new(checker: Checker) -> Self {
+        Self::of(Own { checker })
     }
 
     /// The same service for another thread. Each call counts a reference to

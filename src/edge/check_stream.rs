@@ -6,10 +6,9 @@
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::watch;
 use tokio::task::coop;
 use tokio_stream::Stream;
 use tonic::server::StreamingService;
@@ -17,11 +16,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::Fields;
 use super::check::Own;
+use super::ending::Ending;
+use super::line::UnderWay;
 use super::pb::UndecidedReason;
 use super::question::{BrokenMessage, Value, take_field};
 use super::result;
 
-/// How many bytes of questions are answered once the server is to stop: no
+/// How many bytes of questions are answered once the connection is to end: no
 /// fewer than can have been received and not read by then.
 const MAX_LAST_LEN: usize = 2 * 1024 * 1024;
 
@@ -43,7 +44,10 @@ impl StreamingService<Bytes> for CheckStream {
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         ready(Ok(Response::new(Answers {
-            stop: Stop::new(self.0.stop.clone()),
+            ending: request
+                .extensions()
+                .get()
+                .map(|UnderWay { line, .. }| line.ending()),
             own: Arc::clone(&self.0),
             questions: request.into_inner(),
             buffer: BytesMut::new(),
@@ -58,8 +62,9 @@ pub(super) struct Answers {
     questions: Streaming<Bytes>,
     /// An answer is gone when the next is written here.
     buffer: BytesMut,
-    stop: Stop,
-    /// How many bytes of questions may still be answered after the stop.
+    /// That of the connection, if there is one.
+    ending: Option<Ending>,
+    /// How many bytes of questions may still be answered from then on.
     last: usize,
 }
 
@@ -70,14 +75,14 @@ impl Stream for Answers {
         let this = &mut *self;
         // Others on this thread have their turn, however fast questions come.
         let turn = std::task::ready!(coop::poll_proceed(cx));
-        let stopping = this.stop.has_come();
-        if stopping && this.last == 0 {
+        let ending = this.ending.as_ref().is_some_and(Ending::has_come);
+        if ending && this.last == 0 {
             return Poll::Ready(None);
         }
         match Pin::new(&mut this.questions).poll_next(cx) {
             Poll::Ready(Some(Ok(message))) => {
                 turn.made_progress();
-                if stopping {
+                if ending {
                     this.last = this.last.saturating_sub(message.len().max(1));
                 }
                 this.write_answer(&message);
@@ -85,7 +90,10 @@ impl Stream for Answers {
             }
             Poll::Ready(ended) => Poll::Ready(ended),
             // All that was received has its answer.
-            Poll::Pending => this.stop.poll(cx).map(|()| None),
+            Poll::Pending => match &mut this.ending {
+                Some(ending) => ending.poll(cx).map(|()| None),
+                None => Poll::Pending,
+            },
         }
     }
 }
@@ -132,48 +140,6 @@ impl<'a> Asked<'a> {
             id,
             check: Ok(check.unwrap_or_default()),
         }
-    }
-}
-
-/// The moment from which conversations come to their end.
-struct Stop {
-    receiver: watch::Receiver<bool>,
-    wait: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Who is woken when it comes.
-    waker: Option<Waker>,
-}
-
-impl Stop {
-    fn new(receiver: watch::Receiver<bool>) -> Self {
-        let mut waiting = receiver.clone();
-        // Polled once for each waker: it must not be put off to another turn.
-        let wait = Box::pin(coop::unconstrained(async move {
-            // If nobody can tell any more, it is time too.
-            let _ = waiting.wait_for(|stop| *stop).await;
-        }));
-        Self {
-            receiver,
-            wait,
-            waker: None,
-        }
-    }
-
-    /// Whether it has come. It turns true once, so any change is that one.
-    fn has_come(&self) -> bool {
-        self.receiver.has_changed().unwrap_or(true)
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.has_come() {
-            return Poll::Ready(());
-        }
-        // To wait takes a lock that all threads share, so not at each question.
-        let waits = |waker: &Waker| waker.will_wake(cx.waker());
-        if self.waker.as_ref().is_some_and(waits) {
-            return Poll::Pending;
-        }
-        self.waker = Some(cx.waker().clone());
-        self.wait.as_mut().poll(cx)
     }
 }
 

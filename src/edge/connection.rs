@@ -14,6 +14,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::turns::Turns;
+
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -47,14 +49,20 @@ enum Stream {
 impl Connection {
     /// Hands `socket` to the runtime that this is called in, shakes hands if
     /// it is to be encrypted, and waits for the client's greeting.
-    pub(super) async fn open(socket: Socket, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    ///
+    /// What there is to compute for the handshake is done in `turns`.
+    pub(super) async fn open(
+        socket: Socket,
+        tls: Option<TlsAcceptor>,
+        turns: Turns,
+    ) -> io::Result<Self> {
         let plain = match socket {
             Socket::Tcp(socket) => Plain::Tcp(TcpStream::from_std(socket)?),
             Socket::Unix(socket) => Plain::Unix(UnixStream::from_std(socket)?),
         };
         let stream = match tls {
             None => Stream::Plain(plain),
-            Some(tls) => match tls.accept(plain).into_fallible().await {
+            Some(tls) => match turns.take(tls.accept(plain).into_fallible()).await {
                 Ok(stream) => Stream::Tls(Box::new(stream)),
                 Err((error, plain)) => {
                     Box::pin(hang_up(plain)).await;

@@ -1,29 +1,27 @@
 //! The life of one connection: it shakes hands, serves calls, and ends when the
 //! client goes, when it is old, or when the server stops.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
-use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
-use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
 use tracing::{debug, warn};
 
 use crate::config::listener::ConnectionLimits;
 
-use super::brief::{Runner, run_briefly};
+use super::brief::{ANSWER_TIME, Runner, run_briefly};
 use super::connection::{Connection, Seat, Socket};
 use super::drain::Drain;
+use super::line::Line;
+use super::plane::Plane;
 use super::throttle::Throttle;
 use super::tls::Tls;
+use super::turns::Turns;
 
 /// How much a client may send of one request before it is read. What is read
 /// makes room at once, so that a larger request only takes more round trips;
@@ -51,58 +49,96 @@ const MAX_FAULTS: usize = 1024;
 /// together do not all come back together.
 const AGE_JITTER: f64 = 0.1;
 
+/// How long a client that is about to greet when the server stops may still
+/// take: what it sends right behind its greeting is answered.
+const GREETING_AT_STOP: Duration = Duration::from_secs(1);
+
 /// What every connection of a listener is held to.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) limits: ConnectionLimits,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) drain: Drain,
+    /// For the handshakes of one thread.
+    pub(super) turns: Turns,
     /// For handshakes that fail, which strangers can make happen at will.
     pub(super) failures: Arc<Throttle>,
 }
 
-/// Serves `service` on `socket` until that ends.
-pub(super) async fn hold<S>(socket: Socket, _seat: Seat, terms: Terms, service: S)
+impl Terms {
+    /// The same for another thread.
+    pub(super) fn of_thread(&self) -> Self {
+        Self {
+            turns: Turns::new(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Serves what `plane` has for a connection on `socket` until that ends.
+pub(super) async fn hold<P>(socket: Socket, _seat: Seat, terms: Terms, plane: P)
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
+    P: Plane<Future: Send>,
 {
     let Some(connection) = greet(socket, &terms).await else {
         return;
     };
-    let (service, runner) = run_briefly(service, terms.limits.receive_timeout);
-    let http = http2(&terms.limits, runner);
+    let limits = &terms.limits;
+    let line = Arc::new(Line::new());
+    let (service, runner) = run_briefly(plane.on(&line), limits.receive_timeout);
+    let http = http2(limits, runner);
     let mut serving = pin!(http.serve_connection(TokioIo::new(connection), service));
+    let mut stuck = pin!(stuck(&line, limits.receive_timeout + ANSWER_TIME));
     let stopped = pin!(terms.drain.clone().begun());
-    let old = pin!(age(terms.limits.max_connection_age));
+    let old = pin!(age(limits.max_connection_age));
     let grace = tokio::select! {
-        // First, for the others have hardly ever anything to say.
+        // First, for the others have hardly ever anything to say; and what was
+        // sent along with the greeting is taken before any end.
         biased;
         served = &mut serving => return ended(served),
         // Cut off with all others, when the drain is over.
         () = stopped => None,
-        () = old => Some(terms.limits.max_connection_age_grace),
+        () = old => Some(limits.max_connection_age_grace),
+        () = &mut stuck => return,
     };
     serving.as_mut().graceful_shutdown();
+    line.end();
     tokio::select! {
         biased;
         served = &mut serving => ended(served),
         () = over(grace) => debug!("connection cut off: calls did not end within its grace"),
+        () = stuck => {}
+    }
+}
+
+/// Returns when a call, or an answer that the client does not take, has been
+/// there for `patience`, and at most for twice as long.
+async fn stuck(line: &Line, patience: Duration) {
+    loop {
+        sleep(patience).await;
+        if line.is_stuck() {
+            debug!("connection cut off: the client does not take its answers");
+            return;
+        }
     }
 }
 
 /// The connection, once the client has shaken hands and greeted; none if it has
-/// not in time, or the server stops.
+/// not in time.
 async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
     let acceptor = terms.tls.as_ref().map(|tls| tls.acceptor());
     let opening = timeout(
         terms.limits.receive_timeout,
-        Connection::open(socket, acceptor),
+        Connection::open(socket, acceptor, terms.turns.clone()),
     );
+    let stopped = async {
+        terms.drain.clone().begun().await;
+        sleep(GREETING_AT_STOP).await;
+    };
     let opened = tokio::select! {
         opened = opening => opened,
         // Nothing was asked yet.
-        () = terms.drain.clone().begun() => return None,
+        () = stopped => return None,
     };
     match opened {
         Ok(Ok(connection)) => return Some(connection),

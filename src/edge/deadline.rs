@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Response};
 
 use super::limit::Call;
+use super::reply::Reply;
 use super::status;
 
 /// How a client says how long it waits.
@@ -54,8 +55,8 @@ pub(super) struct Prompt<F> {
     asked: Option<Duration>,
     receive_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Counted until it is answered.
-    _call: Call,
+    /// Counted until its answer was written.
+    call: Option<Call>,
 }
 
 impl<F> Prompt<F> {
@@ -70,7 +71,7 @@ impl<F> Prompt<F> {
             asked,
             receive_timeout,
             timer: None,
-            _call: call,
+            call: Some(call),
         }
     }
 
@@ -97,16 +98,22 @@ impl<F> Future for Prompt<F>
 where
     F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Reply>, Infallible>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(answer) = Pin::new(&mut self.inner).poll(cx) {
-            return Poll::Ready(answer);
+            let call = self.call.take();
+            return Poll::Ready(answer.map(|answer| {
+                answer.map(|body| match call {
+                    Some(call) => Reply::of_check(body, call),
+                    None => Reply::uncounted(body),
+                })
+            }));
         }
         let limit = self.limit();
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         if timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(self.late()));
+            return Poll::Ready(Ok(self.late().map(Reply::uncounted)));
         }
         Poll::Pending
     }
@@ -114,7 +121,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::super::limit::Calls;
+    use super::super::limit::{Calls, Tally};
     use super::*;
     use std::future::{pending, ready};
 
@@ -154,7 +161,7 @@ mod tests {
             (Some(60), 10, "whole"),
         ] {
             let start = tokio::time::Instant::now();
-            let call = calls.begin().unwrap();
+            let call = calls.begin(&Tally::default()).unwrap();
             let never = Box::pin(pending());
             let prompt = Prompt::new(never, call, asked.map(seconds), seconds(10));
             let headers = prompt.await.unwrap().into_parts().0.headers;
@@ -162,7 +169,7 @@ mod tests {
             assert_eq!(headers["grpc-status"], "4");
             assert!(headers["grpc-message"].to_str().unwrap().contains(message));
         }
-        assert!(calls.begin().is_some(), "none is left");
+        assert!(calls.begin(&Tally::default()).is_some(), "none is left");
     }
 
     #[test]
@@ -172,7 +179,7 @@ mod tests {
         let answer = ready(Ok(Response::new(Body::empty())));
         let mut prompt = Prompt::new(
             answer,
-            calls.begin().unwrap(),
+            calls.begin(&Tally::default()).unwrap(),
             Some(Duration::ZERO),
             Duration::ZERO,
         );

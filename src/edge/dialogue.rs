@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tonic::codegen::StdError;
 
-use super::room::{OWN, Room};
+use super::room::{Place, Share};
 use super::status;
 
 /// A byte that says whether the message is compressed, and four that say how
@@ -23,8 +23,7 @@ const PREFIX_LEN: usize = 5;
 pub(super) struct Dialogue<B> {
     inner: B,
     part: Part,
-    room: &'static Room,
-    taken: usize,
+    place: Place,
     receive_timeout: Duration,
     /// How long the client was waited for since the message that is arriving
     /// began.
@@ -33,14 +32,13 @@ pub(super) struct Dialogue<B> {
 }
 
 impl<B> Dialogue<B> {
-    /// `inner`, each message of which takes what it needs from `room`, and may
+    /// `inner`, each message of which takes what it needs of `share`, and may
     /// have the client waited for so long.
-    pub(super) const fn new(inner: B, room: &'static Room, receive_timeout: Duration) -> Self {
+    pub(super) const fn new(inner: B, share: Share, receive_timeout: Duration) -> Self {
         Self {
             inner,
             part: Part::NONE,
-            room,
-            taken: 0,
+            place: Place::new(share),
             receive_timeout,
             waited: Duration::ZERO,
             waiting: None,
@@ -52,17 +50,7 @@ impl<B> Dialogue<B> {
         if self.part.receive(bytes) {
             self.waited = Duration::ZERO;
         }
-        let wanted = self.part.len().saturating_sub(OWN);
-        if wanted > self.taken {
-            if !self.room.take(wanted - self.taken) {
-                return false;
-            }
-        } else if wanted < self.taken {
-            // Not for nothing: all threads share the room.
-            self.room.give_back(self.taken - wanted);
-        }
-        self.taken = wanted;
-        true
+        self.place.fit(self.part.len())
     }
 
     /// Ends if a message has been arriving for too long.
@@ -75,14 +63,6 @@ impl<B> Dialogue<B> {
             .waiting
             .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         timer.as_mut().poll(cx)
-    }
-}
-
-impl<B> Drop for Dialogue<B> {
-    fn drop(&mut self) {
-        if self.taken > 0 {
-            self.room.give_back(self.taken);
-        }
     }
 }
 
@@ -179,9 +159,17 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::edge::line::Line;
+    use crate::edge::room::{OWN, Room, SHARED};
 
     static ROOM: Room = Room::new();
+
+    fn share() -> Share {
+        Share::new(&ROOM, Arc::new(Line::new()))
+    }
 
     fn message(length: usize) -> Vec<u8> {
         let prefix = u32::try_from(length).unwrap().to_be_bytes();
@@ -217,23 +205,23 @@ mod tests {
 
     #[test]
     fn room_is_taken_for_a_message_and_given_back_when_it_is_there() {
-        let mut body = Dialogue::new((), &ROOM, Duration::ZERO);
+        let mut body = Dialogue::new((), share(), Duration::ZERO);
         let large = message(3 * OWN);
         for _ in 0..10_000 {
             assert!(body.receive(&large[..2 * OWN]) && body.receive(&large[2 * OWN..]));
             assert!(body.receive(&large));
         }
-        assert_eq!(body.taken, 0);
+        let mut rest = Place::new(share());
+        assert!(rest.fit(OWN + SHARED / 2), "all that was taken is back");
+        drop(rest);
         assert!(body.receive(&large[..2 * OWN]));
-        assert_eq!(body.taken, OWN);
-        let all = std::iter::repeat_with(|| ROOM.take(OWN))
-            .take(1 << 20)
-            .position(|fits| !fits);
-        let mut other = Dialogue::new((), &ROOM, Duration::ZERO);
-        assert!(other.receive(&large[..OWN]) && !other.receive(&large[OWN..2 * OWN]));
+        let mut rest = Place::new(share());
+        assert!(!rest.fit(OWN + SHARED));
+        assert!(rest.fit(SHARED / 2));
+        let mut other = Dialogue::new((), share(), Duration::ZERO);
+        assert!(other.receive(&large[..OWN]));
         drop(body);
-        assert!(ROOM.take(OWN), "given back with the body");
-        ROOM.give_back((all.unwrap() + 1) * OWN);
+        assert!(rest.fit(OWN + SHARED / 2), "given back with the body");
     }
 
     /// What comes at which second.
@@ -265,7 +253,7 @@ mod tests {
         let drip = |seconds| whole.iter().map(move |&byte| (seconds, vec![byte]));
         let end = |parts: Vec<(u64, Vec<u8>)>| async {
             let slow = Slow(parts, None);
-            let mut body = Dialogue::new(slow, &ROOM, Duration::from_secs(200));
+            let mut body = Dialogue::new(slow, share(), Duration::from_secs(200));
             let mut received = 0;
             while let Some(frame) =
                 std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await

@@ -19,13 +19,16 @@ use tracing::warn;
 use crate::build_info;
 use crate::config::listener::ConnectionLimits;
 
-use super::body::{Answer, Timely};
 use super::check::CHECK_STREAM;
 use super::dialogue::Dialogue;
 use super::limit::{Call, Calls};
+use super::line::{Line, UnderWay};
+use super::plane::Plane;
 use super::refusal::Refusal;
-use super::room::{Room, Roomy};
+use super::reply::Reply;
+use super::room::{Room, Roomy, Share};
 use super::throttle::Throttle;
+use super::timely::Timely;
 use super::{deadline, status};
 
 /// Health is told however much there is to do: a server that is busy is not
@@ -38,17 +41,41 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// A service whose requests go on, too; they are small, and there are few.
 const REFLECTION: &str = "/grpc.reflection.";
 
-/// How long a client may go on asking in one call.
-const ASKING: Duration = Duration::from_secs(60);
+/// How many conversations a connection may have: its gateway needs a few.
+const MAX_CONVERSATIONS: usize = 64;
 
-/// Whether a call to `path` may last for as long as both sides like.
-pub(super) fn is_conversation(path: &str) -> bool {
-    path == CHECK_STREAM || path == WATCH || path.starts_with(REFLECTION)
+/// How long a client may go on asking in one call.
+pub(super) const ASKING: Duration = Duration::from_secs(60);
+
+/// What kind of call there is, by how long it may last and what it is counted
+/// among.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// One question, or one change.
+    Call,
+    /// The same, and it is to be told always.
+    Health,
+    /// It may last for as long as both sides like.
+    Conversation,
+    /// It may last for a while.
+    Asking,
+}
+
+impl Kind {
+    /// That of the call to `path`.
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            HEALTH => Self::Health,
+            CHECK_STREAM | WATCH => Self::Conversation,
+            _ if path.starts_with(REFLECTION) => Self::Asking,
+            _ => Self::Call,
+        }
+    }
 }
 
 /// An answer that is on its way.
 pub(super) type Answering =
-    Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    Pin<Box<dyn Future<Output = Result<Response<Reply>, Infallible>> + Send>>;
 
 /// Routes within limits.
 #[derive(Clone, Debug)]
@@ -63,70 +90,91 @@ impl Guarded {
         Self { routes, gate }
     }
 
+    /// The same behind a gate for a connection of its own.
+    pub(super) fn on(&self, line: &Arc<Line>) -> Self {
+        Self {
+            routes: self.routes.clone(),
+            gate: Gate {
+                line: Arc::clone(line),
+                ..self.gate.clone()
+            },
+        }
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Answers `request`, or turns it away.
-    pub(super) fn answer(&self, request: Request<Incoming>) -> Answering {
+    pub(super) fn answer(&self, mut request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
-        let is_health = path == HEALTH;
-        let call = if is_health {
-            None
-        } else {
-            let entered = if is_conversation(path) {
-                self.gate.converse()
-            } else {
-                self.gate.enter()
-            };
-            if entered.is_none() {
-                return Box::pin(Refusal::new(request.into_body()));
-            }
-            entered
+        let kind = Kind::of(path);
+        let Some(call) = self.gate.admit(kind).map(Arc::new) else {
+            return Box::pin(Refusal::new(request.into_body()));
         };
+        let line = &self.gate.line;
+        // It hears of the end itself, and has more to say then.
+        let ends_itself = path == CHECK_STREAM;
+        let goes_on = matches!(kind, Kind::Conversation | Kind::Asking);
+        let ending = (goes_on && !ends_itself).then(|| line.ending());
         let arriving = self.arriving(path);
         let deadline = deadline::asked(request.headers()).map(|asked| Instant::now() + asked);
+        request.extensions_mut().insert(UnderWay {
+            line: Arc::clone(line),
+            _call: Arc::clone(&call),
+        });
         let mut routes = self.routes.clone();
+        let share = self.gate.share();
         Box::pin(async move {
+            let reply = |body| Reply::new(body, call, share, deadline, ending);
             let answering = routes.call(request.map(arriving));
             let mut answer = match deadline {
                 None => answering.await?,
                 Some(deadline) => match timeout_at(deadline, answering).await {
                     Ok(answer) => answer?,
-                    Err(_) => return Ok(status::deadline_exceeded().into_http()),
+                    Err(_) => return Ok(status::deadline_exceeded().into_http().map(reply)),
                 },
             };
-            if is_health {
+            if kind == Kind::Health {
                 let name = HeaderValue::from_static(build_info::SERVER);
                 answer.headers_mut().insert(SERVER, name);
             }
-            Ok(answer.map(|body| Body::new(Answer::new(body, deadline, call))))
+            Ok(answer.map(reply))
         })
     }
 
     /// What the body of a request to `path` is held to.
     fn arriving(&self, path: &str) -> impl FnOnce(Incoming) -> Body + Send + use<> {
-        let room = self.gate.room;
+        let share = self.gate.share();
         let within = self.gate.receive_timeout;
         let goes_on = path == CHECK_STREAM;
-        let within = if path.starts_with(REFLECTION) {
-            within.max(ASKING)
-        } else {
-            within
+        let within = match Kind::of(path) {
+            Kind::Asking => within.max(ASKING),
+            Kind::Call | Kind::Health | Kind::Conversation => within,
         };
         move |body| {
             if goes_on {
-                Body::new(Dialogue::new(body, room, within))
+                Body::new(Dialogue::new(body, share, within))
             } else {
-                Body::new(Timely::new(Roomy::new(body, room), within))
+                Body::new(Timely::new(Roomy::new(body, share), within))
             }
         }
     }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Guarded {
-    type Response = Response<Body>;
+    type Response = Response<Reply>;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         self.answer(request)
+    }
+}
+
+impl Plane for Guarded {
+    fn on(&self, line: &Arc<Line>) -> Self {
+        Self::on(self, line)
     }
 }
 
@@ -138,11 +186,15 @@ pub(super) struct Gate {
     /// are, no check is turned away for them. On average there may be one on
     /// each connection, where clients watch their servers' health.
     conversations: Calls,
+    /// Apart, too: it is told when calls are turned away.
+    health: Calls,
     refusals: Arc<Throttle>,
     /// How long a request may take to arrive.
     pub(super) receive_timeout: Duration,
-    /// What it may take up beyond the usual.
-    pub(super) room: &'static Room,
+    /// What messages may take up beyond the usual.
+    room: &'static Room,
+    /// The connection that the calls are of.
+    line: Arc<Line>,
 }
 
 impl Gate {
@@ -156,14 +208,17 @@ impl Gate {
         let refusals = Arc::default();
         let calls = Calls::of_threads(limits.max_calls, threads);
         let conversations = Calls::of_threads(limits.max_connections, threads);
+        let health = Calls::of_threads(limits.max_connections, threads);
         calls
-            .zip(conversations)
-            .map(move |(calls, conversations)| Self {
+            .zip(conversations.zip(health))
+            .map(move |(calls, (conversations, health))| Self {
                 calls,
                 conversations,
+                health,
                 refusals: Arc::clone(&refusals),
                 receive_timeout,
                 room,
+                line: Arc::new(Line::new()),
             })
     }
 
@@ -172,23 +227,29 @@ impl Gate {
         Self {
             calls: Calls::in_one_place(limits.max_calls),
             conversations: Calls::in_one_place(limits.max_connections),
+            health: Calls::in_one_place(limits.max_connections),
             refusals: Arc::default(),
             receive_timeout: limits.receive_timeout,
             room,
+            line: Arc::new(Line::new()),
         }
     }
 
-    /// Counts a call; none if there are as many as the listener takes.
+    /// Counts a check; none if there are as many calls as the listener takes.
     pub(super) fn enter(&self) -> Option<Call> {
-        self.told(self.calls.begin())
+        self.admit(Kind::Call)
     }
 
-    /// The same for a call that is a conversation.
-    fn converse(&self) -> Option<Call> {
-        self.told(self.conversations.begin())
-    }
-
-    fn told(&self, call: Option<Call>) -> Option<Call> {
+    /// The same for any call.
+    fn admit(&self, kind: Kind) -> Option<Call> {
+        let line = &*self.line;
+        let call = match kind {
+            Kind::Call => self.calls.begin(&line.calls),
+            Kind::Health => self.health.begin(&line.health),
+            Kind::Conversation | Kind::Asking => (line.conversations.len() < MAX_CONVERSATIONS)
+                .then(|| self.conversations.begin(&line.conversations))
+                .flatten(),
+        };
         if call.is_none()
             && let Some(withheld) = self.refusals.pass()
         {
@@ -198,5 +259,10 @@ impl Gate {
             );
         }
         call
+    }
+
+    /// What the connection may have of the listener's room.
+    pub(super) fn share(&self) -> Share {
+        Share::new(self.room, Arc::clone(&self.line))
     }
 }

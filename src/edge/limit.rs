@@ -2,10 +2,17 @@
 //!
 //! Each thread counts its own, so that no check waits for another thread's
 //! caches. Only when a thread has more than its share are the others' counts
-//! looked at.
+//! looked at. Once the listener is half full, a connection is held to a share,
+//! too: few cannot take all there is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Which part of all a connection may have once they are scarce.
+pub(super) const SCARCE_SHARE: usize = 64;
+
+/// What it may have at the least, however few there are.
+const LEAST_SHARE: usize = 64;
 
 /// The calls of one listener, as one of its threads sees them.
 #[derive(Clone, Debug)]
@@ -18,6 +25,10 @@ pub(super) struct Calls {
 struct Listener {
     threads: Box<[Arc<Thread>]>,
     max: usize,
+    /// Up to how many a connection is not held to its share.
+    plenty: usize,
+    /// How many a connection may have beyond that.
+    each: usize,
     /// How many each thread may have without looking at the others.
     share: usize,
     /// Whether a thread has had more than its share, since the listener last
@@ -28,10 +39,13 @@ struct Listener {
 
 impl Listener {
     fn new(max: usize, threads: usize) -> Arc<Self> {
+        let plenty = max / 2;
         Arc::new(Self {
             threads: (0..threads).map(|_| Arc::new(Thread)).collect(),
             max,
-            share: max / threads.max(1),
+            plenty,
+            each: (max / SCARCE_SHARE).max(LEAST_SHARE),
+            share: plenty / threads.max(1),
             crowded: AtomicBool::new(false),
         })
     }
@@ -62,13 +76,15 @@ impl Calls {
         }
     }
 
-    /// Counts one more call, until what is returned is dropped; none if the
-    /// listener has as many as it takes.
-    pub(super) fn begin(&self) -> Option<Call> {
+    /// Counts one more call of the connection whose calls are `line`, until what
+    /// is returned is dropped; none if the listener has as many as it takes, or
+    /// of that connection.
+    pub(super) fn begin(&self, line: &Tally) -> Option<Call> {
         let listener = &*self.listener;
         let own = &listener.threads[self.own];
         let call = Call {
-            _counted: Arc::clone(own),
+            _of_thread: Arc::clone(own),
+            _of_line: line.count(),
         };
         // The counts and the flag guard no memory, and a call more or less is
         // none too many: relaxed is enough.
@@ -80,7 +96,8 @@ impl Calls {
         listener
             .crowded
             .store(all > listener.share, Ordering::Relaxed);
-        (all <= listener.max).then_some(call)
+        let fair = all <= listener.plenty || line.len() <= listener.each;
+        (all <= listener.max && fair).then_some(call)
     }
 }
 
@@ -92,7 +109,44 @@ fn under_way(thread: &Arc<Thread>) -> usize {
 /// A call under way.
 #[derive(Debug)]
 pub(super) struct Call {
-    _counted: Arc<Thread>,
+    _of_thread: Arc<Thread>,
+    _of_line: Arc<Counted>,
+}
+
+/// The calls of one connection: those of late, and those from before. As with
+/// a thread's, references count.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    parts: [Arc<Counted>; 2],
+    /// Among which new ones are counted.
+    late: AtomicUsize,
+}
+
+/// What calls hold references to.
+#[derive(Debug, Default)]
+struct Counted;
+
+impl Tally {
+    fn count(&self) -> Arc<Counted> {
+        Arc::clone(&self.parts[self.late.load(Ordering::Relaxed)])
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        let parts = self.parts.iter();
+        parts.map(|part| Arc::strong_count(part) - 1).sum()
+    }
+
+    /// Makes those of late the ones from before; true, and nothing else, if
+    /// some of those are still there.
+    pub(super) fn turn(&self) -> bool {
+        let before = 1 - self.late.load(Ordering::Relaxed);
+        let stuck = Arc::strong_count(&self.parts[before]) > 1;
+        if !stuck {
+            self.late.store(before, Ordering::Relaxed);
+        }
+        stuck
+    }
 }
 
 #[cfg(test)]
@@ -101,35 +155,73 @@ mod tests {
 
     #[test]
     fn calls_are_counted_over_all_threads() {
+        let line = Tally::default();
         let threads: Vec<_> = Calls::of_threads(5, 3).collect();
-        let mut calls: Vec<_> = (0..4).map(|_| threads[0].begin().unwrap()).collect();
-        calls.push(threads[1].begin().unwrap());
-        assert!(threads[0].begin().is_none(), "more than the listener takes");
+        let mut calls: Vec<_> = (0..4).map(|_| threads[0].begin(&line).unwrap()).collect();
+        calls.push(threads[1].begin(&line).unwrap());
+        assert!(
+            threads[0].begin(&line).is_none(),
+            "more than the listener takes"
+        );
         // What was refused is not counted.
         calls.pop();
-        calls.push(threads[0].begin().unwrap());
-        assert!(threads[0].begin().is_none());
+        calls.push(threads[0].begin(&line).unwrap());
+        assert!(threads[0].begin(&line).is_none());
         calls.clear();
-        assert!(threads[0].begin().is_some());
+        assert!(threads[0].begin(&line).is_some());
     }
 
     #[test]
     fn a_thread_within_its_share_is_refused_if_another_has_taken_that() {
+        let line = Tally::default();
         let threads: Vec<_> = Calls::of_threads(4, 2).collect();
-        let held: Vec<_> = (0..4).map(|_| threads[0].begin().unwrap()).collect();
-        assert!(threads[1].begin().is_none());
+        let held: Vec<_> = (0..4).map(|_| threads[0].begin(&line).unwrap()).collect();
+        assert!(threads[1].begin(&line).is_none());
         drop(held);
-        let held: Vec<_> = threads.iter().cycle().take(4).map(Calls::begin).collect();
+        let held: Vec<_> = threads
+            .iter()
+            .cycle()
+            .take(4)
+            .map(|thread| thread.begin(&line))
+            .collect();
         assert!(held.iter().all(Option::is_some));
-        assert!(threads.iter().all(|thread| thread.begin().is_none()));
+        assert!(threads.iter().all(|thread| thread.begin(&line).is_none()));
     }
 
     #[test]
     fn a_limit_below_the_number_of_threads_holds_too() {
+        let line = Tally::default();
         let threads: Vec<_> = Calls::of_threads(1, 4).collect();
-        let held = threads[2].begin().unwrap();
-        assert!(threads.iter().all(|thread| thread.begin().is_none()));
+        let held = threads[2].begin(&line).unwrap();
+        assert!(threads.iter().all(|thread| thread.begin(&line).is_none()));
         drop(held);
-        assert!(threads.iter().all(|thread| thread.begin().is_some()));
+        assert!(threads.iter().all(|thread| thread.begin(&line).is_some()));
+    }
+
+    #[test]
+    fn once_half_is_taken_a_connection_is_held_to_its_share() {
+        let calls = Calls::in_one_place(1_000);
+        let (greedy, modest) = (Tally::default(), Tally::default());
+        let mut held: Vec<_> = std::iter::from_fn(|| calls.begin(&greedy)).collect();
+        assert_eq!(held.len(), 500);
+        let more: Vec<_> = std::iter::from_fn(|| calls.begin(&modest)).collect();
+        assert_eq!(more.len(), LEAST_SHARE);
+        held.truncate(400);
+        assert!(calls.begin(&greedy).is_some(), "there are plenty again");
+    }
+
+    #[test]
+    fn what_is_there_at_the_second_turn_is_stuck() {
+        let (calls, line) = (Calls::in_one_place(10), Tally::default());
+        let old = calls.begin(&line);
+        assert!(!line.turn());
+        let late = calls.begin(&line);
+        assert!(line.turn() && line.turn());
+        assert_eq!(line.len(), 2);
+        drop(old);
+        assert!(!line.turn());
+        drop(late);
+        assert!(!line.turn());
+        assert_eq!(line.len(), 0);
     }
 }

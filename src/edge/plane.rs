@@ -4,19 +4,30 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
-use tonic::body::Body;
+use hyper::service::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
-use tower::Service as _;
+use tower::Service as Tower;
 
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
 use super::guarded::{Answering, Gate, Guarded};
+use super::line::Line;
 use super::refusal::Refusal;
+use super::reply::Reply;
 use super::room::Roomy;
+
+/// What answers the calls of any number of connections.
+pub(super) trait Plane:
+    Service<Request<Incoming>, Response = Response<Reply>, Error = Infallible> + Send + 'static
+{
+    /// What answers the calls of one that is new.
+    fn on(&self, line: &Arc<Line>) -> Self;
+}
 
 /// Checks, and the rest. A router in front of both would be work for nothing in
 /// every check: there is one path to compare.
@@ -36,8 +47,7 @@ impl CheckPlane {
     pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
         ThreadPlane {
             checks: self.checks.for_thread(),
-            rest: Guarded::new(self.rest.clone(), gate.clone()),
-            gate,
+            rest: Guarded::new(self.rest.clone(), gate),
         }
     }
 }
@@ -47,11 +57,10 @@ impl CheckPlane {
 pub(super) struct ThreadPlane {
     checks: KeyCheckService,
     rest: Guarded,
-    gate: Gate,
 }
 
-impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
-    type Response = Response<Body>;
+impl Service<Request<Incoming>> for ThreadPlane {
+    type Response = Response<Reply>;
     type Error = Infallible;
     type Future = PlaneFuture;
 
@@ -59,34 +68,39 @@ impl hyper::service::Service<Request<Incoming>> for ThreadPlane {
         if request.uri().path() != CHECK {
             return PlaneFuture::Rest(self.rest.answer(request));
         }
-        let Some(call) = self.gate.enter() else {
+        let gate = self.rest.gate();
+        let Some(call) = gate.enter() else {
             return PlaneFuture::Refused(Refusal::new(request.into_body()));
         };
         let asked = deadline::asked(request.headers());
-        let room = self.gate.room;
+        let share = gate.share();
         let checking = self
             .checks
             .clone()
-            .call(request.map(|body| Roomy::new(body, room)));
-        PlaneFuture::Check(Prompt::new(
-            checking,
-            call,
-            asked,
-            self.gate.receive_timeout,
-        ))
+            .call(request.map(|body| Roomy::new(body, share)));
+        PlaneFuture::Check(Prompt::new(checking, call, asked, gate.receive_timeout))
+    }
+}
+
+impl Plane for ThreadPlane {
+    fn on(&self, line: &Arc<Line>) -> Self {
+        Self {
+            checks: self.checks.clone(),
+            rest: self.rest.on(line),
+        }
     }
 }
 
 /// An answer to a gateway that is on its way.
 pub(super) enum PlaneFuture {
-    Check(Prompt<<KeyCheckService as tower::Service<Request<Roomy<Incoming>>>>::Future>),
+    Check(Prompt<<KeyCheckService as Tower<Request<Roomy<Incoming>>>>::Future>),
     Rest(Answering),
     /// There are as many calls as the listener takes.
     Refused(Refusal),
 }
 
 impl Future for PlaneFuture {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Reply>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {

@@ -14,9 +14,9 @@ use std::time::Duration;
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use tonic::body::Body;
 use tonic::codegen::http::Response;
 
+use super::reply::Reply;
 use super::status;
 
 /// How long what was sent may take to arrive.
@@ -41,7 +41,7 @@ impl Refusal {
 }
 
 impl Future for Refusal {
-    type Output = Result<Response<Body>, Infallible>;
+    type Output = Result<Response<Reply>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(mut rest) = self.rest.take()
@@ -52,7 +52,7 @@ impl Future for Refusal {
                 let _ = timeout(LINGER, poll_fn(|cx| rest.poll_over(cx))).await;
             });
         }
-        Poll::Ready(Ok(status::overloaded().into_http()))
+        Poll::Ready(Ok(status::overloaded().into_http().map(Reply::uncounted)))
     }
 }
 

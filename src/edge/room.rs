@@ -1,10 +1,13 @@
-//! Room for large requests that are still arriving.
+//! Room for large requests that are still arriving, and for large answers that
+//! are still to be taken.
 //!
-//! Anybody can send the first half of many large messages. Each call has a
-//! little room of its own, more than an ordinary request needs; what goes
-//! beyond comes out of one room that the whole listener has.
+//! Anybody can send the first half of many large messages, or read no answer.
+//! Each call has a little room of its own, more than an ordinary message needs;
+//! what goes beyond comes out of one room that the whole listener has. Once half
+//! of that is gone, a connection gets no more than its part of it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
@@ -13,13 +16,15 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::codegen::StdError;
 
+use super::limit::SCARCE_SHARE;
+use super::line::Line;
 use super::status;
 
-/// What each call may send, in bytes, without asking for room.
+/// What each message may take, in bytes, without asking for room.
 pub(super) const OWN: usize = 16 * 1024;
 
-/// What all calls of a listener may send beyond that, in bytes, at a time.
-const SHARED: usize = 64 * 1024 * 1024;
+/// What all messages of a listener may take beyond that, in bytes, at a time.
+pub(super) const SHARED: usize = 64 * 1024 * 1024;
 
 /// What is left of a listener's room. There is one for each listener of the
 /// process, and no call counts references to it.
@@ -41,20 +46,81 @@ impl Room {
             left: AtomicUsize::new(SHARED),
         }
     }
+}
 
-    /// Takes so many bytes; false: there is no room for them.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        // Only a number, which guards no memory: relaxed is enough.
-        self.left
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(bytes)
-            })
-            .is_ok()
+/// What one connection may have of a listener's room.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    room: &'static Room,
+    line: Arc<Line>,
+}
+
+impl Share {
+    /// That of `line` in `room`.
+    pub(super) const fn new(room: &'static Room, line: Arc<Line>) -> Self {
+        Self { room, line }
     }
 
-    /// Gives so many bytes back.
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.left.fetch_add(bytes, Ordering::Relaxed);
+    /// Takes so many bytes; false: there is no room for them, or more than half
+    /// is gone and the connection has its part.
+    fn take(&self, bytes: usize) -> bool {
+        // Only numbers, which guard no memory: relaxed is enough.
+        let own = self.line.room.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let taken = self
+            .room
+            .left
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                let left = left.checked_sub(bytes)?;
+                (left >= SHARED / 2 || own <= SHARED / SCARCE_SHARE).then_some(left)
+            })
+            .is_ok();
+        if !taken {
+            self.line.room.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.room.left.fetch_add(bytes, Ordering::Relaxed);
+        self.line.room.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The room that one message has; given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    share: Share,
+    taken: usize,
+}
+
+impl Place {
+    /// Nothing yet of `share`.
+    pub(super) const fn new(share: Share) -> Self {
+        Self { share, taken: 0 }
+    }
+
+    /// Has room for a message of `length` bytes, no less and no more; false:
+    /// there is none.
+    pub(super) fn fit(&mut self, length: usize) -> bool {
+        let wanted = length.saturating_sub(OWN);
+        if wanted > self.taken {
+            if !self.share.take(wanted - self.taken) {
+                return false;
+            }
+        } else if wanted < self.taken {
+            // Not for nothing: all threads share the room.
+            self.share.give_back(self.taken - wanted);
+        }
+        self.taken = wanted;
+        true
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.taken > 0 {
+            self.share.give_back(self.taken);
+        }
     }
 }
 
@@ -63,42 +129,24 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Roomy<B> {
     inner: B,
-    room: &'static Room,
+    place: Place,
     received: usize,
-    taken: usize,
 }
 
 impl<B> Roomy<B> {
-    /// `inner`, which takes what it needs from `room`.
-    pub(super) const fn new(inner: B, room: &'static Room) -> Self {
+    /// `inner`, which takes what it needs of `share`.
+    pub(super) const fn new(inner: B, share: Share) -> Self {
         Self {
             inner,
-            room,
+            place: Place::new(share),
             received: 0,
-            taken: 0,
         }
     }
 
     /// Notes so many more bytes; false: there is no room for them.
     fn receive(&mut self, bytes: usize) -> bool {
         self.received += bytes;
-        let wanted = self.received.saturating_sub(OWN);
-        let more = wanted.saturating_sub(self.taken);
-        if more > 0 {
-            if !self.room.take(more) {
-                return false;
-            }
-            self.taken = wanted;
-        }
-        true
-    }
-}
-
-impl<B> Drop for Roomy<B> {
-    fn drop(&mut self) {
-        if self.taken > 0 {
-            self.room.give_back(self.taken);
-        }
+        self.place.fit(self.received)
     }
 }
 
@@ -140,19 +188,22 @@ where
 mod tests {
     use super::*;
 
-    static ROOM: Room = Room::new();
+    fn body(room: &'static Room, line: &Arc<Line>) -> Roomy<()> {
+        Roomy::new((), Share::new(room, Arc::clone(line)))
+    }
 
     #[test]
     fn room_is_taken_beyond_what_each_has_and_given_back() {
-        let body = || Roomy::new((), &ROOM);
-        let mut small = body();
+        static ROOM: Room = Room::new();
+        let line = Arc::new(Line::new());
+        let mut small = body(&ROOM, &line);
         assert!(small.receive(OWN - 1) && small.receive(1));
         assert_eq!(ROOM.left.load(Ordering::Relaxed), SHARED);
-        let mut large = body();
-        assert!(large.receive(OWN + 1) && large.receive(SHARED - 1));
-        assert_eq!(ROOM.left.load(Ordering::Relaxed), 0);
+        let mut large = body(&ROOM, &line);
+        assert!(large.receive(OWN + 1) && large.receive(SHARED / 2 - 1));
+        assert_eq!(ROOM.left.load(Ordering::Relaxed), SHARED / 2);
         // Who needs none goes on; who needs some has to come back.
-        let mut other = body();
+        let mut other = body(&ROOM, &line);
         assert!(other.receive(OWN) && !other.receive(1));
         assert!(small.receive(0) && !small.receive(1));
         drop(other);
@@ -160,6 +211,26 @@ mod tests {
         assert_eq!(ROOM.left.load(Ordering::Relaxed), SHARED);
         assert!(small.receive(1));
         drop(small);
+        assert_eq!(ROOM.left.load(Ordering::Relaxed), SHARED);
+        assert_eq!(line.room.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_second_half_is_for_many() {
+        static ROOM: Room = Room::new();
+        let mut held = Vec::new();
+        for number in 0..=SCARCE_SHARE / 2 {
+            let mut large = body(&ROOM, &Arc::new(Line::new()));
+            let most = if number == 0 {
+                SHARED / 2
+            } else {
+                SHARED / SCARCE_SHARE
+            };
+            assert!(large.receive(OWN + most) && !large.receive(1), "{number}");
+            held.push(large);
+        }
+        assert_eq!(ROOM.left.load(Ordering::Relaxed), 0);
+        held.clear();
         assert_eq!(ROOM.left.load(Ordering::Relaxed), SHARED);
     }
 }

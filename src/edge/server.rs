@@ -4,18 +4,14 @@
 //!
 //! A runtime per core spares each check the work of moving between threads.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use hyper::body::Incoming;
-use hyper::service::Service;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
 use tonic::service::{Routes, RoutesBuilder};
+use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::Builder as Reflection;
 use tracing::warn;
@@ -30,9 +26,14 @@ use super::deal::{Dealt, Worker, deal};
 use super::drain::Drain;
 use super::guarded::{Gate, Guarded};
 use super::listener::Bound;
-use super::plane::CheckPlane;
+use super::plane::{CheckPlane, Plane};
 use super::tls::Tls;
+use super::turns::Turns;
 use super::{pb, room};
+
+/// The largest message about health or the schema that is read, in bytes: they
+/// hold a name. Some of it is sent back.
+const MAX_ASIDE_LEN: usize = 4 * 1024;
 
 /// A listener that is ready to be served.
 #[derive(Debug)]
@@ -46,19 +47,18 @@ pub struct Door {
 }
 
 /// What is served to gateways: checks, health and, if asked for, reflection
-/// of those alone. Conversations end when `stop` turns true.
+/// of those alone.
 ///
 /// # Errors
 ///
 /// The descriptors cannot be read, which is a fault of the build.
 pub fn check_plane(
     checker: Checker,
-    stop: watch::Receiver<bool>,
     health: HealthReporter,
     reflection: bool,
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
-    let checks = KeyCheckService::new(checker, stop);
+    let checks = KeyCheckService::new(checker);
     // Known to the router too, for all methods but one, and those that do not
     // exist.
     routes.add_service(checks.clone());
@@ -94,7 +94,8 @@ fn add_shared(
     descriptors: Option<&[&[u8]]>,
 ) -> Result<(), tonic_reflection::server::Error> {
     let health = tonic_health::server::HealthService::from_health_reporter(health);
-    routes.add_service(tonic_health::pb::health_server::HealthServer::new(health));
+    let health = HealthServer::new(health).max_decoding_message_size(MAX_ASIDE_LEN);
+    routes.add_service(health);
     let Some(descriptors) = descriptors else {
         return Ok(());
     };
@@ -106,8 +107,10 @@ fn add_shared(
         })
     };
     // Newer clients ask for v1, many others still for v1alpha alone.
-    routes.add_service(reflection().build_v1()?);
-    routes.add_service(reflection().build_v1alpha()?);
+    let v1 = reflection().build_v1()?;
+    routes.add_service(v1.max_decoding_message_size(MAX_ASIDE_LEN));
+    let v1alpha = reflection().build_v1alpha()?;
+    routes.add_service(v1alpha.max_decoding_message_size(MAX_ASIDE_LEN));
     Ok(())
 }
 
@@ -116,24 +119,21 @@ fn add_shared(
 ///
 /// # Errors
 ///
-/// The socket cannot listen; of the future: serving failed.
+/// The socket cannot listen.
 pub fn serve_here(
     door: Door,
     routes: Routes,
     drain: Drain,
-) -> Result<impl Future<Output = Result<(), ServeError>>, ServeError> {
+) -> Result<impl Future<Output = ()>, ServeError> {
     let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
     let (worker, dealt) = Worker::new();
-    let routes = Guarded::new(
-        routes.prepare(),
-        Gate::in_one_place(&door.limits, &room::ADMIN),
-    );
+    let gate = Gate::in_one_place(&door.limits, &room::ADMIN);
+    let routes = Guarded::new(routes.prepare(), gate);
     let listener = door.bound.listen()?;
     let dealing = tokio::spawn(deal(listener, vec![worker], max_connections, drain));
     Ok(async move {
         serve_dealt(routes, dealt, terms).await;
         dealing.abort();
-        Ok(())
     })
 }
 
@@ -157,7 +157,7 @@ pub fn serve_on_threads(
     for (number, gate) in Gate::of_threads(&door.limits, threads, &room::CHECKS).enumerate() {
         let (worker, dealt) = Worker::new();
         let (end, ended) = oneshot::channel();
-        let (plane, terms) = (plane.on_thread(gate), terms.clone());
+        let (plane, terms) = (plane.on_thread(gate), terms.of_thread());
         thread::Builder::new()
             .name(format!("check-{number}"))
             .spawn(move || {
@@ -183,6 +183,7 @@ impl Door {
             limits: self.limits,
             tls: self.tls.clone(),
             drain: drain.clone(),
+            turns: Turns::new(),
             failures: Arc::default(),
         }
     }
@@ -196,17 +197,9 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// What answers the calls of any number of connections.
-trait Plane: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> {}
-
-impl<S> Plane for S where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
-{
-}
-
-fn run_worker<S>(plane: S, dealt: Dealt, terms: Terms) -> Result<(), ServeError>
+fn run_worker<P>(plane: P, dealt: Dealt, terms: Terms) -> Result<(), ServeError>
 where
-    S: Plane<Future: Send> + Clone + Send + 'static,
+    P: Plane<Future: Send> + Clone,
 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -217,9 +210,9 @@ where
 
 /// Serves each connection that is dealt until the drain has begun, and all of
 /// them until they have ended or the drain is over.
-async fn serve_dealt<S>(plane: S, mut dealt: Dealt, terms: Terms)
+async fn serve_dealt<P>(plane: P, mut dealt: Dealt, terms: Terms)
 where
-    S: Plane<Future: Send> + Clone + Send + 'static,
+    P: Plane<Future: Send> + Clone,
 {
     // When they are dropped, they end.
     let mut connections = JoinSet::new();
@@ -234,12 +227,22 @@ where
             Some(_) = connections.join_next() => {}
         }
     }
-    // Who was not taken yet is not kept waiting for what will not come.
-    drop(dealt);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let all_ended = async {
+        // Those that were let in before. The dealer stops, too, and so there is
+        // an end to them.
+        while let Some((socket, seat)) = dealt.recv().await {
+            connections.spawn(conversation::hold(
+                socket,
+                seat,
+                terms.clone(),
+                plane.clone(),
+            ));
+        }
+        while connections.join_next().await.is_some() {}
+    };
     tokio::select! {
         () = all_ended => {}
-        () = terms.drain.over() => {
+        () = terms.drain.clone().over() => {
             warn!("calls were cut off: they did not end within the drain timeout");
         }
     }

@@ -57,6 +57,11 @@ pub(super) fn deadline_exceeded() -> Status {
     Status::deadline_exceeded("the call's deadline passed before it was answered")
 }
 
+/// The status of a conversation that ends well, as its connection does.
+pub(super) fn ended() -> Status {
+    Status::ok("the connection ends: go on over another")
+}
+
 /// The status of a call whose request did not arrive in time.
 pub(super) fn received_too_slowly() -> Status {
     Status::deadline_exceeded("the request did not arrive whole in the time that the server waits")

@@ -24,7 +24,7 @@ use crate::config::listener::TlsConfig;
 use crate::domain::clock::{Clock, Timestamp};
 
 use expiry::Expiry;
-use files::{Files, Stamp};
+use files::{ClientCa, Files, Stamp};
 
 pub use files::TlsError;
 pub use watch::watch;
@@ -217,12 +217,11 @@ fn with_pair(
 /// Takes clients that `ca` signed, and those that show nothing if they may.
 fn client_verifier(
     settings: &TlsConfig,
-    ca: &[CertificateDer<'static>],
+    ca: &ClientCa,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let path = settings.client_ca.as_deref();
-    let path = path.unwrap_or(&settings.certificate);
+    let path = &ca.path;
     let mut roots = RootCertStore::empty();
-    for certificate in ca {
+    for certificate in &ca.certificates {
         roots
             .add(certificate.clone())
             .map_err(|error| TlsError::invalid(path, &error))?;

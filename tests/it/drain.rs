@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{
-    CheckResponse, CheckStreamRequest, CreateKeyResponse, DenialReason, RevokeKeyRequest,
+    CheckResponse, CheckStreamRequest, CreateKeyResponse, DenialReason, ListKeysRequest,
+    RevokeKeyRequest,
 };
 use prost::Message;
 use rustix::process::Signal;
@@ -17,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::Channel;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::h2raw::{Answer, Raw, frame};
 use crate::load::{ClientFiles, Load, Target};
@@ -24,6 +27,7 @@ use crate::pki::{Authority, Files, Pair, Shake, channel};
 use crate::support::{Server, Site, check_request, connect, key_request, verdict, verdict_of};
 
 const CHECK: &str = "/keyward.v1.KeyCheck/Check";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const CREATE: &str = "/keyward.v1.KeyAdmin/CreateKey";
 const REVOKE: &str = "/keyward.v1.KeyAdmin/RevokeKey";
 
@@ -312,5 +316,125 @@ async fn what_was_accepted_is_answered_and_nobody_new_is_let_in() {
         }
         let (status, log) = server.wait();
         assert!(status.success() && !log.contains("cut off"), "{log}");
+    }
+}
+
+/// Waits until the server says that it stops.
+async fn stopping(server: &Server) {
+    let start = Instant::now();
+    while !server.log().contains("\"stopping\"") {
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{}",
+            server.log()
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_let_in_and_had_not_greeted_is_told_to_go_elsewhere() {
+    let (server, _, token) = start(false).await;
+    let question = check_request(&token, &["a"]).encode_to_vec();
+    let address = server.check_address.trim_start_matches("http://");
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    // Accepted in order, so that those above are, too.
+    let raw = Raw::connect(&server.check_address).await;
+    assert!(is_allowed(&raw.call(CHECK, &[], &question).await.unwrap()));
+    server.signal(Signal::TERM);
+    stopping(&server).await;
+    let mut asking = JoinSet::new();
+    for stream in silent {
+        let question = question.clone();
+        asking.spawn(async move {
+            let raw = Raw::on(stream).await;
+            match raw.call(CHECK, &[], &question).await {
+                Ok(answer) => assert!(is_allowed(&answer)),
+                Err(error) => assert!(was_not_accepted(&error), "{error:?}"),
+            }
+        });
+    }
+    asking.join_all().await;
+    let (status, log) = server.wait();
+    assert!(status.success() && !log.contains("cut off"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_not_serving_until_the_end() {
+    let (server, ..) = start(false).await;
+    let message = HealthCheckRequest::default().encode_to_vec();
+    let mut asked = Vec::new();
+    for address in [&server.check_address, &server.admin_address] {
+        let raw = Raw::connect(address).await;
+        let call = raw.begin(HEALTH, &[]).await.unwrap();
+        // Answered, so that the one before it was seen.
+        raw.call(HEALTH, &[], &message).await.unwrap();
+        asked.push((raw, call));
+    }
+    server.signal(Signal::TERM);
+    stopping(&server).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for (_raw, mut call) in asked {
+        call.request.send_data(frame(&message), true).unwrap();
+        let answer = call.answer().await.unwrap();
+        assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+        let told = HealthCheckResponse::decode(&answer.messages[5..]).unwrap();
+        assert_eq!(told.status(), ServingStatus::NotServing);
+    }
+    let (status, log) = server.wait();
+    assert!(status.success() && !log.contains("cut off"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_caller_leaves_is_told_to_its_end() {
+    let (server, ..) = start(false).await;
+    let bearer = format!("Bearer {}", server.site.admin_token());
+    let mut request = key_request("w", &[]);
+    request.name = "left".to_owned();
+    let request = request.encode_to_vec();
+    for deadline in ["10S", "1m", "3m", "8m", "20m"] {
+        let headers = [("authorization", &*bearer), ("grpc-timeout", deadline)];
+        let raw = Raw::connect(&server.admin_address).await;
+        let mut left = Vec::new();
+        for _ in 0..20 {
+            let mut call = raw.begin(CREATE, &headers).await.unwrap();
+            call.request.send_data(frame(&request), true).unwrap();
+            left.push(call);
+        }
+        if deadline == "10S" {
+            // As soon as one is there, the others are reset.
+            left.remove(0).answer().await.unwrap();
+        } else {
+            for call in left {
+                call.answer().await.unwrap();
+            }
+        }
+    }
+    let mut owner = server.admin().await;
+    let list = ListKeysRequest {
+        workspace: "w".to_owned(),
+        page_size: 1_000,
+        ..ListKeysRequest::default()
+    };
+    let keys = owner
+        .client
+        .list_keys(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .keys;
+    assert!(keys.len() > 5, "{}", keys.len());
+    let (status, log) = server.stop();
+    assert!(status.success(), "{log}");
+    let issued: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("key issued"))
+        .collect();
+    for key in keys.iter().filter(|key| key.name == "left") {
+        let told = issued.iter().any(|line| line.contains(&key.id));
+        assert!(told, "{} of {}: {log}", key.id, keys.len());
     }
 }

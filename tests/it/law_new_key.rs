@@ -199,8 +199,7 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
         stop: stopping,
         grace: Duration::from_secs(1),
     };
-    let plane =
-        server::check_plane(checker, drain.stop.clone(), HealthReporter::new(), false).unwrap();
+    let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
     let door = Door {

@@ -2,13 +2,14 @@
 //! costs the others nothing, and nobody is denied for it.
 
 mod conversations;
+mod shares;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keyward::edge::pb::{CheckRequest, CheckResponse};
+use keyward::edge::pb::{CheckRequest, CheckResponse, CheckStreamRequest};
 use prost::Message;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -23,6 +24,7 @@ const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 const LIST: &str = "/keyward.v1.KeyAdmin/ListKeys";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const STREAM: &str = "/keyward.v1.KeyCheck/CheckStream";
 
 /// Longer than anything takes that ends.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,6 +58,14 @@ async fn serve_with(
 /// The same question, as bytes.
 fn question(token: &str) -> Vec<u8> {
     check_request(token, &["a"]).encode_to_vec()
+}
+
+/// The same in a conversation.
+fn streamed(token: &str) -> CheckStreamRequest {
+    CheckStreamRequest {
+        id: 1,
+        check: Some(check_request(token, &["a"])),
+    }
 }
 
 fn is_allowed(messages: &[u8]) -> bool {
@@ -435,15 +445,26 @@ async fn an_old_connection_is_replaced_and_no_call_is_lost() {
             "{connections} with {calls} calls"
         );
     }
-    // A conversation goes on for the grace, and no longer.
-    let raw = Raw::connect(&server.admin_address).await;
+    // Conversations end well, and what was asked in them is answered.
     let start = Instant::now();
     let watch = HealthCheckRequest::default().encode_to_vec();
-    let cut = raw.call(WATCH, &[], &watch).await;
+    for (path, asked) in [(WATCH, &watch), (STREAM, &streamed(&token).encode_to_vec())] {
+        let raw = Raw::connect(&server.check_address).await;
+        let mut call = raw.begin(path, &[]).await.unwrap();
+        call.request.send_data(frame(asked), path == WATCH).unwrap();
+        let ended = h2raw::answer(call.answer).await.unwrap();
+        assert_eq!(ended.status.code(), Code::Ok, "{path} {ended:?}");
+        assert!(!ended.messages.is_empty(), "{path}");
+        assert!(start.elapsed() > Duration::from_millis(890), "{path}");
+    }
+    // What does not end goes on for the grace, and no longer.
+    let raw = Raw::connect(&server.admin_address).await;
+    let start = Instant::now();
+    let cut = raw.begin(LIST, &[]).await.unwrap().answer().await;
     let took = start.elapsed();
     assert!(cut.is_err(), "{cut:?}");
     assert!(
-        took > Duration::from_millis(1_890) && took < Duration::from_secs(10),
+        took > Duration::from_millis(1_890) && took < Duration::from_secs(9),
         "{took:?}"
     );
 }
@@ -502,7 +523,7 @@ async fn halves_of_large_requests_are_held_up_to_a_limit() {
         call.request.send_data(half, false).unwrap();
         held.spawn(call.answer());
     }
-    // 64 MiB of the 90 MB are held; the rest is turned away.
+    // A part of the 90 MB is held; the rest is turned away.
     let refused = held.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(refused.status.code(), Code::Unavailable, "{refused:?}");
     let info = refused.status.get_details_error_info().unwrap();

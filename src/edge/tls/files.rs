@@ -66,9 +66,15 @@ pub(super) struct Files {
     /// The listener's own certificate first.
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
-    pub(super) client_ca: Option<Vec<CertificateDer<'static>>>,
+    pub(super) client_ca: Option<ClientCa>,
     /// Of the listener's own certificate.
     pub(super) expiry: Expiry,
+}
+
+/// Who signs the certificates of clients.
+pub(super) struct ClientCa {
+    pub(super) path: PathBuf,
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Files {
@@ -97,14 +103,17 @@ pub(super) fn chain(
 }
 
 /// Who signs the certificates of clients, if these are asked for any.
-pub(super) fn client_ca(
-    settings: &TlsConfig,
-) -> Result<Option<Vec<CertificateDer<'static>>>, TlsError> {
+pub(super) fn client_ca(settings: &TlsConfig) -> Result<Option<ClientCa>, TlsError> {
     if settings.client_certificate_required && settings.client_ca.is_none() {
         return Err(TlsError::NoClientCa);
     }
-    let path = settings.client_ca.as_deref();
-    path.map(certificates).transpose()
+    let read = |path: &PathBuf| {
+        Ok(ClientCa {
+            certificates: certificates(path)?,
+            path: path.clone(),
+        })
+    };
+    settings.client_ca.as_ref().map(read).transpose()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
