@@ -102,11 +102,11 @@ impl FromStr for Server {
         let authority: Authority = host.parse().map_err(|_| {
             "expected `http://host:port`, `https://host:port` or `unix:PATH`".to_owned()
         })?;
-        let scheme = scheme.unwrap_or(if is_this_machine(&authority) {
-            "http"
-        } else {
-            "https"
-        });
+        let scheme = match scheme {
+            Some(scheme) => scheme,
+            None if is_this_machine(&authority) => "http",
+            None => "https",
+        };
         match (authority.port_u16(), scheme) {
             (Some(_), "https") => Ok(Self::Https(format!("https://{authority}"))),
             (Some(_), _) => Ok(Self::Http(format!("http://{authority}"))),

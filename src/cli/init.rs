@@ -65,7 +65,9 @@ pub(crate) fn make(home: &Home, file: Option<&Path>) -> Result<Token, ServerFail
         .map_err(|error| ServerFailure::File(error.to_string()))?
         .block_on(home.init(clock, |pepper| bootstrap::first_owner(&token, pepper, now)))?;
     // Until here it was the token of nothing.
-    written.map(NewFile::keep);
+    if let Some(file) = written {
+        file.keep();
+    }
     Ok(token)
 }
 

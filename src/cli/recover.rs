@@ -88,7 +88,9 @@ fn recover(args: &RecoverArgs) -> Result<(), ServerFailure> {
     let written = init::write_token(file, &token)?;
     let id = match make_owner(&home, &token) {
         Ok(id) => {
-            written.map(NewFile::keep);
+            if let Some(file) = written {
+                file.keep();
+            }
             id
         }
         Err(unmade) => return Err(unmade.tell(written)),
@@ -133,8 +135,8 @@ impl Unmade {
                 (ServerFailure::File(told), !error.certainly_not_applied())
             }
         };
-        if may_be_made {
-            file.map(NewFile::keep);
+        if let (Some(file), true) = (file, may_be_made) {
+            file.keep();
         }
         failure
     }
