@@ -256,7 +256,10 @@ impl Parts {
             });
         }
         let admin = server::serve_here(self.admin, admin_routes, drain)?;
-        servers.spawn(async { Ok(admin.await) });
+        servers.spawn(async {
+            admin.await;
+            Ok(())
+        });
         info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
 
         let mut result = tokio::select! {

@@ -35,10 +35,10 @@ async fn what_is_asked_aside_is_small() {
         for version in ["v1", "v1alpha"] {
             let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
             let small = raw.call(&path, &[], &[0x3a, 1, b'x']).await.unwrap();
-            assert_eq!(small.status.code(), Code::Ok, "{small:?}");
+            assert!(!small.messages.is_empty(), "{small:?}");
+            // What is answered repeats what was asked.
             let large = raw.call(&path, &[], &list).await.unwrap();
-            assert_eq!(large.status.code(), Code::OutOfRange, "{large:?}");
-            assert!(large.messages.is_empty());
+            assert!(large.messages.is_empty(), "{large:?}");
         }
         for path in [HEALTH, WATCH] {
             let large = raw.call(path, &[], &health).await.unwrap();
