@@ -22,6 +22,7 @@ mod convert;
 mod deadline;
 mod deal;
 mod dialogue;
+mod farewell;
 mod guarded;
 mod limit;
 mod plane;
