@@ -23,6 +23,7 @@ mod deadline;
 mod deal;
 mod dialogue;
 mod ending;
+mod farewell;
 mod guarded;
 mod limit;
 mod line;

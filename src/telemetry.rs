@@ -109,16 +109,16 @@ mod tests {
     #[test]
     fn others_are_held_to_warnings() {
         let written = |filter| own(filter).map(|filter| filter.to_string());
-        assert_eq!(written("trace").unwrap(), "rustls=error,keyward=trace,warn");
-        assert_eq!(written("").unwrap(), "rustls=error,keyward=info,warn");
+        assert_eq!(written("trace").unwrap(), "keyward=trace,rustls=error,warn");
+        assert_eq!(written("").unwrap(), "keyward=info,rustls=error,warn");
         assert_eq!(
             written("error").unwrap(),
-            "rustls=error,keyward=error,error"
+            "keyward=error,rustls=error,error"
         );
-        assert_eq!(written("off").unwrap(), "rustls=off,keyward=off,off");
+        assert_eq!(written("off").unwrap(), "keyward=off,rustls=off,off");
         assert_eq!(
             written("info, keyward::store=debug").unwrap(),
-            "keyward::store=debug,rustls=error,keyward=info,warn"
+            "keyward::store=debug,keyward=info,rustls=error,warn"
         );
         assert_eq!(written("h2=trace"), None);
         assert_eq!(written("loud"), None);

@@ -6,24 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::farewell::Farewell;
 use super::turns::Turns;
 
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long a client that is not let in may take to go.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How many bytes of what it still sends are thrown away.
-const MAX_THROWN: usize = 64 * 1024;
 
 /// A socket before it belongs to a runtime: it can still be sent to any.
 #[derive(Debug)]
@@ -42,8 +35,8 @@ pub(super) struct Connection {
 
 #[derive(Debug)]
 enum Stream {
-    Plain(Plain),
-    Tls(Box<TlsStream<Plain>>),
+    Plain(Farewell<Plain>),
+    Tls(Box<TlsStream<Farewell<Plain>>>),
 }
 
 impl Connection {
@@ -60,12 +53,14 @@ impl Connection {
             Socket::Tcp(socket) => Plain::Tcp(TcpStream::from_std(socket)?),
             Socket::Unix(socket) => Plain::Unix(UnixStream::from_std(socket)?),
         };
+        let plain = Farewell::new(plain);
         let stream = match tls {
             None => Stream::Plain(plain),
             Some(tls) => match turns.take(tls.accept(plain).into_fallible()).await {
                 Ok(stream) => Stream::Tls(Box::new(stream)),
-                Err((error, plain)) => {
-                    Box::pin(hang_up(plain)).await;
+                Err((error, mut plain)) => {
+                    // It learns why.
+                    let _ = plain.shutdown().await;
                     return Err(error);
                 }
             },
@@ -82,23 +77,6 @@ impl Connection {
         connection.greeting = PREFACE;
         Ok(connection)
     }
-}
-
-/// Ends a connection so that the client learns why: to close it over what was
-/// not read would take back what was said last.
-async fn hang_up(mut socket: Plain) {
-    let ending = async {
-        socket.shutdown().await?;
-        let mut thrown = [0; 1024];
-        for _ in 0..MAX_THROWN / thrown.len() {
-            if socket.read(&mut thrown).await? == 0 {
-                break;
-            }
-        }
-        io::Result::Ok(())
-    };
-    // If it comes to no end by itself, it has had its time.
-    let _ = timeout(LINGER, ending).await;
 }
 
 /// One connection of those that a worker has; given back when it is dropped.

@@ -1,9 +1,14 @@
 //! A server that is told to stop under load: what it has accepted it answers,
 //! what it has acknowledged is there, and it takes no more.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use std::net::TcpStream;
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keyward::edge::pb::key_check_client::KeyCheckClient;
@@ -102,6 +107,8 @@ fn was_not_accepted(error: &h2::Error) -> bool {
 struct Caller {
     raw: Arc<Raw>,
     bearer: String,
+    /// Calls of this kind that were answered, by whomever.
+    answered: Arc<AtomicUsize>,
 }
 
 impl Caller {
@@ -113,6 +120,7 @@ impl Caller {
         match call.answer().await {
             Ok(answer) => {
                 assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
+                self.answered.fetch_add(1, Ordering::Relaxed);
                 Some(answer)
             }
             Err(error) => {
@@ -212,13 +220,15 @@ async fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
         let foreign = Load::python(&Target::new(&server, &token, way.files(&site)), true);
         foreign.started();
         let mut load = JoinSet::new();
+        let [checks, changes] = [(); 2].map(|()| Arc::<AtomicUsize>::default());
         for _ in 0..4 {
-            let caller = |raw| Caller {
+            let caller = |raw, answered: &Arc<_>| Caller {
                 raw: Arc::new(raw),
                 bearer: bearer.clone(),
+                answered: Arc::clone(answered),
             };
-            let gateway = caller(way.connect(&server.check_address).await);
-            let operator = caller(way.connect(&server.admin_address).await);
+            let gateway = caller(way.connect(&server.check_address).await, &checks);
+            let operator = caller(way.connect(&server.admin_address).await, &changes);
             for _ in 0..AT_ONCE {
                 load.spawn(check_until_stopped(gateway.clone(), token.clone()));
                 load.spawn(operate_until_stopped(operator.clone()));
@@ -226,7 +236,16 @@ async fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
         }
         let channel = way.channel(&server.check_address).await;
         load.spawn(converse_until_stopped(channel, token.clone()));
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begin = Instant::now();
+        let answered = |calls: &AtomicUsize| calls.load(Ordering::Relaxed);
+        while answered(&checks) < 200 || answered(&changes) < 200 {
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "{}",
+                server.log()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let told = Instant::now();
         server.signal(Signal::TERM);
         let mut done = Done::default();

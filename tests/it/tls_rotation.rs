@@ -73,7 +73,10 @@ async fn certificates_change_under_load_and_no_call_is_lost() {
             // Half of a new pair, half a file, no CA: nobody is to see them.
             0 => replace(&files.key, &pair.key),
             1 => fs::write(&files.certificate, &pair.certificate[..100]).unwrap(),
-            2 => replace(&files.client_ca, ""),
+            2 => {
+                files.replace(&pair);
+                replace(&files.client_ca, "");
+            }
             // Whole again, all at once or one after the other.
             3 => {
                 files.replace(&pair);
