@@ -11,7 +11,7 @@ use super::admin_token;
 use super::connect::{self, Server};
 use super::failure::Failure;
 use super::output::Output;
-use super::reach::{Listener, ReachFlags, Target};
+use super::reach::{self, Listener, ReachFlags, Target};
 use super::status::Flags;
 use crate::edge::pb::key_admin_client::KeyAdminClient;
 
@@ -53,14 +53,17 @@ impl Admin {
     /// Reads the admin token and connects.
     pub(crate) async fn connect(flags: AdminFlags) -> Result<Self, Failure> {
         let target = flags.reach.target(flags.admin_server, Listener::Admin)?;
-        let authorization = admin_token::authorization(
-            flags.admin_token_file.as_deref(),
-            target.token_file.as_deref(),
-        )
-        .map_err(|failure| match flags.admin_token_file {
-            Some(_) => failure,
-            None => target.without_token(failure),
-        })?;
+        let file = flags.admin_token_file.as_deref();
+        if let (Some(context), Some(own)) = (&target.named, &target.token_file)
+            && let Some(variable) = admin_token::other_variable(file, own)
+        {
+            return Err(reach::at_odds(context, variable, "token"));
+        }
+        let authorization = admin_token::authorization(file, target.token_file.as_deref())
+            .map_err(|failure| match flags.admin_token_file {
+                Some(_) => failure,
+                None => target.without_token(failure),
+            })?;
         let client =
             KeyAdminClient::new(target.connect().await?).max_decoding_message_size(MAX_REPLY_LEN);
         Ok(Self {

@@ -11,9 +11,12 @@ use std::path::Path;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::failure::Failure;
+use super::reach::is_set_to;
 use super::{output, text};
 
 const VARIABLE: &str = "KEYWARD_ADMIN_TOKEN";
+
+const FILE_VARIABLE: &str = "KEYWARD_ADMIN_TOKEN_FILE";
 
 /// The longest token file that is read, in bytes: a token is far shorter.
 const MAX_TOKEN_FILE_LEN: u64 = 4096;
@@ -25,6 +28,18 @@ pub(crate) fn authorization(
     of_context: Option<&Path>,
 ) -> Result<MetadataValue<Ascii>, Failure> {
     bearer(&token(file, std::env::var_os(VARIABLE), of_context)?)
+}
+
+/// The variable by which another token is named than the one in a context's
+/// file: neither `file`, if a flag gave that, nor the context's own.
+pub(crate) fn other_variable(file: Option<&Path>, of_context: &Path) -> Option<&'static str> {
+    match file {
+        None => std::env::var_os(VARIABLE).map(|_| VARIABLE),
+        Some(file) => {
+            let is_set = is_set_to(FILE_VARIABLE, file.as_os_str());
+            (is_set && file != of_context).then_some(FILE_VARIABLE)
+        }
+    }
 }
 
 fn token(
@@ -42,13 +57,17 @@ fn token(
         })?,
         (None, None, None) => String::new(),
     };
-    match token.trim() {
-        "" => Err(Failure::usage("an admin token is needed, and there is none").note(
+    match (token.trim(), file.or(of_context)) {
+        ("", Some(path)) if file.is_some() => Err(Failure::usage(format!(
+            "{} holds no admin token: it is empty",
+            path.display()
+        ))),
+        ("", _) => Err(Failure::usage("an admin token is needed, and there is none").note(
             "Name the file that holds it with --admin-token-file or $KEYWARD_ADMIN_TOKEN_FILE, \
              or put it into $KEYWARD_ADMIN_TOKEN, or name a context with --context.",
         )
         .note("`keyward init` makes the first.")),
-        token => Ok(token.to_owned()),
+        (token, _) => Ok(token.to_owned()),
     }
 }
 

@@ -111,7 +111,7 @@ fn precondition(failure: Failure, about: &About) -> Failure {
         )),
         "LAST_OWNER" => failure.note(
             "Somebody has to be left who may do everything: make another with \
-             `keyward admins create --system --role owner` first.",
+             `keyward admins create --system --role owner --grant '*' --name NAME` first.",
         ),
         "ROTATION_PENDING" => failure.note("`--overlap 0s` ends all older tokens at once."),
         // When a key can be deleted is in the sentence.

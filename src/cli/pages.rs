@@ -1,5 +1,7 @@
 //! Lists, which come in pages: fetches as many as are wanted.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 
 use super::failure::Failure;
@@ -9,7 +11,7 @@ use super::failure::Failure;
 pub(crate) struct PageFlags {
     /// At most so many [default: all]
     #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
+    pub(crate) limit: Option<NonZeroUsize>,
     /// How many to ask for in one call
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub(crate) page_size: i32,
@@ -29,7 +31,7 @@ pub(crate) async fn all<T>(
     flags: PageFlags,
     mut fetch: impl AsyncFnMut(Page) -> Result<(Vec<T>, String), Failure>,
 ) -> Result<Vec<T>, Failure> {
-    let limit = flags.limit.unwrap_or(usize::MAX);
+    let limit = flags.limit.map_or(usize::MAX, NonZeroUsize::get);
     let (mut items, mut token) = (Vec::new(), String::new());
     while items.len() < limit {
         let wanted = i32::try_from(limit - items.len()).unwrap_or(i32::MAX);
@@ -70,13 +72,9 @@ mod tests {
             assert!(page.size <= 2);
             Ok((items, next.to_owned()))
         };
-        for (limit, expected) in [
-            (None, &[1, 2, 3, 4, 5][..]),
-            (Some(3), &[1, 2, 3]),
-            (Some(0), &[]),
-        ] {
+        for (limit, expected) in [(None, &[1, 2, 3, 4, 5][..]), (Some(3), &[1, 2, 3])] {
             let flags = PageFlags {
-                limit,
+                limit: limit.and_then(NonZeroUsize::new),
                 page_size: 2,
             };
             assert_eq!(all(flags, fetch).await.unwrap(), expected);

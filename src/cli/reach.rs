@@ -1,6 +1,8 @@
 //! Which server is meant, and how it is reached: by flags, before variables,
-//! before the context, before the defaults.
+//! before the context, before the defaults. A context that a flag names is at
+//! odds with variables that say something else.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,12 +10,12 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use tonic::transport::Channel;
 
-use super::argument;
 use super::connect::Server;
 use super::context::{Context, Contexts};
 use super::failure::Failure;
 use super::status::{Asked, Flags};
 use super::tls::Tls;
+use super::{argument, text};
 
 /// The flags of every command that calls a server.
 #[derive(Args, Debug)]
@@ -79,6 +81,14 @@ impl Listener {
         }
     }
 
+    /// The variable that names it.
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Check => "KEYWARD_CHECK_SERVER",
+            Self::Admin => "KEYWARD_ADMIN_SERVER",
+        }
+    }
+
     /// The address in a context, or else the default one.
     fn address(self, context: &Context) -> &str {
         let (set, default) = match self {
@@ -99,6 +109,9 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     /// The file with the admin token, if the context names one for this server.
     pub(crate) token_file: Option<PathBuf>,
+    /// The context that the command line names. What it has is meant, then,
+    /// and no variable that happens to be set.
+    pub(crate) named: Option<String>,
     withheld: Option<Withheld>,
 }
 
@@ -132,6 +145,8 @@ impl ReachFlags {
         listener: Listener,
     ) -> Result<Target, Failure> {
         let context = Contexts::applicable(self.context.as_deref())?;
+        let named = self.context.clone();
+        let named = named.filter(|name| !is_set_to("KEYWARD_CONTEXT", name.as_ref()));
         let own = listener.address(&context);
         let parsed = own.parse::<Server>();
         let (server, context, withheld) = match (server, parsed) {
@@ -146,6 +161,13 @@ impl ReachFlags {
             // Whoever is at this address has no business with the token that
             // the context has for its own server.
             (Some(server), _) => {
+                let variable = listener.variable();
+                let set = std::env::var(variable).ok();
+                if let (Some(name), Some(Ok(set))) = (&named, set.map(|set| set.parse::<Server>()))
+                    && set == server
+                {
+                    return Err(at_odds(name, variable, "server"));
+                }
                 let withheld = Withheld::of(&context, own);
                 (server, Context::default(), Some(withheld))
             }
@@ -170,9 +192,25 @@ impl ReachFlags {
             flag: listener.flag(),
             timeout: self.timeout,
             token_file: context.admin_token_file,
+            named,
             withheld,
         })
     }
+}
+
+/// Whether the variable is set to just this.
+pub(crate) fn is_set_to(variable: &str, value: &OsStr) -> bool {
+    std::env::var_os(variable).is_some_and(|set| set == value)
+}
+
+/// A context is named, and a variable says something else: whoever does both
+/// may have forgotten the variable, and is asked rather than misunderstood.
+pub(crate) fn at_odds(context: &str, variable: &str, what: &str) -> Failure {
+    Failure::usage(format!(
+        "the context {} and ${variable} each name a {what}, and not the same",
+        text::escaped(context)
+    ))
+    .note(format!("`unset {variable}`, or leave out --context."))
 }
 
 /// Nothing was sent, so no token has to be revoked.

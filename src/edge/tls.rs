@@ -239,7 +239,9 @@ fn client_verifier(
 }
 
 fn settings_error(settings: &TlsConfig, error: &rustls::Error) -> TlsError {
-    if matches!(error, rustls::Error::InconsistentKeys(_)) {
+    if let rustls::Error::InvalidCertificate(_) = error {
+        TlsError::invalid(&settings.certificate, error)
+    } else if matches!(error, rustls::Error::InconsistentKeys(_)) {
         TlsError::Mismatch {
             certificate: settings.certificate.clone(),
             key: settings.key.clone(),

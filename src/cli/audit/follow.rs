@@ -2,6 +2,7 @@
 //! oldest first, until Ctrl-C.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +18,7 @@ use crate::cli::{argument, event_view};
 use crate::edge::pb::{AuditEvent, ListAuditEventsRequest};
 
 /// How many past events are shown first, unless --limit says otherwise.
-const PAST: usize = 10;
+const PAST: NonZeroUsize = NonZeroUsize::new(10).expect("not zero");
 
 /// How far back is looked for events that were written late, in seconds: their
 /// times are those of their calls, some of which take longer than others.

@@ -178,7 +178,7 @@ fn the_last_owner_cannot_be_revoked() {
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("`keyward admins create --system --role owner`"),
+        told.contains("`keyward admins create --system --role owner --grant '*' --name NAME`"),
         "{told}"
     );
 }

@@ -123,7 +123,15 @@ fn what_a_context_has_goes_to_its_own_server_alone() {
         // It names none: the default is meant.
         ("keys list --context bare", "http://127.0.0.1:PORT"),
     ] {
-        for (code, text) in [by_variable(line), by_flag(line)] {
+        let (code, text) = by_variable(line);
+        assert_eq!(code, Some(2), "{text}");
+        let mut told = vec![by_flag(line)];
+        if line.contains("--context") {
+            assert!(text.contains("`unset KEYWARD_ADMIN_SERVER`"), "{text}");
+        } else {
+            told.push((code, text));
+        }
+        for (code, text) in told {
             assert_eq!(code, Some(2), "{text}");
             let why = format!(
                 "The context's token is for {own} alone, and not sent to http://127.0.0.1:PORT."
@@ -235,4 +243,48 @@ fn a_context_holds_no_token_and_no_nonsense() {
         text.contains("config/keyward/contexts.toml: unknown field"),
         "{text}"
     );
+}
+
+/// Whoever names a context means its token, and may have forgotten the
+/// variable that an earlier page had him set.
+#[test]
+fn a_named_context_and_a_variable_with_another_token_are_at_odds() {
+    let shell = Shell::start();
+    let set = format!(
+        "contexts set ada --admin-server {} --admin-token-file admin.token",
+        shell.server.admin_address
+    );
+    assert_eq!(typed(&shell, &set).0, Some(0));
+    let path = |name: &str| shell.server.site.path().join(name).display().to_string();
+    let other = path("other.token");
+    fs::write(&other, "keyward_other").unwrap();
+    let with = |line: &str, name: &str, value: &str| {
+        told(&shell, &run(command(&shell, line).env(name, value)))
+    };
+    for (name, value) in [
+        ("KEYWARD_ADMIN_TOKEN_FILE", &*other),
+        ("KEYWARD_ADMIN_TOKEN", "keyward_other"),
+    ] {
+        let (code, text) = with("keys list --context ada", name, value);
+        assert_eq!(code, Some(2), "{text}");
+        assert_eq!(
+            text,
+            format!(
+                "error: the context ada and ${name} each name a token, and not the same\n  \
+                 `unset {name}`, or leave out --context.\n"
+            )
+        );
+    }
+    // The same token, or one that a flag gives, is no contradiction.
+    let own = path("admin.token");
+    for (line, value) in [
+        ("keys list --context ada", &own),
+        (
+            "keys list --context ada --admin-token-file admin.token",
+            &other,
+        ),
+    ] {
+        let (code, text) = with(line, "KEYWARD_ADMIN_TOKEN_FILE", value);
+        assert_eq!(code, Some(0), "{text}");
+    }
 }
