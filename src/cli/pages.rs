@@ -13,7 +13,7 @@ pub(crate) struct PageFlags {
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<NonZeroUsize>,
     /// How many to ask for in one call
-    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(i32).range(1..=250))]
     pub(crate) page_size: i32,
 }
 

@@ -10,7 +10,7 @@ use crate::domain::digest::{Mac, Sealer};
 pub const DEFAULT_PAGE_SIZE: usize = 50;
 
 /// The largest page.
-pub const MAX_PAGE_SIZE: usize = 1_000;
+pub const MAX_PAGE_SIZE: usize = 250;
 
 /// The page size to use for the one that was asked for; none, if that makes
 /// no sense.
@@ -90,9 +90,9 @@ mod tests {
         let table = [
             (0, Some(50)),
             (1, Some(1)),
-            (1_000, Some(1_000)),
-            (1_001, Some(1_000)),
-            (i32::MAX, Some(1_000)),
+            (250, Some(250)),
+            (251, Some(250)),
+            (i32::MAX, Some(250)),
             (-1, None),
             (i32::MIN, None),
         ];

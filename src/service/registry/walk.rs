@@ -13,12 +13,12 @@ use super::{Registry, blocking};
 
 /// How many records are looked at for one page at most, whether or not they
 /// are shown: a filter that few keys fit must not make one call read them all.
-pub(super) const MAX_LOOKED_AT: usize = 1_000;
+pub(super) const MAX_LOOKED_AT: usize = 500;
 
-/// How long all that is looked at for one page may be together, in bytes: a
-/// thousand ordinary keys fit, and of the largest as many as cost no more to
+/// How long all that is looked at for one page may be together, in bytes: five
+/// hundred ordinary keys fit, and of the largest as many as cost no more to
 /// read. A reply is well below what gRPC clients take in one message.
-pub(super) const MAX_LOOKED_AT_LEN: usize = 768 * 1024;
+pub(super) const MAX_LOOKED_AT_LEN: usize = 256 * 1024;
 
 /// How many records are read at a time, so that few are read in vain where
 /// the page ends before the last of them.

@@ -21,14 +21,8 @@ use super::*;
 /// How many keys there are. Fewer are good for nothing but a quick look.
 const KEYS: usize = 100_000;
 
-/// What a page may cost, in processor time of the server. Unoptimised, beside
-/// other tests, it costs many times what it does where anybody waits for it:
-/// then only what grows with the number of keys is found.
-const MAX_PAGE_COST: Duration = if cfg!(debug_assertions) {
-    Duration::from_millis(500)
-} else {
-    Duration::from_millis(50)
-};
+/// What any page may cost, in processor time of the server, optimised or not.
+const MAX_PAGE_COST: Duration = Duration::from_millis(50);
 
 /// What the server may grow by while it is asked for pages: the cache of its
 /// store, and room for replies.
@@ -147,16 +141,12 @@ fn wire(micros: u64) -> Timestamp {
 struct Costs(Vec<Duration>);
 
 impl Costs {
-    /// The median and the most. Of twenty pages, nineteen cost no more than
-    /// they may; with the others, the store wrote or tidied up as well, or the
-    /// machine is shared.
+    /// The median and the most, which is not too much.
     fn judged(&mut self) -> (Duration, Duration) {
         self.0.sort_unstable();
-        let pages = self.0.len();
-        let usual = self.0[pages - 1 - pages.div_ceil(20)];
-        assert!(usual < MAX_PAGE_COST, "{:.1?}", self.0);
-        assert!(self.0[pages - 1] < MAX_PAGE_COST * 5, "{:.1?}", self.0);
-        (self.0[pages / 2], self.0[pages - 1])
+        let (median, most) = (self.0[self.0.len() / 2], self.0[self.0.len() - 1]);
+        assert!(most < MAX_PAGE_COST, "{:.1?}", self.0);
+        (median, most)
     }
 }
 
@@ -312,7 +302,7 @@ async fn read(
     let (mut keys, mut page_token) = (Vec::new(), String::new());
     loop {
         let question = ListKeysRequest {
-            page_size: 1_000,
+            page_size: 250,
             page_token,
             ..request.clone()
         };
@@ -372,11 +362,16 @@ fn looks_right(listed: &[Key], known: &[Known]) {
     }
 }
 
-/// The processor time of each thread of the server, in nanoseconds.
+/// The processor time of each thread of the server, in nanoseconds. The threads
+/// on which sled tidies up every few seconds, whoever asks, work for no page.
 fn spent(server: &Server) -> HashMap<String, u64> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let threads = tasks.filter_map(|task| {
         let task = task.ok()?;
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        if name.starts_with("sled-io") || name.starts_with("log flusher") {
+            return None;
+        }
         // The first number is the time on a processor. A thread may have ended.
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         let nanos = text.split(' ').next()?.parse().unwrap();
