@@ -27,6 +27,7 @@ use crate::index::{Index, follower};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
+use crate::service::credits::Reserver;
 use crate::service::denials::Denials;
 use crate::service::registry::Registry;
 use crate::store::{OpenError, Store, StoreHealth};
@@ -78,6 +79,7 @@ struct Parts {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     checker: Checker,
+    reserver: Reserver,
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
@@ -162,7 +164,9 @@ impl App {
         info!(tokens = index.len(), store = %store.id(), "store loaded");
 
         let hasher = pepper.token_hasher();
-        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
+        let (desk, reserver) =
+            Reserver::new(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock), desk);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Arc::new(Registry::new(
             Arc::clone(&store),
@@ -179,6 +183,7 @@ impl App {
             store,
             index,
             checker,
+            reserver,
             registry,
             admission,
             denials,
@@ -236,6 +241,9 @@ impl Parts {
         };
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
+        let (drained, draining) = watch::channel(false);
+        let mut reserver = JoinSet::new();
+        reserver.spawn(self.reserver.run(draining));
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
@@ -266,6 +274,7 @@ impl Parts {
             () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
+            _ = reserver.join_next() => Err(RunError::ThreadDied),
             // None of them ends before it is told to.
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
@@ -278,7 +287,10 @@ impl Parts {
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
         }
-        result
+        // Nobody spends any more.
+        drained.send_replace(true);
+        let reserved = reserver.join_next().await.unwrap_or(Ok(()));
+        result.and(reserved.map_err(|_| RunError::ThreadDied))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::Output;
+use super::refill;
 use super::table::{self, Properties, listing};
 use super::text;
 use crate::edge::pb::Key;
@@ -29,6 +30,9 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
+    if let Some(credits) = &key.credits {
+        lines.add("Credits", refill::line(credits));
+    }
     if key.revoke_time.is_some() {
         lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
         lines.add("Reason", reason(key.revocation_reason));
@@ -98,6 +102,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
+        "credits": key.credits.as_ref().map(refill::json),
         "etag": key.etag,
     })
 }
@@ -186,6 +191,7 @@ mod tests {
                 "revocation_reason": null,
                 "revoked_by": "",
                 "revocation_note": "",
+                "credits": null,
                 "etag": "e1",
             })
         );

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Properties};
-use super::{key_view, text};
-use crate::edge::pb::{Allowed, DenialReason, Denied};
+use super::{key_view, refill, text};
+use crate::edge::pb::{Allowed, CreditsLeft, DenialReason, Denied};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -17,6 +17,7 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
     lines.add("Key", &allowed.key_id);
     lines.add("Name", &allowed.name);
     lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
+    lines.add("Credits", credits(allowed.credits.as_ref()));
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
 
@@ -26,6 +27,7 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
     lines.add("Missing", denied.missing_scopes.join(" "));
     lines.add("Key", &denied.key_id);
     lines.add("Hint", &denied.key_hint);
+    lines.add("Credits", credits(denied.credits.as_ref()));
     let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
     let lines = lines.lines(table::terminal_width());
     let lines = if lines.trim().is_empty() {
@@ -37,6 +39,11 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
         "DENIED: {reason} (HTTP {status})\n{}\n{lines}",
         why(denied.reason)
     )
+}
+
+/// What is left of credits; empty: the key needs none.
+fn credits(left: Option<&CreditsLeft>) -> String {
+    left.map(refill::left_line).unwrap_or_default()
 }
 
 /// The reason in plain words.
@@ -68,6 +75,9 @@ fn why(reason: i32) -> &'static str {
              default is meant."
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
+        DenialReason::CreditsExhausted => {
+            "The key works, but its credits are used up. `keyward keys credits` adds to them."
+        }
     }
 }
 
@@ -82,6 +92,7 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
         "scopes": allowed.scopes,
         "metadata": allowed.metadata,
         "expire_time": allowed.expire_time.as_ref().map(text::moment),
+        "credits": allowed.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -93,6 +104,7 @@ pub(crate) fn denied_json(denied: &Denied) -> Value {
         "missing_scopes": denied.missing_scopes,
         "key_id": denied.key_id,
         "key_hint": denied.key_hint,
+        "credits": denied.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -102,10 +114,12 @@ mod tests {
 
     #[test]
     fn every_reason_is_explained() {
-        let mut told: Vec<_> = (0..=8).map(why).collect();
+        let known = |value: &i32| DenialReason::try_from(*value).is_ok();
+        let mut told: Vec<_> = (0..=99).filter(known).map(why).collect();
+        let number = told.len();
         assert!(!told.contains(&why(999)));
         told.dedup();
-        assert_eq!(told.len(), 9);
+        assert_eq!(told.len(), number);
     }
 
     #[test]
@@ -116,6 +130,7 @@ mod tests {
             missing_scopes: vec!["companies:write".to_owned()],
             key_id: "key_1".to_owned(),
             key_hint: "klg_live_…x7Qa".to_owned(),
+            ..Denied::default()
         };
         assert_eq!(
             denied_lines(&denied),
@@ -130,6 +145,7 @@ mod tests {
                 "missing_scopes": ["companies:write"],
                 "key_id": "key_1",
                 "key_hint": "klg_live_…x7Qa",
+                "credits": null,
             })
         );
         let bare = Denied {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::clock::Timestamp;
+use super::credits::Balance;
+use super::credits_draft::CreditsDraft;
 use super::fields::{self, MAX_PRINCIPAL_LEN};
 use super::key::Key;
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
@@ -31,6 +33,8 @@ pub struct KeyDraft {
     pub metadata: BTreeMap<String, String>,
     /// When it is to stop working.
     pub expire_time: Option<Timestamp>,
+    /// What it is to have to use up; none: it needs nothing of the kind.
+    pub credits: Option<CreditsDraft>,
     /// What makes it safe to ask again; empty: nothing does.
     pub request_id: String,
 }
@@ -42,6 +46,8 @@ pub struct KeySpec {
     pub environment: Option<EnvironmentName>,
     /// What it may do.
     pub scopes: ScopeSet,
+    /// What it has to use up.
+    pub credits: Option<Balance>,
 }
 
 impl KeyDraft {
@@ -66,6 +72,10 @@ impl KeyDraft {
         let scopes = fields::read_key_scopes(&mut violations, "scopes", &self.scopes, catalog);
         fields::check_metadata(&mut violations, "metadata", &self.metadata);
         fields::check_expiry(&mut violations, "expire_time", self.expire_time, now);
+        let credits = self
+            .credits
+            .as_ref()
+            .and_then(|draft| draft.read(&mut violations, "credits", None, now));
         if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
             violations.add(
                 "request_id",
@@ -75,6 +85,7 @@ impl KeyDraft {
         violations.none().map(|()| KeySpec {
             environment,
             scopes,
+            credits,
         })
     }
 

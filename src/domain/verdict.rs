@@ -88,11 +88,13 @@ pub enum DenialReason {
     Environment,
     /// The key lacks a required scope.
     InsufficientScope,
+    /// The key has not enough credits left.
+    CreditsExhausted,
 }
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -101,6 +103,7 @@ impl DenialReason {
         Self::Disabled,
         Self::Environment,
         Self::InsufficientScope,
+        Self::CreditsExhausted,
     ];
 
     /// The reason's name on the wire and in logs.
@@ -115,16 +118,19 @@ impl DenialReason {
             Self::Disabled => "DISABLED",
             Self::Environment => "ENVIRONMENT",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+            Self::CreditsExhausted => "CREDITS_EXHAUSTED",
         }
     }
 
     /// The HTTP status to answer the end client with: 401 where another
-    /// credential is called for, 403 where this one is good but may not.
+    /// credential is called for, 403 where this one is good but may not, 429
+    /// where it may later.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
             Self::Disabled | Self::Environment | Self::InsufficientScope => 403,
+            Self::CreditsExhausted => 429,
         }
     }
 
@@ -138,7 +144,8 @@ impl DenialReason {
             | Self::Expired
             | Self::Disabled
             | Self::Environment
-            | Self::InsufficientScope => true,
+            | Self::InsufficientScope
+            | Self::CreditsExhausted => true,
         }
     }
 }
@@ -222,6 +229,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
+    /// Those that are found by looking alone: what is spent comes after them.
+    fn judged() -> impl Iterator<Item = DenialReason> + Clone {
+        let spent = [DenialReason::CreditsExhausted];
+        DenialReason::ALL
+            .into_iter()
+            .filter(move |reason| !spent.contains(reason))
+    }
+
     fn scopes(texts: &[&str]) -> ScopeSet {
         ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
     }
@@ -269,6 +284,7 @@ mod tests {
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
+                DenialReason::CreditsExhausted => panic!("it is not judged"),
             }
             self
         }
@@ -296,7 +312,7 @@ mod tests {
 
     #[test]
     fn each_ground_denies_by_itself() {
-        for reason in DenialReason::ALL {
+        for reason in judged() {
             assert_eq!(
                 Case::sound().spoil(reason).verdict(),
                 Verdict::Denied(reason)
@@ -306,8 +322,8 @@ mod tests {
 
     #[test]
     fn of_any_two_grounds_the_earlier_is_told() {
-        for (position, earlier) in DenialReason::ALL.into_iter().enumerate() {
-            for later in DenialReason::ALL.into_iter().skip(position + 1) {
+        for (position, earlier) in judged().enumerate() {
+            for later in judged().skip(position + 1) {
                 let case = Case::sound().spoil(earlier).spoil(later);
                 assert_eq!(
                     case.verdict(),

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::credits::CreditsLeft;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
@@ -33,16 +34,19 @@ pub(super) fn append(
     required_scopes: RequiredScopes<'_>,
 ) {
     match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
+        (Verdict::Allowed, Some(key)) => {
+            let credits = outcome.credits;
+            enclose(buffer, within, ALLOWED, &Allowed { key, credits });
+        }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
             within,
             DENIED,
-            &Denied::new(DenialReason::Unknown, None, required_scopes),
+            &Denied::new(DenialReason::Unknown, None, required_scopes, None),
         ),
         (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes);
+            let denied = Denied::new(reason, key, required_scopes, outcome.credits);
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -91,6 +95,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Disabled => pb::DenialReason::Disabled,
         DenialReason::Environment => pb::DenialReason::Environment,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
+        DenialReason::CreditsExhausted => pb::DenialReason::CreditsExhausted,
     }
 }
 
@@ -159,11 +164,14 @@ impl Fields for BytesMut {
     }
 }
 
-struct Allowed<'k>(&'k IndexedKey);
+struct Allowed<'k> {
+    key: &'k IndexedKey,
+    credits: Option<CreditsLeft>,
+}
 
 impl Message for Allowed<'_> {
     fn tell(&self, fields: &mut impl Fields) {
-        let key = self.0;
+        let key = self.key;
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
@@ -177,6 +185,9 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        if let Some(credits) = self.credits {
+            fields.nested(10, &credits);
         }
     }
 }
@@ -193,6 +204,15 @@ impl Message for MapEntry<'_> {
     }
 }
 
+impl Message for CreditsLeft {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.number(1, self.remaining);
+        if let Some(time) = self.refill_time {
+            fields.nested(2, &time);
+        }
+    }
+}
+
 /// A `google.protobuf.Timestamp`.
 impl Message for Timestamp {
     fn tell(&self, fields: &mut impl Fields) {
@@ -206,6 +226,7 @@ struct Denied<'k> {
     /// The key and its hint.
     key: Option<(&'k IndexedKey, String)>,
     missing_scopes: Vec<&'k str>,
+    credits: Option<CreditsLeft>,
 }
 
 impl<'k> Denied<'k> {
@@ -213,6 +234,7 @@ impl<'k> Denied<'k> {
         reason: DenialReason,
         key: Option<&'k IndexedKey>,
         required_scopes: RequiredScopes<'k>,
+        credits: Option<CreditsLeft>,
     ) -> Self {
         let missing_scopes = match (reason, key) {
             (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
@@ -225,6 +247,7 @@ impl<'k> Denied<'k> {
             reason,
             key: key.map(|key| (key, key.hint())),
             missing_scopes,
+            credits,
         }
     }
 }
@@ -239,5 +262,8 @@ impl Message for Denied<'_> {
         }
         fields.text(4, key.id().write(&mut [0; ID_LEN]));
         fields.text(5, hint);
+        if let Some(credits) = self.credits {
+            fields.nested(7, &credits);
+        }
     }
 }

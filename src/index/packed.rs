@@ -12,6 +12,7 @@ use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
 
 use super::IndexedWorkspace;
+use super::credits::CreditAccount;
 use super::interner::Interner;
 
 /// A key, as one of its tokens finds it.
@@ -23,6 +24,7 @@ pub struct IndexedKey {
     scopes: Arc<ScopeSet>,
     environment: Arc<str>,
     text: Text,
+    credits: Option<Arc<CreditAccount>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -49,10 +51,23 @@ impl IndexedKey {
                 .environments
                 .intern(environment, |name| Arc::from(name)),
             text: Text::pack(key),
+            credits: None,
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
         }
+    }
+
+    /// The same key with the credits that all of its tokens share.
+    pub(super) fn with_credits(mut self, credits: Option<Arc<CreditAccount>>) -> Self {
+        self.credits = credits;
+        self
+    }
+
+    /// The credits of the key; none: it needs none.
+    #[must_use]
+    pub const fn credits(&self) -> Option<&Arc<CreditAccount>> {
+        self.credits.as_ref()
     }
 
     /// The id.

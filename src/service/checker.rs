@@ -4,12 +4,19 @@
 
 use std::sync::Arc;
 
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
+use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::token::{self, Shape};
-use crate::domain::verdict::{Ask, Presented, Verdict, judge};
+use crate::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
+use crate::index::credits::Spending;
 use crate::index::{Index, IndexedKey};
+
+use super::credits::{Desk, Wait};
+
+/// What a check costs of the key's credits.
+const COST: u64 = 1;
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +24,7 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    desk: Desk,
 }
 
 /// A verdict, and the key that it is about.
@@ -26,54 +34,97 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// What is left of the key's credits, where they were looked at.
+    pub credits: Option<CreditsLeft>,
 }
 
 impl Checker {
-    /// A checker over `index`.
+    /// A checker over `index`, which asks for credits at `desk`.
     #[must_use]
-    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>, desk: Desk) -> Self {
         Self {
             index,
             hasher,
             clock,
+            desk,
         }
     }
 
     /// Judges the raw header value `credential` and hands the outcome to
     /// `answer`, while the key is held still.
+    ///
+    /// # Errors
+    ///
+    /// [`Wait`], if the key may have the credits that it takes, but not in
+    /// hand: `answer` was not called then, and nothing is spent.
     pub fn check<'a, R, T>(
         &self,
         credential: &[u8],
         ask: &Ask<'a, R>,
         answer: impl FnOnce(Outcome<'_>) -> T,
-    ) -> T
+    ) -> Result<T, Wait>
     where
         R: Iterator<Item = &'a str> + Clone,
     {
-        let decide = |presented: &Presented<'_>| judge(presented, ask, self.clock.now());
+        let now = self.clock.now();
+        let decide = |presented: &Presented<'_>| judge(presented, ask, now);
         let digest = match self.read(credential) {
             Ok(digest) => digest,
             Err(presented) => {
-                return answer(Outcome {
+                return Ok(answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
-                });
+                    credits: None,
+                }));
             }
         };
         self.index.find(&digest, |found| {
-            let verdict = match found {
+            let mut verdict = match found {
                 Some(key) => key.with_standing(|standing| decide(&Presented::Key(standing))),
                 None => decide(&Presented::Unknown),
+            };
+            // Last, as a denial spends nothing.
+            let credits = match (verdict, found) {
+                (Verdict::Allowed, Some(key)) => self.spend(key, COST, now, &mut verdict)?,
+                (Verdict::Allowed | Verdict::Denied(_), _) => None,
             };
             let may_tell = match verdict {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
-            answer(Outcome {
+            Ok(answer(Outcome {
                 verdict,
                 key: found.filter(|_| may_tell),
-            })
+                credits,
+            }))
         })
+    }
+
+    /// Spends what the check costs of the key's credits, if it needs any. What
+    /// is left of them; denied, if that is too little.
+    fn spend(
+        &self,
+        key: &IndexedKey,
+        cost: u64,
+        now: Timestamp,
+        verdict: &mut Verdict,
+    ) -> Result<Option<CreditsLeft>, Wait> {
+        let Some(account) = key.credits() else {
+            return Ok(None);
+        };
+        let mut stake = account.stake(now);
+        if stake.can(cost) {
+            stake.take(cost);
+        }
+        match stake.end(|| self.desk.ask(account)) {
+            Some(Spending::Done(left)) => Ok(Some(left)),
+            Some(Spending::Exhausted(left)) => {
+                *verdict = Verdict::Denied(DenialReason::CreditsExhausted);
+                Ok(Some(left))
+            }
+            Some(Spending::Wait(news)) => Err(Wait(news)),
+            Some(Spending::Unmetered) | None => Ok(None),
+        }
     }
 
     /// The digest to look up, or what else the credential is.

@@ -6,6 +6,7 @@ mod admin_rotation;
 mod admins;
 mod audit;
 mod changes;
+mod credits;
 mod key_list;
 mod keys;
 mod last_owner;
@@ -40,6 +41,7 @@ use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
+pub use credits::CreditsChange;
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use walk::{Page, PageQuestion};

@@ -5,7 +5,8 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
+    credits, key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state,
+    wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -19,6 +20,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         scopes: request.scopes,
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
+        credits: request.credits.as_ref().map(credits::draft),
         request_id: request.request_id,
     }
 }
@@ -100,5 +102,6 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        credits: view.credits.map(credits::shown),
     }
 }

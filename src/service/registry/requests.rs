@@ -24,7 +24,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Versioned, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::{IssuedKey, KeyView, MAX_TRIES, Registry, conflict, entry, unchanged};
+use super::{IssuedKey, MAX_TRIES, Registry, conflict, entry, unchanged};
 
 /// How long a token is held for a repetition.
 const HOLD: Duration = Duration::from_secs(600);
@@ -225,7 +225,7 @@ impl Registry {
             };
             if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "token of a key shown again");
-                let view = KeyView::new(found, &workspace.record, now);
+                let view = self.view(found, &workspace.record, now);
                 return Ok(Some(IssuedKey { view, token }));
             }
         }
@@ -261,6 +261,7 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         .expire_time
         .map(|expiry| expiry.as_micros().to_string());
     push(expiry.as_deref().unwrap_or("never"));
+    push(&format!("{:?}", draft.credits));
     bytes
 }
 
@@ -268,6 +269,7 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::domain::clock::Timestamp;
+    use crate::domain::credits_draft::CreditsDraft;
     use crate::domain::digest::{Pepper, StoreId};
     use crate::domain::token::TokenPrefix;
 
@@ -337,6 +339,7 @@ mod tests {
             draft(|d| d.scopes = vec!["a".into(), "b".into()]),
             draft(|d| d.metadata = [("a".into(), "b".into())].into()),
             draft(|d| d.expire_time = Some(Timestamp::from_micros(7))),
+            draft(|d| d.credits = Some(CreditsDraft::default())),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));
