@@ -257,3 +257,272 @@ fn left(balance: &Balance, remaining: u64) -> CreditsLeft {
         refill_time: balance.refill_time(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::credits::{Period, Refill};
+    use super::super::id::KeyId;
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+    const START: Timestamp = Timestamp::from_micros(20_000 * DAY + DAY / 2);
+
+    fn stored(free: u64, refill: Option<Refill>) -> Credits {
+        Credits {
+            key: KeyId::generate(START),
+            generation: 1,
+            balance: Some(Balance::new(free, refill, START)),
+        }
+    }
+
+    const fn daily(amount: u64) -> Option<Refill> {
+        Some(Refill {
+            period: Period::Day,
+            amount,
+        })
+    }
+
+    /// How a change that somebody decides comes out.
+    #[derive(Clone, Copy, Debug)]
+    enum Outcome {
+        Made,
+        /// It is certain that it was not made.
+        NotMade,
+        /// Nobody knows, and the server goes on without a store; then it is
+        /// started again. Whether it was made.
+        NotKnown(bool),
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Spend(u64),
+        /// The next block is stored, if one is to be.
+        Reserve,
+        Set(u64, Option<Refill>, Outcome),
+        Adjust(i64, Outcome),
+        Pass(u64),
+        Crash,
+        /// What is in hand is given back before a stop.
+        Stop,
+    }
+
+    fn outcome() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            6 => Just(Outcome::Made),
+            2 => Just(Outcome::NotMade),
+            1 => any::<bool>().prop_map(Outcome::NotKnown),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let refill = prop_oneof![Just(None), (1..3_000_u64).prop_map(daily)];
+        prop_oneof![
+            20 => prop_oneof![Just(1), 0..9_u64, 0..3_000_u64].prop_map(Step::Spend),
+            6 => Just(Step::Reserve),
+            1 => (0..20_000_u64, refill, outcome())
+                .prop_map(|(free, refill, outcome)| Step::Set(free, refill, outcome)),
+            2 => (-3_000..3_000_i64, outcome())
+                .prop_map(|(delta, outcome)| Step::Adjust(delta, outcome)),
+            1 => (1..DAY).prop_map(Step::Pass),
+            1 => Just(Step::Crash),
+            1 => Just(Step::Stop),
+        ]
+    }
+
+    /// A store, a server's account over it, and what would be there if nothing
+    /// was ever lost.
+    struct World {
+        stored: Credits,
+        account: Account,
+        now: Timestamp,
+        exact: u64,
+        /// The most that one crash may lose.
+        block: u64,
+    }
+
+    impl World {
+        fn new(stored: Credits) -> Self {
+            Self {
+                account: Account::load(stored.clone()),
+                now: START,
+                exact: stored.balance.unwrap().free,
+                block: 0,
+                stored,
+            }
+        }
+
+        fn view(&self) -> CreditsView {
+            self.account.view(self.now).unwrap()
+        }
+
+        /// The slow way to know what there is: one number.
+        fn pass(&mut self, micros: u64) {
+            let before = Period::Day.number(self.now);
+            self.now = Timestamp::from_micros(self.now.as_micros() + micros);
+            if let Some(refill) = self.view().refill
+                && Period::Day.number(self.now) > before
+            {
+                self.exact = refill.amount;
+            }
+        }
+
+        fn commit(&mut self, next: Credits) {
+            self.stored = next.clone();
+            self.account.store(next);
+        }
+
+        fn reserve(&mut self) -> bool {
+            let Some(next) = self.account.next(self.now) else {
+                return false;
+            };
+            self.block = self
+                .block
+                .max(block_size(self.exact))
+                .max(self.account.wanted);
+            self.commit(next);
+            true
+        }
+
+        fn spend(&mut self, cost: u64) {
+            for _ in 0..3 {
+                match self.account.look(cost, self.now) {
+                    Look::Enough(left) => {
+                        self.account.take(cost);
+                        self.exact = self.exact.checked_sub(cost).expect("granted too much");
+                        assert_eq!(left.remaining, self.exact);
+                        return;
+                    }
+                    Look::Exhausted(left) => {
+                        assert!(cost > self.exact, "denied what there was");
+                        assert_eq!(left.remaining, self.exact);
+                        return;
+                    }
+                    Look::Unmetered => panic!("it has credits"),
+                    Look::Wait => assert!(self.reserve(), "it waits for nothing"),
+                }
+            }
+            panic!("the block that it waited for was not enough");
+        }
+
+        fn change(&mut self, exact: u64, refill: Option<Refill>, outcome: Outcome) {
+            self.account.pause();
+            let withheld = self.account.withhold(self.now);
+            assert_eq!(withheld.view.unwrap().balance, self.exact);
+            assert_eq!(self.account.next(self.now), None);
+            let next = Credits {
+                generation: withheld.stored.generation + 1,
+                balance: Some(Balance::new(exact, refill, self.now)),
+                ..withheld.stored.clone()
+            };
+            match outcome {
+                Outcome::Made => {
+                    self.commit(next);
+                    self.exact = exact;
+                }
+                Outcome::NotMade => self.account.give_back(&withheld),
+                Outcome::NotKnown(made) => {
+                    // Nothing can be had that may have been stored as free.
+                    assert!(!matches!(self.account.look(1, self.now), Look::Enough(_)));
+                    if made {
+                        self.stored = next;
+                        self.exact = exact;
+                    }
+                    self.crash();
+                }
+            }
+            self.account.resume();
+        }
+
+        fn crash(&mut self) {
+            self.account = Account::load(self.stored.clone());
+            let left = self.view().balance;
+            let lost = self.exact.checked_sub(left).expect("a crash gave credits");
+            assert!(
+                lost <= self.block,
+                "lost {lost} of blocks of {}",
+                self.block
+            );
+            self.exact = left;
+        }
+
+        fn stop(&mut self) {
+            let (exact, refill) = (self.exact, self.view().refill);
+            self.change(exact, refill, Outcome::Made);
+            self.crash();
+            assert_eq!(self.exact, exact, "a stop loses nothing");
+        }
+
+        fn step(&mut self, step: Step) {
+            match step {
+                Step::Spend(cost) => self.spend(cost),
+                Step::Reserve => drop(self.reserve()),
+                Step::Set(exact, refill, outcome) => self.change(exact, refill, outcome),
+                Step::Adjust(delta, outcome) => {
+                    let exact = self.exact.saturating_add_signed(delta);
+                    self.change(exact, self.view().refill, outcome);
+                }
+                Step::Pass(micros) => self.pass(micros),
+                Step::Crash => self.crash(),
+                Step::Stop => self.stop(),
+            }
+            assert_eq!(self.view().balance, self.exact);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn an_account_is_a_number_that_crashes_take_a_block_from(
+            free in 0..20_000_u64,
+            refill in prop_oneof![Just(None), (1..3_000_u64).prop_map(daily)],
+            steps in proptest::collection::vec(step(), 1..120),
+        ) {
+            let mut world = World::new(stored(free, refill));
+            for step in steps {
+                world.step(step);
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_a_part_of_what_there_is() {
+        for (total, size) in [
+            (0, 1),
+            (9, 1),
+            (10, 1),
+            (99, 9),
+            (10_000, 1_000),
+            (u64::MAX, 1_000),
+        ] {
+            assert_eq!(block_size(total), size, "{total}");
+        }
+    }
+
+    #[test]
+    fn few_blocks_do_for_many_checks() {
+        let mut world = World::new(stored(100_000, None));
+        let mut blocks = 0;
+        for _ in 0..100_000 {
+            if world.account.is_low() && world.reserve() {
+                blocks += 1;
+            }
+            assert!(matches!(world.account.look(1, START), Look::Enough(_)));
+            world.spend(1);
+        }
+        assert!(matches!(world.account.look(1, START), Look::Exhausted(_)));
+        assert!(blocks < 250, "{blocks} blocks");
+    }
+
+    #[test]
+    fn a_look_costs_nothing_and_waits_for_nothing() {
+        let mut account = Account::load(stored(5, daily(7)));
+        assert!(matches!(account.look(0, START), Look::Enough(left) if left.remaining == 5));
+        let tomorrow = Timestamp::from_micros(START.as_micros() + DAY);
+        assert!(matches!(account.look(0, tomorrow), Look::Enough(left) if left.remaining == 7));
+        assert!(matches!(account.look(8, tomorrow), Look::Exhausted(_)));
+        assert!(matches!(account.look(7, tomorrow), Look::Wait));
+        assert_eq!(account.view(tomorrow).unwrap().balance, 7);
+    }
+}

@@ -150,6 +150,7 @@ mod tests {
     use crate::domain::token::{Token, TokenPrefix};
     use crate::domain::verdict::DenialReason;
     use crate::index::follower;
+    use crate::service::credits::Reserver;
     use crate::store::local::MemoryStore;
 
     #[test]
@@ -158,7 +159,9 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
         let index = follower::start(&store).unwrap();
-        let checker = Checker::new(index, pepper.token_hasher(), clock);
+        let (store, clock_of_reserver) = (Arc::new(store), Arc::clone(&clock));
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), clock_of_reserver);
+        let checker = Checker::new(index, pepper.token_hasher(), clock, desk);
 
         let prefix = TokenPrefix::try_from("klg").unwrap();
         let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
@@ -169,7 +172,8 @@ mod tests {
             required_scopes: ["a:b", "c|d"].into_iter(),
         };
         let verdict = |credential: &str| {
-            checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)
+            let check = checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict);
+            check.unwrap()
         };
         for (credential, reason) in [
             ("", DenialReason::Missing),

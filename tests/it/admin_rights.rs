@@ -19,7 +19,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 15] = [
+const CHANGES: [(&str, &str); 17] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -31,6 +31,8 @@ const CHANGES: [(&str, &str); 15] = [
     ("EnableKey", "key.enable"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
+    ("SetCredits", "credits.set"),
+    ("AdjustCredits", "credits.adjust"),
     ("CreateAdminKey", "admin.create"),
     ("UpdateAdminKey", "admin.update"),
     ("RotateAdminKey", "admin.rotate"),
@@ -196,11 +198,13 @@ impl Cell {
                 let made = create_admin(&mut owner, asked).await.unwrap();
                 ask.id = made.admin_key.unwrap().id;
             }
-            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey" | "DeleteKey" => {
+            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey" | "DeleteKey"
+            | "SetCredits" | "AdjustCredits" => {
                 ask.id = office.key(&ask.workspace, &[self.scope]).await.id;
                 let first = match self.call.as_str() {
                     "EnableKey" => Some("DisableKey"),
                     "DeleteKey" => Some("RevokeKey"),
+                    "AdjustCredits" => Some("SetCredits"),
                     _ => None,
                 };
                 if let Some(first) = first {

@@ -358,6 +358,18 @@ impl Ask {
                 let request = DeleteKeyRequest { key_id, etag };
                 client.delete_key(request).await.map(drop)
             }
+            "SetCredits" => {
+                let credits = Some(Credits {
+                    balance: Some(7),
+                    ..Credits::default()
+                });
+                let request = SetCreditsRequest { key_id, credits };
+                client.set_credits(request).await.map(drop)
+            }
+            "AdjustCredits" => {
+                let request = AdjustCreditsRequest { key_id, delta: 7 };
+                client.adjust_credits(request).await.map(drop)
+            }
             _ => return None,
         })
     }

@@ -2,6 +2,8 @@
 //! named, and not once they are revoked.
 
 use super::calls::*;
+use keyward::edge::pb;
+
 use super::*;
 
 /// The same key with other values in all fields that can be changed, and in
@@ -30,6 +32,7 @@ fn other_values(key: &Key) -> Key {
         revocation_note: "note".to_owned(),
         etag: String::new(),
         disabled: true,
+        credits: Some(pb::Credits::default()),
     }
 }
 

@@ -174,11 +174,13 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         scopes: (0..MAX_SCOPES).map(largest_scope).collect(),
         metadata: (0..MAX_METADATA).map(entry).collect(),
         expire_time: Some(Timestamp::MAX),
+        credits: None,
         request_id: String::new(),
     };
     let KeySpec {
         environment,
         scopes,
+        ..
     } = draft.check(workspace, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
