@@ -241,9 +241,7 @@ impl Parts {
         };
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
-        let (drained, draining) = watch::channel(false);
-        let mut reserver = JoinSet::new();
-        reserver.spawn(self.reserver.run(draining));
+        let mut reserving = self.reserver.start();
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
@@ -274,7 +272,7 @@ impl Parts {
             () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
-            _ = reserver.join_next() => Err(RunError::ThreadDied),
+            () = reserving.ended() => Err(RunError::ThreadDied),
             // None of them ends before it is told to.
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
@@ -287,10 +285,8 @@ impl Parts {
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
         }
-        // Nobody spends any more.
-        drained.send_replace(true);
-        let reserved = reserver.join_next().await.unwrap_or(Ok(()));
-        result.and(reserved.map_err(|_| RunError::ThreadDied))
+        reserving.give_back().await;
+        result
     }
 }
 

@@ -253,3 +253,74 @@ impl Hold {
         self.account.news.send_replace(AccountNews::Stored);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::credits::Balance;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    fn account(free: u64, reserved: u64) -> CreditAccount {
+        let balance = Balance {
+            reserved,
+            ..Balance::new(free, None, NOW)
+        };
+        let stored = Credits {
+            key: KeyId::generate(NOW),
+            generation: 1,
+            balance: Some(balance),
+        };
+        CreditAccount::open(stored, Revision(1))
+    }
+
+    fn spend(account: &CreditAccount, ask: impl FnOnce()) -> Option<Spending> {
+        let mut stake = account.stake(NOW);
+        if stake.can(1) {
+            stake.take(1);
+        }
+        stake.end(ask)
+    }
+
+    #[test]
+    fn to_spend_what_is_in_hand_allocates_nothing() {
+        let account = account(9_000, 1_000);
+        let allocations = allocation_counter::measure(|| {
+            for _ in 0..500 {
+                let spending = spend(&account, || panic!("there is enough in hand"));
+                assert!(matches!(spending, Some(Spending::Done(_))));
+            }
+        });
+        assert_eq!(allocations.count_total, 0);
+    }
+
+    #[test]
+    fn a_block_is_asked_for_once_and_again_after_an_answer() {
+        let account = account(9_000, 1_000);
+        let asked = std::cell::Cell::new(0);
+        let ask = || asked.set(asked.get() + 1);
+        while asked.get() == 0 {
+            assert!(matches!(spend(&account, ask), Some(Spending::Done(_))));
+        }
+        let view = account.view(NOW).unwrap();
+        assert!((9_200..=9_250).contains(&view.balance), "{view:?}");
+        while !matches!(spend(&account, ask), Some(Spending::Wait(_))) {}
+        assert_eq!(asked.get(), 1);
+        account.fail();
+        assert!(matches!(spend(&account, ask), Some(Spending::Wait(_))));
+        assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn no_news_is_missed() {
+        let account = account(5, 0);
+        let Some(Spending::Wait(news)) = spend(&account, || {}) else {
+            panic!("nothing is in hand");
+        };
+        assert!(!news.has_changed().unwrap());
+        let next = account.next(NOW).unwrap();
+        account.store(next.record, Revision(2));
+        assert!(news.has_changed().unwrap());
+        assert!(matches!(spend(&account, || {}), Some(Spending::Done(_))));
+    }
+}

@@ -1,12 +1,14 @@
-//! Reserves credits in blocks, so that no check writes to the store: a task of
-//! its own stores that the next block of an account is taken off, for many
-//! accounts at once, and nobody waits for it but a check that finds nothing in
+//! Reserves credits in blocks, so that no check writes to the store.
+//!
+//! A task of its own stores that the next block of an account is taken off, for
+//! many accounts at once. Nobody waits for it but a check that finds nothing in
 //! hand.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, info, warn};
 
@@ -20,7 +22,7 @@ use crate::store::{Store, StoreError, Versioned};
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many accounts are in one commit: all of it has to fit.
-const MAX_ACCOUNTS: usize = 256;
+const MAX_ACCOUNTS: usize = 512;
 
 /// How often an account is tried again that others keep changing, before those
 /// who wait for it are left to ask again.
@@ -94,9 +96,18 @@ impl Reserver {
         (Desk(ask), reserver)
     }
 
-    /// Serves the desk until nobody can ask there any more, or `stop` comes;
-    /// then gives back what is left.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Serves the desk, in a task of its own. Must be called in a runtime.
+    #[must_use]
+    pub fn start(self) -> Reserving {
+        let (stop, stopping) = watch::channel(false);
+        Reserving {
+            stop,
+            task: tokio::spawn(self.run(stopping)),
+        }
+    }
+
+    /// Serves the desk until `stop` comes; then gives back what is left.
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut accounts = Vec::with_capacity(MAX_ACCOUNTS);
         loop {
             let number = tokio::select! {
@@ -186,6 +197,30 @@ impl Reserver {
     }
 }
 
+/// A reserver at work.
+#[derive(Debug)]
+pub struct Reserving {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Reserving {
+    /// Returns when it works no more, though nobody has told it to stop.
+    pub async fn ended(&mut self) {
+        if !self.task.is_finished() {
+            // That it has panicked is in the log.
+            let _ = (&mut self.task).await;
+        }
+    }
+
+    /// Returns when what is in hand is free again, as far as the store takes
+    /// that. Nobody must spend any more.
+    pub async fn give_back(mut self) {
+        self.stop.send_replace(true);
+        self.ended().await;
+    }
+}
+
 /// Returns when it is said that nobody spends any more.
 async fn told(stop: &mut watch::Receiver<bool>) {
     // Whoever could say so has gone.
@@ -205,9 +240,9 @@ fn freed(hold: &Hold, now: Timestamp) -> Option<Versioned<Credits>> {
     })
 }
 
-/// Those who wait are told, and ask again for themselves.
+/// Those who wait are told. That the store is lost is in the log already.
 fn fail(accounts: &[Arc<CreditAccount>], error: &StoreError) {
-    warn!(%error, accounts = accounts.len(), "no credits reserved");
+    debug!(%error, accounts = accounts.len(), "no credits reserved");
     for account in accounts {
         account.fail();
     }

@@ -7,6 +7,7 @@ mod slow;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use keyward::edge::pb::{
     AdjustCreditsRequest, CreateKeyRequest, Credits, CreditsRefill, DenialReason, GetKeyRequest,
@@ -210,19 +211,19 @@ async fn events(admin: &mut Admin, key: &Key, delta: i64) -> u64 {
 async fn no_race_with_a_change_grants_more_than_was_set() {
     const ROUNDS: u64 = 80;
     const EACH: u64 = 50;
+    const CLIENTS: usize = 32;
     let (server, mut admin) = start().await;
     let spender = spender(&mut admin, credits(EACH)).await;
-    let crowd = Crowd::start(&server, &spender.token, 32, true).await;
-    let mut most = EACH;
-    for _ in 0..ROUNDS {
-        let before = crowd.granted();
-        assert!(before <= most, "{before} granted of {most}");
+    let crowd = Crowd::start(&server, &spender.token, CLIENTS, true).await;
+    for round in 0..ROUNDS {
         set(&mut admin, &spender.key, Some(credits(EACH)))
             .await
             .unwrap();
-        // Answers to what was spent before may be on their way.
-        most = before + EACH + 32 + EACH;
-        most = most.min(EACH * (ROUNDS + 1));
+        let before = crowd.granted();
+        tokio::time::sleep(Duration::from_millis(round % 9)).await;
+        let since = crowd.granted() - before;
+        // Answers to what was spent before the reply may have come after it.
+        assert!(since <= EACH + CLIENTS as u64, "{since} of {EACH}");
     }
     let (granted, failures) = crowd.stop().await;
     assert_eq!(failures.len(), 0, "{failures:?}");

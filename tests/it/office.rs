@@ -358,6 +358,15 @@ impl Ask {
                 let request = DeleteKeyRequest { key_id, etag };
                 client.delete_key(request).await.map(drop)
             }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name to the credits of a key, if it is one of
+    /// those.
+    async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let (client, key_id) = (&mut admin.client, self.id.clone());
+        Some(match call {
             "SetCredits" => {
                 let credits = Some(Credits {
                     balance: Some(7),
@@ -380,6 +389,9 @@ impl Ask {
             return answer;
         }
         if let Some(answer) = self.of_a_key(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_credits(admin, call).await {
             return answer;
         }
         match call {

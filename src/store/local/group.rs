@@ -138,11 +138,7 @@ impl<'e, E: Engine> Group<'e, E> {
         if let Some(entry) = &work.audit {
             self.append_audit(&mut step, revision, entry)?;
         }
-        let len = step
-            .entries
-            .iter()
-            .map(|(place, value)| place.len() + value.as_ref().map_or(0, Vec::len))
-            .sum();
+        let len = step.len();
         if len > MAX_COMMIT_LEN {
             let place = work.name();
             return Err(Halt::Refused(StoreError::TooLarge {
@@ -274,6 +270,16 @@ struct Step {
     digest: StateDigest,
     events: u64,
     entries: Vec<Put>,
+}
+
+impl Step {
+    /// How long its entries are together, in bytes.
+    fn len(&self) -> usize {
+        let entries = self.entries.iter();
+        let lengths =
+            entries.map(|(place, value)| place.len() + value.as_ref().map_or(0, Vec::len));
+        lengths.sum()
+    }
 }
 
 /// What a write does to the list of its workspace's keys: a new key comes onto

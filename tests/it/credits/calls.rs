@@ -3,6 +3,7 @@
 use keyward::edge::pb::{
     AuditEvent, CheckBatchRequest, CreditsLeft, CreditsPeriod, ListAuditEventsRequest,
 };
+use keyward::store::{Record, RecordId, Versioned};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -262,13 +263,13 @@ async fn a_deleted_key_leaves_no_credits() {
     assert_eq!(checks.denial(&spender.token).await, DenialReason::Unknown);
     assert!(server.stop().0.success());
     site.edit(|_, records| {
-        let left = records.into_iter().filter_map(|found| match found.record {
-            keyward::store::Record::Credits(credits) => Some(credits),
-            _ => None,
-        });
-        let left: Vec<_> = left.collect();
+        let id = |found: &Versioned| matches!(found.record.id(), RecordId::Credits(_));
+        let left: Vec<_> = records.into_iter().filter(id).collect();
         assert_eq!(left.len(), 1);
-        assert_eq!(left[0].balance, None);
+        let Record::Credits(left) = &left[0].record else {
+            panic!("{left:?}");
+        };
+        assert_eq!(left.balance, None);
         Vec::new()
     })
     .await;

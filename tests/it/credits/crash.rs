@@ -113,16 +113,13 @@ async fn a_full_disk_is_no_denial() {
     assert!(checks.header(&spender.token, &[]).await.is_ok());
     assert!(checks.header(&last.token, &[]).await.is_ok());
 
-    leave_room(&server, 0);
-    let begin = Instant::now();
+    fill(&server, &mut admin).await;
     let crowd = Crowd::start(&server, &spender.token, 4, true).await;
     let (granted, failures) = tokio::time::timeout(Duration::from_secs(120), crowd.end())
         .await
-        .expect("the log cannot grow for ever");
-    println!(
-        "{granted} granted until the disk was full, {:?}",
-        begin.elapsed()
-    );
+        .expect("what is in hand is soon spent");
+    assert!(granted > 0, "what is in hand is spent");
+    println!("{granted} granted on a full disk");
     assert_eq!(failures.len(), 4);
     for status in &failures {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -135,11 +132,7 @@ async fn a_full_disk_is_no_denial() {
     let request = check_request(&spender.token, &[]);
     let status = checks.client.check(request).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert!(
-        begin.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(2));
     // What is known is decided, and others pass.
     assert_eq!(
         checks.denial(&last.token).await,
@@ -165,4 +158,19 @@ async fn a_full_disk_is_no_denial() {
         200_000 - left - granted <= 2 * BLOCK + 1,
         "{granted} granted, {left} left"
     );
+}
+
+/// Has the disk be full, and the store lost by that.
+async fn fill(server: &Server, admin: &mut Admin) {
+    leave_room(server, 0);
+    let begin = Instant::now();
+    // The log is given room in large pieces, and some of the last one is left.
+    while admin
+        .client
+        .create_key(key_request("kling", &["*"]))
+        .await
+        .is_ok()
+    {
+        assert!(begin.elapsed() < Duration::from_secs(120));
+    }
 }

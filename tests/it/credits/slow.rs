@@ -17,7 +17,7 @@ use keyward::edge::pb::{CheckBatchRequest, CheckStreamRequest, DenialReason, Und
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::service::checker::Checker;
-use keyward::service::credits::Reserver;
+use keyward::service::credits::{Reserver, Reserving};
 use keyward::store::local::MemoryStore;
 use keyward::store::{Expect, Record, Store, Write};
 use tokio::sync::watch;
@@ -38,6 +38,7 @@ struct Stage {
     pepper: Pepper,
     clock: Arc<ManualClock>,
     reserver: Option<Reserver>,
+    reserving: Option<Reserving>,
     checks: Checks,
     stop: watch::Sender<bool>,
     keys: u64,
@@ -79,6 +80,7 @@ impl Stage {
             pepper,
             clock,
             reserver: Some(reserver),
+            reserving: None,
             checks: Checks { client },
             stop,
             keys: 0,
@@ -128,7 +130,7 @@ impl Stage {
 
     fn reserve(&mut self) {
         let reserver = self.reserver.take().unwrap();
-        tokio::spawn(reserver.run(self.stop.subscribe()));
+        self.reserving = Some(reserver.start());
     }
 }
 
