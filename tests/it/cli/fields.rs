@@ -46,6 +46,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
+        "credits": null,
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -80,6 +81,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "scopes": ["*"],
             "metadata": { "plan": "free", "equation": "a=b" },
             "expire_time": null,
+            "credits": null,
         },
     });
     assert_eq!(
@@ -94,6 +96,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
                 "missing_scopes": missing,
                 "key_id": key_id,
                 "key_hint": key_hint,
+                "credits": null,
             },
         })
     };
@@ -148,6 +151,7 @@ const KEY: &str = "\
 key:
   create_time: \"TIME\"
   created_by: adm_ID
+  credits: null
   description: \"no\"
   disabled: false
   environment: \"\"
