@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Properties};
-use super::{key_view, text};
-use crate::edge::pb::{Allowed, DenialReason, Denied};
+use super::{key_view, limits, text};
+use crate::edge::pb::{Allowed, DenialReason, Denied, LimitStatus};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -17,6 +17,7 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
     lines.add("Key", &allowed.key_id);
     lines.add("Name", &allowed.name);
     lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
+    add_limits(&mut lines, &allowed.limits);
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
 
@@ -26,6 +27,7 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
     lines.add("Missing", denied.missing_scopes.join(" "));
     lines.add("Key", &denied.key_id);
     lines.add("Hint", &denied.key_hint);
+    add_limits(&mut lines, &denied.limits);
     let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
     let lines = lines.lines(table::terminal_width());
     let lines = if lines.trim().is_empty() {
@@ -37,6 +39,14 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
         "DENIED: {reason} (HTTP {status})\n{}\n{lines}",
         why(denied.reason)
     )
+}
+
+/// How each limit that counted stands.
+fn add_limits(lines: &mut Properties, statuses: &[LimitStatus]) {
+    for status in statuses {
+        let label = if status.denied { "Used up" } else { "Limit" };
+        lines.add(label, limits::standing(status));
+    }
 }
 
 /// The reason in plain words.
@@ -68,6 +78,11 @@ fn why(reason: i32) -> &'static str {
              default is meant."
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
+        DenialReason::UnknownLimit => {
+            "The key works, but neither it nor its workspace has every limit that was named. `keyward keys get` \
+             and `keyward workspaces get` show those that there are."
+        }
+        DenialReason::RateLimited => "The key works, but a limit of it is used up.",
     }
 }
 
@@ -82,6 +97,7 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
         "scopes": allowed.scopes,
         "metadata": allowed.metadata,
         "expire_time": allowed.expire_time.as_ref().map(text::moment),
+        "limits": limits::standing_json(&allowed.limits),
     })
 }
 
@@ -93,19 +109,25 @@ pub(crate) fn denied_json(denied: &Denied) -> Value {
         "missing_scopes": denied.missing_scopes,
         "key_id": denied.key_id,
         "key_hint": denied.key_hint,
+        "limits": limits::standing_json(&denied.limits),
+        "retry_delay": denied.retry_delay.map(|delay| delay.to_string()),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn every_reason_is_explained() {
-        let mut told: Vec<_> = (0..=8).map(why).collect();
-        assert!(!told.contains(&why(999)));
-        told.dedup();
-        assert_eq!(told.len(), 9);
+        let reasons: Vec<_> = (0..99)
+            .filter(|value| DenialReason::try_from(*value).is_ok())
+            .collect();
+        let told: BTreeSet<_> = reasons.iter().map(|value| why(*value)).collect();
+        assert!(!told.contains(why(999)));
+        assert_eq!(told.len(), reasons.len());
     }
 
     #[test]
@@ -116,6 +138,7 @@ mod tests {
             missing_scopes: vec!["companies:write".to_owned()],
             key_id: "key_1".to_owned(),
             key_hint: "klg_live_…x7Qa".to_owned(),
+            ..Denied::default()
         };
         assert_eq!(
             denied_lines(&denied),
@@ -130,6 +153,8 @@ mod tests {
                 "missing_scopes": ["companies:write"],
                 "key_id": "key_1",
                 "key_hint": "klg_live_…x7Qa",
+                "limits": [],
+                "retry_delay": null,
             })
         );
         let bare = Denied {

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::due::Reading;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
@@ -16,6 +17,8 @@ use crate::service::checker::Outcome;
 
 use super::pb;
 use super::question::RequiredScopes;
+
+mod limits;
 
 /// Writes the answer to a check whose requirements were `required_scopes`.
 pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
@@ -32,17 +35,20 @@ pub(super) fn append(
     outcome: Outcome<'_>,
     required_scopes: RequiredScopes<'_>,
 ) {
-    match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
+    let Outcome { key, limits, .. } = outcome;
+    match (outcome.verdict, key) {
+        (Verdict::Allowed, Some(key)) => {
+            enclose(buffer, within, ALLOWED, &Allowed { key, limits });
+        }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
             within,
             DENIED,
-            &Denied::new(DenialReason::Unknown, None, required_scopes),
+            &Denied::new(DenialReason::Unknown, None, required_scopes, &[]),
         ),
         (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes);
+            let denied = Denied::new(reason, key, required_scopes, limits);
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -91,6 +97,8 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Disabled => pb::DenialReason::Disabled,
         DenialReason::Environment => pb::DenialReason::Environment,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
+        DenialReason::UnknownLimit => pb::DenialReason::UnknownLimit,
+        DenialReason::RateLimited => pb::DenialReason::RateLimited,
     }
 }
 
@@ -159,11 +167,14 @@ impl Fields for BytesMut {
     }
 }
 
-struct Allowed<'k>(&'k IndexedKey);
+struct Allowed<'k> {
+    key: &'k IndexedKey,
+    limits: &'k [Reading],
+}
 
 impl Message for Allowed<'_> {
     fn tell(&self, fields: &mut impl Fields) {
-        let key = self.0;
+        let key = self.key;
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
@@ -177,6 +188,9 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        for limit in self.limits {
+            fields.nested(9, limit);
         }
     }
 }
@@ -206,6 +220,7 @@ struct Denied<'k> {
     /// The key and its hint.
     key: Option<(&'k IndexedKey, String)>,
     missing_scopes: Vec<&'k str>,
+    limits: &'k [Reading],
 }
 
 impl<'k> Denied<'k> {
@@ -213,6 +228,7 @@ impl<'k> Denied<'k> {
         reason: DenialReason,
         key: Option<&'k IndexedKey>,
         required_scopes: RequiredScopes<'k>,
+        limits: &'k [Reading],
     ) -> Self {
         let missing_scopes = match (reason, key) {
             (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
@@ -225,6 +241,7 @@ impl<'k> Denied<'k> {
             reason,
             key: key.map(|key| (key, key.hint())),
             missing_scopes,
+            limits,
         }
     }
 }
@@ -239,5 +256,11 @@ impl Message for Denied<'_> {
         }
         fields.text(4, key.id().write(&mut [0; ID_LEN]));
         fields.text(5, hint);
+        for limit in self.limits {
+            fields.nested(6, limit);
+        }
+        if let Some(delay) = limits::retry_delay(self.limits) {
+            fields.nested(8, &delay);
+        }
     }
 }

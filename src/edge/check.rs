@@ -122,8 +122,13 @@ impl UnaryService<Bytes> for Check {
         let Ok(question) = Question::read(&message) else {
             return ready(Err(status::broken_message("CheckRequest")));
         };
-        let Question { credential, ask } = question;
-        let answer = self.0.checker.check(credential, &ask, |outcome| {
+        let Question {
+            credential,
+            ask,
+            demand,
+        } = question;
+        let checker = &self.0.checker;
+        let answer = checker.check(credential, &ask, &demand, |outcome| {
             answer::write(outcome, ask.required_scopes)
         });
         ready(Ok(Response::new(answer)))

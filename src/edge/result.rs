@@ -16,10 +16,15 @@ const UNDECIDED: u32 = 2;
 /// Judges the `CheckRequest` that `question` should be, and appends the result
 /// as the field `tag` of the message round it.
 pub(super) fn append(buffer: &mut BytesMut, tag: u32, checker: &Checker, question: &[u8]) {
-    let Ok(Question { credential, ask }) = Question::read(question) else {
+    let Ok(Question {
+        credential,
+        ask,
+        demand,
+    }) = Question::read(question)
+    else {
         return append_undecided(buffer, tag, UndecidedReason::Unreadable);
     };
-    checker.check(credential, &ask, |outcome| {
+    checker.check(credential, &ask, &demand, |outcome| {
         answer::append(buffer, &[tag, VERDICT], outcome, ask.required_scopes);
     });
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
+use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token;
 use crate::domain::verdict::Standing;
@@ -21,6 +22,7 @@ pub struct IndexedKey {
     expire_time: Option<Timestamp>,
     workspace: Arc<IndexedWorkspace>,
     scopes: Arc<ScopeSet>,
+    limits: Arc<LimitSet>,
     environment: Arc<str>,
     text: Text,
     tail: [u8; 4],
@@ -45,6 +47,9 @@ impl IndexedKey {
             scopes: shared
                 .scopes
                 .intern(&key.scopes, |scopes| Arc::new(scopes.clone())),
+            limits: shared
+                .limits
+                .intern(&key.limits, |limits| Arc::new(limits.clone())),
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
@@ -127,6 +132,8 @@ impl IndexedKey {
             expire_time: self.expire_time,
             disabled: self.disabled,
             scopes: self.scopes(),
+            limits: &self.limits,
+            default_limits: &workspace.default_limits,
         })
     }
 }
@@ -142,6 +149,7 @@ fn default_environment(workspace: &Workspace) -> &str {
 #[derive(Debug)]
 pub(super) struct Shared {
     scopes: Interner<ScopeSet>,
+    limits: Interner<LimitSet>,
     environments: Interner<str>,
 }
 
@@ -149,6 +157,7 @@ impl Shared {
     pub(super) fn new() -> Self {
         Self {
             scopes: Interner::new(),
+            limits: Interner::new(),
             environments: Interner::new(),
         }
     }

@@ -1,15 +1,18 @@
 //! The read path: from a raw header to a verdict, in memory alone.
 //!
-//! No I/O, no lock, no allocation before a key is found.
+//! No I/O, no lock, no allocation before a key is found; and none after that
+//! for a key without limits, of which nothing is to be spent.
 
 use std::sync::Arc;
 
 use crate::domain::clock::Clock;
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::digest::{TokenDigest, TokenHasher};
+use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
 use crate::domain::token::{self, Shape};
-use crate::domain::verdict::{Ask, Presented, Verdict, judge};
+use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
 use crate::index::{Index, IndexedKey};
+use crate::meter::{Meter, Owners, Spending};
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    meter: Meter,
 }
 
 /// A verdict, and the key that it is about.
@@ -26,25 +30,35 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// The limits that counted, as they stand now.
+    pub limits: &'k [Reading],
 }
 
 impl Checker {
-    /// A checker over `index`.
+    /// A checker over `index`, which spends on `meter`.
     #[must_use]
-    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        index: Arc<Index>,
+        hasher: TokenHasher,
+        clock: Arc<dyn Clock>,
+        meter: Meter,
+    ) -> Self {
         Self {
             index,
             hasher,
             clock,
+            meter,
         }
     }
 
-    /// Judges the raw header value `credential` and hands the outcome to
-    /// `answer`, while the key is held still.
+    /// Judges the raw header value `credential`, spends what `demand` says if
+    /// all else is well, and hands the outcome to `answer`, while the key is
+    /// held still.
     pub fn check<'a, R, T>(
         &self,
         credential: &[u8],
         ask: &Ask<'a, R>,
+        demand: &Demand<'_>,
         answer: impl FnOnce(Outcome<'_>) -> T,
     ) -> T
     where
@@ -57,13 +71,19 @@ impl Checker {
                 return answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
+                    limits: &[],
                 });
             }
         };
         self.index.find(&digest, |found| {
-            let verdict = match found {
-                Some(key) => key.with_standing(|standing| decide(&Presented::Key(standing))),
-                None => decide(&Presented::Unknown),
+            let (verdict, limits) = match found {
+                Some(key) => key.with_standing(|standing| {
+                    match decide(&Presented::Key(standing)) {
+                        Verdict::Allowed => self.spend(key, &standing, demand),
+                        denied @ Verdict::Denied(_) => (denied, Vec::new()),
+                    }
+                }),
+                None => (decide(&Presented::Unknown), Vec::new()),
             };
             let may_tell = match verdict {
                 Verdict::Allowed => true,
@@ -72,8 +92,39 @@ impl Checker {
             answer(Outcome {
                 verdict,
                 key: found.filter(|_| may_tell),
+                limits: &limits,
             })
         })
+    }
+
+    /// Spends what is to be spent by a check that is allowed otherwise: all of
+    /// it, or nothing.
+    fn spend(
+        &self,
+        key: &IndexedKey,
+        standing: &Standing<'_>,
+        demand: &Demand<'_>,
+    ) -> (Verdict, Vec<Reading>) {
+        // A limit on the key hides one of the same name further out.
+        let layers = [
+            (Source::Key, standing.limits),
+            (Source::Workspace, standing.default_limits),
+        ];
+        let mut limits = match due(&layers, &demand.limits) {
+            Ok(limits) if limits.is_empty() => return (Verdict::Allowed, limits),
+            Ok(limits) => limits,
+            Err(UnknownLimit) => {
+                return (Verdict::Denied(DenialReason::UnknownLimit), Vec::new());
+            }
+        };
+        let owners = Owners::of_key(key.id());
+        match self.meter.spend(owners, &mut limits, demand.cost, || ()) {
+            Spending::Passed => (Verdict::Allowed, limits),
+            // There is no stake yet but that of nobody, which refuses nothing.
+            Spending::Limited | Spending::Refused => {
+                (Verdict::Denied(DenialReason::RateLimited), limits)
+            }
+        }
     }
 
     /// The digest to look up, or what else the credential is.
@@ -97,8 +148,8 @@ mod tests {
     use crate::domain::clock::{ManualClock, Timestamp};
     use crate::domain::digest::Pepper;
     use crate::domain::token::{Token, TokenPrefix};
-    use crate::domain::verdict::DenialReason;
     use crate::index::follower;
+    use crate::meter::clock::SystemBootClock;
     use crate::store::local::MemoryStore;
 
     #[test]
@@ -107,7 +158,8 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
         let index = follower::start(&store).unwrap();
-        let checker = Checker::new(index, pepper.token_hasher(), clock);
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter);
 
         let prefix = TokenPrefix::try_from("klg").unwrap();
         let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
@@ -117,8 +169,12 @@ mod tests {
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
         };
+        let mut demand = Demand::default();
+        demand.limits.add("read");
         let verdict = |credential: &str| {
-            checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)
+            checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+                outcome.verdict
+            })
         };
         for (credential, reason) in [
             ("", DenialReason::Missing),

@@ -3,6 +3,7 @@
 mod admin_key;
 mod audit;
 mod key;
+mod limit;
 mod part;
 mod place;
 mod request;

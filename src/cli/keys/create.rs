@@ -10,6 +10,7 @@ use crate::cli::argument::{Entry, Scopes};
 use crate::cli::expiry::Expiry;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::handover::{HandoverFlags, Issued};
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
 use crate::cli::{key_view, table, text};
@@ -25,6 +26,7 @@ const FLAGS: Flags = &[
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
     ("request_id", "--request-id"),
+    ("limits", "--limit"),
 ];
 
 #[derive(Args, Debug)]
@@ -62,6 +64,11 @@ pub(crate) struct CreateArgs {
     /// times
     #[arg(long, value_name = "NAME=VALUE", value_parser = Entry::parse)]
     metadata: Vec<Entry>,
+    /// How much checks of it may spend in how long, by name: `read=1000/1m`. With
+    /// `,always` behind it, also of those that do not name it. Can be given
+    /// several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    limits: Vec<LimitFlag>,
     /// Makes it safe to try again: the same line with the same id never issues
     /// a second key [default: a new one, which is shown if it is needed]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
@@ -88,6 +95,7 @@ pub(super) async fn run(
         request_id: args
             .request_id
             .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),
+        limits: LimitFlag::all(args.limits),
     };
     let mut admin = Admin::connect(flags).await?;
     let place = args.handover.prepare()?;

@@ -5,7 +5,7 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
+    key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -20,6 +20,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
         request_id: request.request_id,
+        limits: limit::drafts(request.limits),
     }
 }
 
@@ -28,7 +29,14 @@ pub(in crate::edge) fn patch(
     key: pb::Key,
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<KeyPatch, Violations> {
-    let known = ["name", "description", "scopes", "metadata", "expire_time"];
+    let known = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "limits",
+    ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
     Ok(KeyPatch {
@@ -37,6 +45,7 @@ pub(in crate::edge) fn patch(
         scopes: named("scopes").then_some(key.scopes),
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+        limits: named("limits").then(|| limit::drafts(key.limits)),
     })
 }
 
@@ -100,5 +109,6 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        limits: limit::shown(&key.limits),
     }
 }
