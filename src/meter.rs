@@ -117,7 +117,9 @@ impl Meter {
     ) -> Spending {
         loop {
             let accounts = owners.0.map(|owner| self.account(owner?, readings, cost));
-            let held = accounts.each_ref().map(|account| Some(account.as_ref()?.lock()));
+            let held = accounts
+                .each_ref()
+                .map(|account| Some(account.as_ref()?.lock()));
             if held.iter().flatten().any(|state| state.retired) {
                 continue;
             }
@@ -272,7 +274,10 @@ mod tests {
         assert_eq!(spend(&meter, key(), &mut limit, 11), Spending::Limited);
         assert_eq!((limit[0].denied, limit[0].retry), (true, None));
         assert_eq!((limit[0].remaining, limit[0].reset), (10, None));
-        assert_eq!(spend(&meter, key(), &mut limit, u32::MAX), Spending::Limited);
+        assert_eq!(
+            spend(&meter, key(), &mut limit, u32::MAX),
+            Spending::Limited
+        );
     }
 
     /// A balance, as another part of keyward may bring one.
@@ -440,7 +445,10 @@ mod tests {
             }
         });
         assert_eq!(passed.into_inner(), LIMIT as usize);
-        let mut left = [reading("all", LIMIT, 3_600), reading("read", LIMIT + 1, 3_600)];
+        let mut left = [
+            reading("all", LIMIT, 3_600),
+            reading("read", LIMIT + 1, 3_600),
+        ];
         assert_eq!(spend(&meter, key, &mut left, 1), Spending::Limited);
         assert_eq!(left.map(|limit| limit.remaining), [0, 1]);
     }
@@ -453,7 +461,10 @@ mod tests {
         drop(meter);
         let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while accounts.upgrade().is_some() {
-            assert!(std::time::Instant::now() < end, "it holds on to the accounts");
+            assert!(
+                std::time::Instant::now() < end,
+                "it holds on to the accounts"
+            );
             thread::yield_now();
         }
     }

@@ -9,7 +9,8 @@ use super::text;
 use crate::domain::limit::Window;
 use crate::edge::pb::{Limit, LimitSource, LimitStatus};
 
-const FORM: &str = "expected `name=count/window`, such as `read=1000/1m`, or with `,always` behind it";
+const FORM: &str =
+    "expected `name=count/window`, such as `read=1000/1m`, or with `,always` behind it";
 
 /// One `--limit`.
 #[derive(Clone, PartialEq, Debug)]

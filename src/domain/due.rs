@@ -177,7 +177,12 @@ mod tests {
             ("read write", "", &["write"], "write"),
             ("read all!", "", &["read"], "all read"),
             ("read all!", "", &["all", "all"], "all"),
-            ("read", "write all!", &["write", "read"], "read (all) (write)"),
+            (
+                "read",
+                "write all!",
+                &["write", "read"],
+                "read (all) (write)",
+            ),
             // What is on the key hides what is further out, also if it does not
             // count always itself.
             ("read", "read!", &[], ""),

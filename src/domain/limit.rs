@@ -304,9 +304,7 @@ mod tests {
         broken.window += Duration::from_millis(1);
         assert_eq!(wrong(&[broken]), ["limits[0].window"]);
         let many = |number: usize| -> Vec<_> {
-            (0..number)
-                .map(|n| draft(&format!("a{n}"), 1, 1))
-                .collect()
+            (0..number).map(|n| draft(&format!("a{n}"), 1, 1)).collect()
         };
         assert_eq!(wrong(&many(8)), [""; 0]);
         assert_eq!(wrong(&many(9)), ["limits"]);

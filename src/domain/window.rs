@@ -212,7 +212,9 @@ mod tests {
     /// more than `count`. It is enough to start one at each admission.
     fn exceeds(log: &Log, length: u64, count: u32) -> bool {
         log.iter().enumerate().any(|(start, (from, _))| {
-            let within = log[start..].iter().take_while(|(at, _)| at - from <= length);
+            let within = log[start..]
+                .iter()
+                .take_while(|(at, _)| at - from <= length);
             within.map(|(_, cost)| u64::from(*cost)).sum::<u64>() > u64::from(count)
         })
     }
@@ -249,7 +251,10 @@ mod tests {
         assert_eq!(ring.wait(Moment(0), 1, 2), Some(Duration::ZERO));
         let second = Duration::from_micros(65 * 15_625);
         assert_eq!(ring.wait(Moment(0), 2, 2), Some(second));
-        assert_eq!(ring.reset(Moment(5)), Some(second - Duration::from_micros(5)));
+        assert_eq!(
+            ring.reset(Moment(5)),
+            Some(second - Duration::from_micros(5))
+        );
     }
 
     #[test]
@@ -286,7 +291,13 @@ mod tests {
     }
 
     fn seconds() -> impl Strategy<Value = u32> {
-        prop_oneof![Just(1_u32), Just(7), Just(60), Just(86_400), 1..=2_678_400_u32]
+        prop_oneof![
+            Just(1_u32),
+            Just(7),
+            Just(60),
+            Just(86_400),
+            1..=2_678_400_u32
+        ]
     }
 
     proptest! {

@@ -192,7 +192,10 @@ mod tests {
         );
         let mut limits = Named::default();
         expected.limits.iter().for_each(|name| limits.add(name));
-        assert_eq!(format!("{:?}", question.demand.limits), format!("{limits:?}"));
+        assert_eq!(
+            format!("{:?}", question.demand.limits),
+            format!("{limits:?}")
+        );
         assert_eq!(question.demand.cost, expected.cost.unwrap_or(1));
     }
 

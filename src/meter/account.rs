@@ -74,7 +74,8 @@ impl State {
     /// Lets go of the counts that are empty, and tells when the last of the
     /// others is; none: there are no others.
     pub(super) fn prune(&mut self, now: Moment) -> Option<Moment> {
-        self.counters.retain(|counter| counter.ring.empty_at() > now);
+        self.counters
+            .retain(|counter| counter.ring.empty_at() > now);
         let ends = self.counters.iter().map(|counter| counter.ring.empty_at());
         ends.max()
     }

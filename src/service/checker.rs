@@ -77,12 +77,12 @@ impl Checker {
         };
         self.index.find(&digest, |found| {
             let (verdict, limits) = match found {
-                Some(key) => key.with_standing(|standing| {
-                    match decide(&Presented::Key(standing)) {
+                Some(key) => {
+                    key.with_standing(|standing| match decide(&Presented::Key(standing)) {
                         Verdict::Allowed => self.spend(key, &standing, demand),
                         denied @ Verdict::Denied(_) => (denied, Vec::new()),
-                    }
-                }),
+                    })
+                }
                 None => (decide(&Presented::Unknown), Vec::new()),
             };
             let may_tell = match verdict {

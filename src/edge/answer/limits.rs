@@ -104,7 +104,11 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[(false, Some(5_000))]), None);
-        let some = [(true, Some(1_000)), (true, Some(2_000)), (false, Some(9_000))];
+        let some = [
+            (true, Some(1_000)),
+            (true, Some(2_000)),
+            (false, Some(9_000)),
+        ];
         assert_eq!(of(&some), seconds(2));
         assert_eq!(of(&[some[0], (true, None)]), None);
     }
