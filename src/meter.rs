@@ -107,14 +107,15 @@ impl Meter {
     /// Spends `cost` of all that `readings` name and of what `stake` opens, or
     /// of nothing; and writes into `readings` how each limit stands then.
     ///
-    /// A cost of 0 looks and spends nothing: no limit is in its way.
+    /// A cost of 0 looks and spends nothing: no limit is in its way. The stake is
+    /// handed back as it was left, and still locked.
     pub fn spend<S: Stake>(
         &self,
         owners: Owners,
         readings: &mut [Reading],
         cost: u32,
         stake: impl FnOnce() -> S,
-    ) -> Spending {
+    ) -> (Spending, S) {
         loop {
             let accounts = owners.0.map(|owner| self.account(owner?, readings, cost));
             let held = accounts
@@ -125,7 +126,9 @@ impl Meter {
             }
             // Behind the locks, so that no count is ahead of its clock.
             let now = self.clock.now();
-            return Step { held, cost, now }.take(readings, stake());
+            let mut stake = stake();
+            let spending = Step { held, cost, now }.take(readings, &mut stake);
+            return (spending, stake);
         }
     }
 
@@ -150,7 +153,7 @@ struct Step<'m> {
 }
 
 impl Step<'_> {
-    fn take(mut self, readings: &mut [Reading], mut stake: impl Stake) -> Spending {
+    fn take(mut self, readings: &mut [Reading], stake: &mut impl Stake) -> Spending {
         let (cost, now) = (self.cost, self.now);
         let mut spending = Spending::Passed;
         for reading in &mut *readings {
@@ -233,7 +236,7 @@ mod tests {
     }
 
     fn spend(meter: &Meter, key: KeyId, readings: &mut [Reading], cost: u32) -> Spending {
-        meter.spend(Owners::of_key(key), readings, cost, || ())
+        meter.spend(Owners::of_key(key), readings, cost, || ()).0
     }
 
     #[test]
@@ -305,18 +308,18 @@ mod tests {
             (1, Spending::Passed, 1, 0),
             (0, Spending::Passed, 1, 0),
         ] {
-            let spending = meter.spend(owners, &mut limit, cost, || Balance(&mut balance));
-            assert_eq!((spending, balance), (expected, left));
+            let (spending, stake) = meter.spend(owners, &mut limit, cost, || Balance(&mut balance));
+            assert_eq!((spending, *stake.0), (expected, left));
             assert_eq!(limit[0].remaining, remaining);
         }
         let mut other = [reading("write", 4, 60)];
-        let spending = meter.spend(owners, &mut other, 2, || Balance(&mut balance));
-        assert_eq!((spending, balance), (Spending::Refused, 1));
+        let (spending, stake) = meter.spend(owners, &mut other, 2, || Balance(&mut balance));
+        assert_eq!((spending, *stake.0), (Spending::Refused, 1));
         assert_eq!((other[0].denied, other[0].remaining), (false, 4));
         // Where no limit counts, the stake alone decides.
         for expected in [Spending::Passed, Spending::Refused] {
-            let spending = meter.spend(owners, &mut [], 1, || Balance(&mut balance));
-            assert_eq!((spending, balance), (expected, 0));
+            let (spending, stake) = meter.spend(owners, &mut [], 1, || Balance(&mut balance));
+            assert_eq!((spending, *stake.0), (expected, 0));
         }
     }
 

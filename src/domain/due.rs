@@ -98,9 +98,11 @@ pub struct Reading {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnknownLimit;
 
-/// The limits that count on a check, of which nothing is read yet: from the
-/// innermost of `layers` to the outermost. One that is found further in hides
-/// those of the same name further out. Allocates nothing if there are none.
+/// The limits that count on a check, of which nothing is read yet.
+///
+/// They are looked for from the innermost of `layers` to the outermost: one that
+/// is found further in hides those of the same name further out. Allocates
+/// nothing if there are none.
 ///
 /// # Errors
 ///

@@ -104,7 +104,9 @@ impl fmt::Display for Window {
     /// In the largest unit that it is whole in, as in `90s`, `1m` or `31d`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m")];
-        let whole = units.into_iter().find(|(unit, _)| self.0 % unit == 0);
+        let whole = units
+            .into_iter()
+            .find(|(unit, _)| self.0.is_multiple_of(*unit));
         let (unit, letter) = whole.unwrap_or((1, "s"));
         write!(f, "{}{letter}", self.0 / unit)
     }

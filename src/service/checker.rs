@@ -118,7 +118,8 @@ impl Checker {
             }
         };
         let owners = Owners::of_key(key.id());
-        match self.meter.spend(owners, &mut limits, demand.cost, || ()) {
+        let (spending, ()) = self.meter.spend(owners, &mut limits, demand.cost, || ());
+        match spending {
             Spending::Passed => (Verdict::Allowed, limits),
             // There is no stake yet but that of nobody, which refuses nothing.
             Spending::Limited | Spending::Refused => {
