@@ -37,6 +37,7 @@ mod law_revoked_many;
 mod law_secrets;
 mod law_undecided;
 mod limits;
+mod limits_clock;
 mod limits_exact;
 mod listeners;
 mod load;
