@@ -24,6 +24,8 @@ use crate::edge::server::{self, Door, ServeError};
 use crate::edge::tls::{self, Tls, TlsError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
+use crate::meter::Meter;
+use crate::meter::clock::SystemBootClock;
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -164,9 +166,16 @@ impl App {
         info!(tokens = index.len(), store = %store.id(), "store loaded");
 
         let hasher = pepper.token_hasher();
+        let meter = Meter::start(Arc::new(SystemBootClock)).map_err(StartError::System)?;
         let (desk, reserver) =
             Reserver::new(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
-        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock), desk);
+        let checker = Checker::new(
+            Arc::clone(&index),
+            hasher.clone(),
+            Arc::clone(&clock),
+            meter,
+            desk,
+        );
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Arc::new(Registry::new(
             Arc::clone(&store),

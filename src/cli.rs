@@ -27,6 +27,7 @@ mod handover;
 mod init;
 mod key_view;
 mod keys;
+mod limits;
 mod man;
 mod mask;
 mod new_file;

@@ -164,6 +164,7 @@ impl Hand {
             expire_time: None,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
         };
         let batch = batch(
             &self.workspace,

@@ -47,6 +47,13 @@ pub(crate) struct CheckArgs {
     /// hold several separated by spaces; all must hold
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
+    /// A limit to count the check on, by its name, beside those that always
+    /// count. Can be given several times, or hold several separated by spaces
+    #[arg(long = "limit", value_name = "NAMES", value_parser = Scopes::parse)]
+    limits: Vec<Scopes>,
+    /// How much of each limit the check takes up; 0 looks and spends nothing
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    cost: u32,
     /// The check listener: `http://host:port`, `https://host:port` or
     /// `unix:PATH` [default: that of the context, else `http://127.0.0.1:50051`]
     #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
@@ -82,6 +89,8 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
         workspace: args.workspace.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
+        limits: Scopes::all(args.limits),
+        cost: Some(args.cost),
     };
     let headers = match &args.batch {
         Some(file) => Some(check_many::open(file)?),

@@ -16,7 +16,9 @@ use super::verdict_view;
 use crate::domain::credential::MAX_HEADER_LEN;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::check_result::Result as Judged;
-use crate::edge::pb::{CheckBatchRequest, CheckRequest, CheckResult, Undecided, UndecidedReason};
+use crate::edge::pb::{
+    Allowed, CheckBatchRequest, CheckRequest, CheckResult, Denied, Undecided, UndecidedReason,
+};
 
 /// How many headers are asked for in one call, and how many bytes: well below
 /// what the server takes.
@@ -152,7 +154,8 @@ fn worse(one: Exit, other: Exit) -> Exit {
 
 /// What there is to tell of one header.
 enum Answer {
-    Judged(Outcome),
+    Allowed(Allowed),
+    Denied(Denied),
     Undecided(Undecided),
 }
 
@@ -160,7 +163,10 @@ impl Answer {
     fn of(result: CheckResult) -> Self {
         match result.result {
             Some(Judged::Verdict(response)) => {
-                Self::Judged(response.outcome.unwrap_or_else(check::unfamiliar))
+                match response.outcome.unwrap_or_else(check::unfamiliar) {
+                    Outcome::Allowed(allowed) => Self::Allowed(allowed),
+                    Outcome::Denied(denied) => Self::Denied(denied),
+                }
             }
             Some(Judged::Undecided(undecided)) => Self::Undecided(undecided),
             None => Self::Undecided(Undecided {
@@ -172,22 +178,22 @@ impl Answer {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Judged(Outcome::Allowed(_)) => Exit::Done,
-            Self::Judged(Outcome::Denied(_)) => Exit::Denied,
+            Self::Allowed(_) => Exit::Done,
+            Self::Denied(_) => Exit::Denied,
             Self::Undecided(_) => Exit::NotKnown,
         }
     }
 
     fn line(&self) -> String {
         let told = match self {
-            Self::Judged(Outcome::Allowed(allowed)) => vec![
+            Self::Allowed(allowed) => vec![
                 "ALLOWED".to_owned(),
                 allowed.principal.clone(),
                 allowed.workspace.clone(),
                 allowed.environment.clone(),
                 allowed.key_id.clone(),
             ],
-            Self::Judged(Outcome::Denied(denied)) => vec![
+            Self::Denied(denied) => vec![
                 format!(
                     "DENIED: {} (HTTP {})",
                     denial_reason(denied.reason),
@@ -211,10 +217,10 @@ impl Answer {
 
     fn json(&self) -> Value {
         match self {
-            Self::Judged(Outcome::Allowed(allowed)) => {
+            Self::Allowed(allowed) => {
                 json!({ "allowed": verdict_view::allowed_json(allowed) })
             }
-            Self::Judged(Outcome::Denied(denied)) => {
+            Self::Denied(denied) => {
                 json!({ "denied": verdict_view::denied_json(denied) })
             }
             Self::Undecided(undecided) => json!({ "undecided": {

@@ -6,6 +6,7 @@ use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::limits;
 use super::output::Output;
 use super::refill;
 use super::table::{self, Properties, listing};
@@ -27,6 +28,7 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Principal", &key.principal);
     lines.add("Scopes", scopes(&key.scopes));
     lines.add("Metadata", metadata(&key.metadata));
+    lines.add("Limits", limits::typed(&key.limits));
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
@@ -92,6 +94,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "description": key.description,
         "scopes": key.scopes,
         "metadata": key.metadata,
+        "limits": limits::json(&key.limits),
         "state": text::key_state(key.state),
         "disabled": key.disabled,
         "hint": key.hint,
@@ -144,7 +147,7 @@ pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::pb::{KeyState, RevocationReason};
+    use crate::edge::pb::{KeyState, Limit, RevocationReason};
 
     fn sample() -> Key {
         Key {
@@ -163,6 +166,15 @@ mod tests {
             }),
             created_by: "adm_1".to_owned(),
             etag: "e1".to_owned(),
+            limits: vec![Limit {
+                name: "read".to_owned(),
+                count: 1_000,
+                window: Some(prost_types::Duration {
+                    seconds: 60,
+                    nanos: 0,
+                }),
+                always: false,
+            }],
             ..Key::default()
         }
     }
@@ -181,6 +193,7 @@ mod tests {
                 "description": "",
                 "scopes": ["companies:write", "people:read"],
                 "metadata": { "team": "crm" },
+                "limits": [{ "name": "read", "count": 1000, "window": "60s", "always": false }],
                 "state": "ACTIVE",
                 "disabled": false,
                 "hint": "klipy_api_live_…x7Qa",

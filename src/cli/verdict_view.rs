@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Properties};
-use super::{key_view, refill, text};
-use crate::edge::pb::{Allowed, CreditsLeft, DenialReason, Denied};
+use super::{key_view, limits, refill, text};
+use crate::edge::pb::{Allowed, CreditsLeft, DenialReason, Denied, LimitStatus};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -17,6 +17,7 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
     lines.add("Key", &allowed.key_id);
     lines.add("Name", &allowed.name);
     lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
+    add_limits(&mut lines, &allowed.limits);
     lines.add("Credits", credits(allowed.credits.as_ref()));
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
@@ -27,6 +28,7 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
     lines.add("Missing", denied.missing_scopes.join(" "));
     lines.add("Key", &denied.key_id);
     lines.add("Hint", &denied.key_hint);
+    add_limits(&mut lines, &denied.limits);
     lines.add("Credits", credits(denied.credits.as_ref()));
     let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
     let lines = lines.lines(table::terminal_width());
@@ -39,6 +41,14 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
         "DENIED: {reason} (HTTP {status})\n{}\n{lines}",
         why(denied.reason)
     )
+}
+
+/// How each limit that counted stands.
+fn add_limits(lines: &mut Properties, statuses: &[LimitStatus]) {
+    for status in statuses {
+        let label = if status.denied { "Used up" } else { "Limit" };
+        lines.add(label, limits::standing(status));
+    }
 }
 
 /// What is left of credits; empty: the key needs none.
@@ -75,6 +85,11 @@ fn why(reason: i32) -> &'static str {
              default is meant."
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
+        DenialReason::UnknownLimit => {
+            "The key works, but neither it nor its workspace has every limit that was named. `keyward keys get` \
+             and `keyward workspaces get` show those that there are."
+        }
+        DenialReason::RateLimited => "The key works, but a limit of it is used up.",
         DenialReason::CreditsExhausted => {
             "The key works, but its credits are used up. `keyward keys credits` adds to them."
         }
@@ -92,6 +107,7 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
         "scopes": allowed.scopes,
         "metadata": allowed.metadata,
         "expire_time": allowed.expire_time.as_ref().map(text::moment),
+        "limits": limits::standing_json(&allowed.limits),
         "credits": allowed.credits.as_ref().map(refill::left_json),
     })
 }
@@ -104,22 +120,26 @@ pub(crate) fn denied_json(denied: &Denied) -> Value {
         "missing_scopes": denied.missing_scopes,
         "key_id": denied.key_id,
         "key_hint": denied.key_hint,
+        "limits": limits::standing_json(&denied.limits),
+        "retry_delay": denied.retry_delay.map(|delay| delay.to_string()),
         "credits": denied.credits.as_ref().map(refill::left_json),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn every_reason_is_explained() {
-        let known = |value: &i32| DenialReason::try_from(*value).is_ok();
-        let mut told: Vec<_> = (0..=99).filter(known).map(why).collect();
-        let number = told.len();
-        assert!(!told.contains(&why(999)));
-        told.dedup();
-        assert_eq!(told.len(), number);
+        let reasons: Vec<_> = (0..99)
+            .filter(|value| DenialReason::try_from(*value).is_ok())
+            .collect();
+        let told: BTreeSet<_> = reasons.iter().map(|value| why(*value)).collect();
+        assert!(!told.contains(why(999)));
+        assert_eq!(told.len(), reasons.len());
     }
 
     #[test]
@@ -145,6 +165,8 @@ mod tests {
                 "missing_scopes": ["companies:write"],
                 "key_id": "key_1",
                 "key_hint": "klg_live_…x7Qa",
+                "limits": [],
+                "retry_delay": null,
                 "credits": null,
             })
         );

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{self, Properties, listing};
-use super::{key_view, text};
+use super::{key_view, limits, text};
 use crate::edge::pb::Workspace;
 
 /// All of a workspace, a line for each property that it has.
@@ -19,6 +19,7 @@ pub(crate) fn lines(workspace: &Workspace, width: Option<u16>) -> String {
     lines.add("Default", &workspace.default_environment);
     lines.add("Unmarked", &workspace.unmarked_environment);
     lines.add("Catalog", workspace.scope_catalog.join(" "));
+    lines.add("Key limits", limits::typed(&workspace.default_limits));
     lines.add(
         "Created",
         key_view::by(workspace.create_time.as_ref(), &workspace.created_by),
@@ -65,6 +66,7 @@ pub(crate) fn json(workspace: &Workspace) -> Value {
         "default_environment": workspace.default_environment,
         "unmarked_environment": workspace.unmarked_environment,
         "scope_catalog": workspace.scope_catalog,
+        "default_limits": limits::json(&workspace.default_limits),
         "disabled": workspace.disabled,
         "create_time": workspace.create_time.as_ref().map(text::moment),
         "created_by": workspace.created_by,
@@ -112,6 +114,7 @@ mod tests {
                 "default_environment": "live",
                 "unmarked_environment": "",
                 "scope_catalog": ["people:read"],
+                "default_limits": [],
                 "disabled": false,
                 "create_time": "2026-05-28T20:26:40Z",
                 "created_by": "",

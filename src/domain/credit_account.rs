@@ -5,6 +5,8 @@
 //! reserved counts as used up for whoever loads it. Pure: time is an argument,
 //! and what is to be stored is handed out to be committed.
 
+use std::time::Duration;
+
 use super::clock::Timestamp;
 use super::credits::{Balance, Credits, CreditsLeft, CreditsView};
 
@@ -112,7 +114,7 @@ impl Account {
             let left = left(&filled, filled.free);
             return match cost {
                 0 => Look::Enough(left),
-                cost if cost > filled.free => Look::Exhausted(left),
+                cost if cost > filled.free => exhausted(&filled, filled.free, cost, now),
                 _ => self.wait_for(cost),
             };
         }
@@ -120,7 +122,7 @@ impl Account {
         if cost <= self.block(&balance) {
             Look::Enough(left(&balance, total - cost))
         } else if cost > total {
-            Look::Exhausted(left(&balance, total))
+            exhausted(&balance, total, cost, now)
         } else {
             self.wait_for(cost)
         }
@@ -255,7 +257,19 @@ fn left(balance: &Balance, remaining: u64) -> CreditsLeft {
     CreditsLeft {
         remaining,
         refill_time: balance.refill_time(),
+        retry_delay: None,
     }
+}
+
+/// There is too little for `cost` at `now`; at the next turn there may be more.
+fn exhausted(balance: &Balance, remaining: u64, cost: u64, now: Timestamp) -> Look {
+    let enough = balance.refill.filter(|refill| cost <= refill.amount);
+    let turn = enough.and_then(|_| balance.refill_time());
+    let micros = |turn: Timestamp| turn.as_micros().saturating_sub(now.as_micros());
+    Look::Exhausted(CreditsLeft {
+        retry_delay: turn.map(|turn| Duration::from_micros(micros(turn))),
+        ..left(balance, remaining)
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! is in [`super::credit_account`].
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::civil::Date;
 
@@ -172,6 +173,9 @@ pub struct CreditsLeft {
     pub remaining: u64,
     /// When the balance is filled again; none: never.
     pub refill_time: Option<Timestamp>,
+    /// How long until the check that was denied would pass, if nothing else is
+    /// spent; none: it was not denied, or will not pass by waiting.
+    pub retry_delay: Option<Duration>,
 }
 
 #[cfg(test)]

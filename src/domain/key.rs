@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::clock::Timestamp;
 use super::digest::{PepperId, TokenDigest};
 use super::id::{KeyId, WorkspaceId};
+use super::limit::LimitSet;
 use super::scope::ScopeSet;
 use super::token::EnvironmentName;
 
@@ -39,6 +40,8 @@ pub struct Key {
     pub disabled: bool,
     /// Its end, once it is revoked.
     pub revocation: Option<Revocation>,
+    /// How much checks of it may spend.
+    pub limits: LimitSet,
 }
 
 impl Key {

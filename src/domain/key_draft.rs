@@ -8,6 +8,7 @@ use super::credits::Balance;
 use super::credits_draft::CreditsDraft;
 use super::fields::{self, MAX_PRINCIPAL_LEN};
 use super::key::Key;
+use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
 use super::scope::ScopeSet;
 use super::token::EnvironmentName;
@@ -37,6 +38,8 @@ pub struct KeyDraft {
     pub credits: Option<CreditsDraft>,
     /// What makes it safe to ask again; empty: nothing does.
     pub request_id: String,
+    /// How much checks of it may spend.
+    pub limits: Vec<LimitDraft>,
 }
 
 /// The parts of a draft that had to be read to be checked.
@@ -46,6 +49,8 @@ pub struct KeySpec {
     pub environment: Option<EnvironmentName>,
     /// What it may do.
     pub scopes: ScopeSet,
+    /// How much checks of it may spend.
+    pub limits: LimitSet,
     /// What it has to use up.
     pub credits: Option<Balance>,
 }
@@ -82,9 +87,11 @@ impl KeyDraft {
                 format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
             );
         }
+        let limits = read_limits(&mut violations, "limits", &self.limits);
         violations.none().map(|()| KeySpec {
             environment,
             scopes,
+            limits,
             credits,
         })
     }
@@ -130,6 +137,8 @@ pub struct KeyPatch {
     pub metadata: Option<BTreeMap<String, String>>,
     /// When it is to stop working, or that it is not to.
     pub expire_time: Option<Option<Timestamp>>,
+    /// How much checks of it may spend.
+    pub limits: Option<Vec<LimitDraft>>,
 }
 
 impl KeyPatch {
@@ -167,6 +176,9 @@ impl KeyPatch {
             fields::check_expiry(&mut violations, "key.expire_time", expiry, now);
             changed.expire_time = expiry;
         }
+        if let Some(drafts) = self.limits {
+            changed.limits = read_limits(&mut violations, "key.limits", &drafts);
+        }
         violations.none()?;
         let fields = [
             ("name", changed.name != key.name),
@@ -174,6 +186,7 @@ impl KeyPatch {
             ("scopes", changed.scopes != key.scopes),
             ("metadata", changed.metadata != key.metadata),
             ("expire_time", changed.expire_time != key.expire_time),
+            ("limits", changed.limits != key.limits),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
         let differing = differing.map(|(field, _)| field).collect();
@@ -324,6 +337,7 @@ mod tests {
             expire_time: None,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
         };
         assert_eq!(key.state(NOW), KeyState::Active);
         key.disabled = true;

@@ -1,9 +1,12 @@
 //! The verdict: who may, and if not, why not.
 //!
-//! [`judge`] is the only place that decides. The rest of keyward finds out
+//! [`judge`] is the only place that decides whether a key may do what is asked.
+//! What is allowed has yet to spend: that is the last of the grounds, and
+//! decided in the step that spends, by `meter`. The rest of keyward finds out
 //! what it needs to know and carries the answer.
 
 use super::clock::Timestamp;
+use super::limit::LimitSet;
 use super::scope::ScopeSet;
 
 /// The environment to ask for when any will do.
@@ -58,6 +61,11 @@ pub struct Standing<'k> {
     pub disabled: bool,
     /// What the key may do.
     pub scopes: &'k ScopeSet,
+    /// How much checks of the key may spend. Looked at where it is spent, once
+    /// all else is well.
+    pub limits: &'k LimitSet,
+    /// The limits of the workspace's keys that have none of the same name.
+    pub default_limits: &'k LimitSet,
 }
 
 /// The answer.
@@ -69,7 +77,8 @@ pub enum Verdict {
     Denied(DenialReason),
 }
 
-/// The grounds for denial, in the order in which they are looked for.
+/// The grounds for denial, in the order in which they are looked for: those up
+/// to [`DenialReason::InsufficientScope`] by [`judge`], then those to spend.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DenialReason {
     /// There was no credential.
@@ -88,13 +97,17 @@ pub enum DenialReason {
     Environment,
     /// The key lacks a required scope.
     InsufficientScope,
+    /// The check names a limit that is defined nowhere.
+    UnknownLimit,
+    /// A limit is used up.
+    RateLimited,
     /// The key has not enough credits left.
     CreditsExhausted,
 }
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -103,6 +116,8 @@ impl DenialReason {
         Self::Disabled,
         Self::Environment,
         Self::InsufficientScope,
+        Self::UnknownLimit,
+        Self::RateLimited,
         Self::CreditsExhausted,
     ];
 
@@ -118,19 +133,23 @@ impl DenialReason {
             Self::Disabled => "DISABLED",
             Self::Environment => "ENVIRONMENT",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+            Self::UnknownLimit => "UNKNOWN_LIMIT",
+            Self::RateLimited => "RATE_LIMITED",
             Self::CreditsExhausted => "CREDITS_EXHAUSTED",
         }
     }
 
     /// The HTTP status to answer the end client with: 401 where another
     /// credential is called for, 403 where this one is good but may not, 429
-    /// where it may later.
+    /// where it may not now.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
-            Self::Disabled | Self::Environment | Self::InsufficientScope => 403,
-            Self::CreditsExhausted => 429,
+            Self::Disabled | Self::Environment | Self::InsufficientScope | Self::UnknownLimit => {
+                403
+            }
+            Self::RateLimited | Self::CreditsExhausted => 429,
         }
     }
 
@@ -145,6 +164,8 @@ impl DenialReason {
             | Self::Disabled
             | Self::Environment
             | Self::InsufficientScope
+            | Self::UnknownLimit
+            | Self::RateLimited
             | Self::CreditsExhausted => true,
         }
     }
@@ -224,17 +245,19 @@ fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::domain::scope::Scope;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
-    /// Those that are found by looking alone: what is spent comes after them.
-    fn judged() -> impl Iterator<Item = DenialReason> + Clone {
-        let spent = [DenialReason::CreditsExhausted];
-        DenialReason::ALL
-            .into_iter()
-            .filter(move |reason| !spent.contains(reason))
+    static NO_LIMITS: LazyLock<LimitSet> = LazyLock::new(LimitSet::default);
+
+    /// The grounds that are decided on here.
+    fn judged() -> impl Iterator<Item = DenialReason> {
+        let all = DenialReason::ALL.into_iter();
+        all.filter(|reason| *reason <= DenialReason::InsufficientScope)
     }
 
     fn scopes(texts: &[&str]) -> ScopeSet {
@@ -261,6 +284,8 @@ mod tests {
                 expire_time: None,
                 disabled: false,
                 scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
+                limits: &NO_LIMITS,
+                default_limits: &NO_LIMITS,
             };
             Self {
                 presented: None,
@@ -284,7 +309,11 @@ mod tests {
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
-                DenialReason::CreditsExhausted => panic!("it is not judged"),
+                DenialReason::UnknownLimit
+                | DenialReason::RateLimited
+                | DenialReason::CreditsExhausted => {
+                    panic!("decided where it is spent")
+                }
             }
             self
         }

@@ -3,6 +3,7 @@
 use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::id::WorkspaceId;
+use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::token::{EnvironmentName, TokenPrefix};
 use super::violation::{Violations, plain_text};
 
@@ -15,6 +16,9 @@ pub const MAX_ENVIRONMENTS: usize = 10;
 /// What the field of the default environment is called where a change names
 /// the fields that differ.
 pub const DEFAULT_ENVIRONMENT: &str = "default_environment";
+
+/// What the field of the default limits is called there.
+pub const DEFAULT_LIMITS: &str = "default_limits";
 
 /// The environment that is meant by default, if it is declared.
 const USUAL_DEFAULT: &str = "live";
@@ -42,6 +46,8 @@ pub struct Workspace {
     pub disabled: bool,
     /// The scopes that are in use there.
     pub scope_catalog: ScopeCatalog,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: LimitSet,
 }
 
 impl Workspace {
@@ -72,6 +78,8 @@ pub struct WorkspaceDraft {
     pub unmarked_environment: String,
     /// The scopes that are in use there; empty: any may be given.
     pub scope_catalog: Vec<String>,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: Vec<LimitDraft>,
 }
 
 impl WorkspaceDraft {
@@ -113,6 +121,11 @@ impl WorkspaceDraft {
             "workspace.scope_catalog",
             &self.scope_catalog,
         );
+        let default_limits = read_limits(
+            &mut violations,
+            "workspace.default_limits",
+            &self.default_limits,
+        );
 
         // A missing part has left a violation, so nothing is lost here.
         let (Some(id), Some(token_prefix), true) = (id, token_prefix, violations.is_empty()) else {
@@ -129,6 +142,7 @@ impl WorkspaceDraft {
             created_by,
             disabled: false,
             scope_catalog,
+            default_limits,
         })
     }
 
@@ -157,6 +171,8 @@ pub struct WorkspacePatch {
     pub default_environment: Option<String>,
     /// The scopes that are in use there.
     pub scope_catalog: Option<Vec<String>>,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: Option<Vec<LimitDraft>>,
 }
 
 impl WorkspacePatch {
@@ -192,6 +208,10 @@ impl WorkspacePatch {
             let field = "workspace.scope_catalog";
             changed.scope_catalog = ScopeCatalog::read(&mut violations, field, &texts);
         }
+        if let Some(drafts) = self.default_limits {
+            let field = "workspace.default_limits";
+            changed.default_limits = read_limits(&mut violations, field, &drafts);
+        }
         violations.none()?;
         let fields = [
             (
@@ -209,6 +229,10 @@ impl WorkspacePatch {
             (
                 "scope_catalog",
                 changed.scope_catalog != workspace.scope_catalog,
+            ),
+            (
+                DEFAULT_LIMITS,
+                changed.default_limits != workspace.default_limits,
             ),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
@@ -356,6 +380,7 @@ mod tests {
             default_environment: "prod".into(),
             unmarked_environment: "prod".into(),
             scope_catalog: vec!["people:read".into(), "People".into()],
+            default_limits: vec![LimitDraft::default()],
         })
         .unwrap_err();
         assert_eq!(
@@ -369,6 +394,9 @@ mod tests {
                 "workspace.default_environment",
                 "workspace.unmarked_environment",
                 "workspace.scope_catalog[1]",
+                "workspace.default_limits[0].name",
+                "workspace.default_limits[0].count",
+                "workspace.default_limits[0].window",
             ]
         );
     }

@@ -9,6 +9,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::CreditsLeft;
+use crate::domain::due::Reading;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
@@ -17,6 +18,8 @@ use crate::service::checker::Outcome;
 
 use super::pb;
 use super::question::RequiredScopes;
+
+mod limits;
 
 /// Writes the answer to a check whose requirements were `required_scopes`.
 pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
@@ -33,20 +36,30 @@ pub(super) fn append(
     outcome: Outcome<'_>,
     required_scopes: RequiredScopes<'_>,
 ) {
-    match (outcome.verdict, outcome.key) {
+    let Outcome {
+        key,
+        limits,
+        credits,
+        ..
+    } = outcome;
+    match (outcome.verdict, key) {
         (Verdict::Allowed, Some(key)) => {
-            let credits = outcome.credits;
-            enclose(buffer, within, ALLOWED, &Allowed { key, credits });
+            let allowed = Allowed {
+                key,
+                limits,
+                credits,
+            };
+            enclose(buffer, within, ALLOWED, &allowed);
         }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
             within,
             DENIED,
-            &Denied::new(DenialReason::Unknown, None, required_scopes, None),
+            &Denied::new(DenialReason::Unknown, None, required_scopes, (&[], None)),
         ),
         (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes, outcome.credits);
+            let denied = Denied::new(reason, key, required_scopes, (limits, credits));
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -95,6 +108,8 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Disabled => pb::DenialReason::Disabled,
         DenialReason::Environment => pb::DenialReason::Environment,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
+        DenialReason::UnknownLimit => pb::DenialReason::UnknownLimit,
+        DenialReason::RateLimited => pb::DenialReason::RateLimited,
         DenialReason::CreditsExhausted => pb::DenialReason::CreditsExhausted,
     }
 }
@@ -166,6 +181,7 @@ impl Fields for BytesMut {
 
 struct Allowed<'k> {
     key: &'k IndexedKey,
+    limits: &'k [Reading],
     credits: Option<CreditsLeft>,
 }
 
@@ -185,6 +201,9 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        for limit in self.limits {
+            fields.nested(9, limit);
         }
         if let Some(credits) = self.credits {
             fields.nested(10, &credits);
@@ -226,6 +245,7 @@ struct Denied<'k> {
     /// The key and its hint.
     key: Option<(&'k IndexedKey, String)>,
     missing_scopes: Vec<&'k str>,
+    limits: &'k [Reading],
     credits: Option<CreditsLeft>,
 }
 
@@ -234,7 +254,7 @@ impl<'k> Denied<'k> {
         reason: DenialReason,
         key: Option<&'k IndexedKey>,
         required_scopes: RequiredScopes<'k>,
-        credits: Option<CreditsLeft>,
+        (limits, credits): (&'k [Reading], Option<CreditsLeft>),
     ) -> Self {
         let missing_scopes = match (reason, key) {
             (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
@@ -247,6 +267,7 @@ impl<'k> Denied<'k> {
             reason,
             key: key.map(|key| (key, key.hint())),
             missing_scopes,
+            limits,
             credits,
         }
     }
@@ -262,8 +283,15 @@ impl Message for Denied<'_> {
         }
         fields.text(4, key.id().write(&mut [0; ID_LEN]));
         fields.text(5, hint);
+        for limit in self.limits {
+            fields.nested(6, limit);
+        }
+        let retry = self.credits.and_then(|credits| credits.retry_delay);
         if let Some(credits) = self.credits {
             fields.nested(7, &credits);
+        }
+        if let Some(delay) = limits::retry_delay(self.limits).or(retry) {
+            fields.nested(8, &delay);
         }
     }
 }

@@ -136,8 +136,12 @@ impl UnaryService<Bytes> for Check {
 /// The answer to the question that `message` is, unless it has to wait.
 fn judge(checker: &Checker, message: &[u8]) -> Result<Result<Bytes, Wait>, Status> {
     let question = Question::read(message).map_err(|_| status::broken_message("CheckRequest"))?;
-    let Question { credential, ask } = question;
-    Ok(checker.check(credential, &ask, |outcome| {
+    let Question {
+        credential,
+        ask,
+        demand,
+    } = question;
+    Ok(checker.check(credential, &ask, &demand, |outcome| {
         answer::write(outcome, ask.required_scopes)
     }))
 }

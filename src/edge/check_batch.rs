@@ -28,6 +28,10 @@ const MAX_CHECKS: usize = 1_000;
 /// room for all questions that then have no verdict.
 const MAX_VERDICTS_LEN: usize = 4 * 1024 * 1024 - 256 * 1024;
 
+/// More than an answer takes to a check that may spend: one that is allowed, or
+/// denied by a limit. In bytes.
+const MAX_SPENT_LEN: usize = 16 * 1024;
+
 /// What an answer mostly takes, in bytes.
 const USUAL_RESULT_LEN: usize = 192;
 
@@ -81,6 +85,9 @@ async fn judge(checker: &Checker, batch: &[u8], number: usize) -> Bytes {
     let mut rest = batch;
     while let Ok(Some(check)) = next_check(&mut rest) {
         let length = response.len();
+        // What is judged may spend, so there has to be room for its answer: it
+        // can be taken back only where nothing was spent.
+        full = full || length + MAX_SPENT_LEN > MAX_VERDICTS_LEN;
         if !full {
             if let Err(wait) = result::append(&mut response, RESULTS, checker, check) {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);

@@ -10,15 +10,18 @@ use bytes::Buf;
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use crate::domain::due::{Demand, Named, USUAL_COST};
 use crate::domain::verdict::Ask;
 
 const CREDENTIAL: u32 = 1;
 const WORKSPACE: u32 = 2;
 const ENVIRONMENT: u32 = 3;
 const REQUIRED_SCOPES: u32 = 4;
+const LIMITS: u32 = 5;
+const COST: u32 = 6;
 
-/// Stands for a text that is not UTF-8: no workspace, environment or scope is
-/// spelled so.
+/// Stands for a text that is not UTF-8: no workspace, environment, scope or
+/// limit is spelled so.
 const NOT_A_NAME: &str = "\0";
 
 /// The bytes are not a protobuf message, or its fields are of other types.
@@ -36,6 +39,7 @@ impl From<DecodeError> for BrokenMessage {
 pub(super) struct Question<'a> {
     pub(super) credential: &'a [u8],
     pub(super) ask: Ask<'a, RequiredScopes<'a>>,
+    pub(super) demand: Demand<'a>,
 }
 
 impl<'a> Question<'a> {
@@ -43,13 +47,16 @@ impl<'a> Question<'a> {
     /// its fields are not of the types of a `CheckRequest`.
     pub(super) fn read(message: &'a [u8]) -> Result<Self, BrokenMessage> {
         let (mut credential, mut workspace, mut environment) = (&[][..], &[][..], &[][..]);
+        let (mut limits, mut cost) = (Named::default(), USUAL_COST);
         let mut rest = message;
         // As everywhere in protobuf, the last of several values counts.
-        while let Some((tag, value)) = next_field(&mut rest)? {
-            match tag {
-                CREDENTIAL => credential = value,
-                WORKSPACE => workspace = value,
-                ENVIRONMENT => environment = value,
+        while let Some(field) = next_field(&mut rest)? {
+            match field {
+                (CREDENTIAL, Value::Bytes(value)) => credential = value,
+                (WORKSPACE, Value::Bytes(value)) => workspace = value,
+                (ENVIRONMENT, Value::Bytes(value)) => environment = value,
+                (LIMITS, Value::Bytes(value)) => limits.add(text(value)),
+                (COST, Value::Number(value)) => cost = low_half(value),
                 _ => {}
             }
         }
@@ -59,7 +66,12 @@ impl<'a> Question<'a> {
             environment: name(environment),
             required_scopes,
         };
-        Ok(Self { credential, ask })
+        let demand = Demand { limits, cost };
+        Ok(Self {
+            credential,
+            ask,
+            demand,
+        })
     }
 }
 
@@ -80,9 +92,7 @@ impl<'a> Iterator for RequiredScopes<'a> {
     fn next(&mut self) -> Option<&'a str> {
         loop {
             match next_field(&mut self.0) {
-                Ok(Some((REQUIRED_SCOPES, value))) => {
-                    return Some(std::str::from_utf8(value).unwrap_or(NOT_A_NAME));
-                }
+                Ok(Some((REQUIRED_SCOPES, Value::Bytes(value)))) => return Some(text(value)),
                 Ok(Some(_)) => {}
                 // `Question::read` has been through the same bytes.
                 Ok(None) | Err(_) => return None,
@@ -91,14 +101,16 @@ impl<'a> Iterator for RequiredScopes<'a> {
     }
 }
 
-/// The next field of a `CheckRequest` that has a text; others are skipped.
-fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, BrokenMessage> {
+/// The next field of a `CheckRequest`; those that are none of it are skipped.
+fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, BrokenMessage> {
     while rest.has_remaining() {
-        let (tag, value) = take_field(rest)?;
-        match value {
-            Value::Bytes(value) => return Ok(Some((tag, value))),
-            _ if (CREDENTIAL..=REQUIRED_SCOPES).contains(&tag) => return Err(BrokenMessage),
-            Value::Number(_) | Value::Other => {}
+        let field = take_field(rest)?;
+        match field {
+            (CREDENTIAL..=LIMITS, Value::Bytes(_)) | (COST, Value::Number(_)) => {
+                return Ok(Some(field));
+            }
+            (CREDENTIAL..=COST, _) => return Err(BrokenMessage),
+            (_, _) => {}
         }
     }
     Ok(None)
@@ -141,12 +153,17 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BrokenMessage> {
 }
 
 /// Empty is the same as absent.
-fn name(text: &[u8]) -> Option<&str> {
-    if text.is_empty() {
-        None
-    } else {
-        Some(std::str::from_utf8(text).unwrap_or(NOT_A_NAME))
-    }
+fn name(bytes: &[u8]) -> Option<&str> {
+    (!bytes.is_empty()).then(|| text(bytes))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or(NOT_A_NAME)
+}
+
+/// A `uint32`, of which protobuf keeps no more than that.
+fn low_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -173,6 +190,13 @@ mod tests {
                 .required_scopes
                 .eq(expected.required_scopes.iter().map(String::as_str))
         );
+        let mut limits = Named::default();
+        expected.limits.iter().for_each(|name| limits.add(name));
+        assert_eq!(
+            format!("{:?}", question.demand.limits),
+            format!("{limits:?}")
+        );
+        assert_eq!(question.demand.cost, expected.cost.unwrap_or(1));
     }
 
     proptest! {
@@ -182,8 +206,17 @@ mod tests {
             workspace in ".{0,10}",
             environment in ".{0,10}",
             required_scopes in proptest::collection::vec(".{0,10}", 0..5),
+            limits in proptest::collection::vec("[ab]{0,2}|.{0,9}", 0..12),
+            cost in proptest::option::of(prop_oneof![0..3_u32, any::<u32>()]),
         ) {
-            let request = pb::CheckRequest { credential, workspace, environment, required_scopes };
+            let request = pb::CheckRequest {
+                credential,
+                workspace,
+                environment,
+                required_scopes,
+                limits,
+                cost,
+            };
             same(&request.encode_to_vec(), &request);
         }
 
@@ -219,6 +252,25 @@ mod tests {
             &pb::CheckRequest::decode(message.as_slice()).unwrap(),
         );
         assert_eq!(Question::read(&message).unwrap().ask.workspace, Some("b"));
+    }
+
+    #[test]
+    fn a_cost_is_read_as_protobuf_reads_it() {
+        for message in [
+            &[][..],
+            &[0x30, 0],
+            &[0x30, 3],
+            &[0x30, 3, 0x30, 1],
+            // More than fits: protobuf cuts it off, and so a client that wrote
+            // that would be read by others.
+            &[0x30, 0x85, 0x80, 0x80, 0x80, 0x10],
+        ] {
+            same(message, &pb::CheckRequest::decode(message).unwrap());
+        }
+        for broken in [&[0x32, 1, b'x'][..], &[0x28, 1], &[0x35, 0, 0, 0, 0]] {
+            assert!(Question::read(broken).is_err());
+            assert!(pb::CheckRequest::decode(broken).is_err());
+        }
     }
 
     #[test]
@@ -259,11 +311,14 @@ mod tests {
             workspace: "w".into(),
             environment: "live".into(),
             required_scopes: vec!["a:b".into(); 40],
+            limits: vec!["read".into(), "write".into()],
+            cost: Some(2),
         };
         let message = request.encode_to_vec();
         let allocations = allocation_counter::measure(|| {
             let question = Question::read(&message).unwrap();
             assert_eq!(question.ask.required_scopes.count(), 40);
+            assert_eq!(question.demand.limits.as_slice(), ["read", "write"]);
         });
         assert_eq!(allocations.count_total, 0);
     }

@@ -24,11 +24,16 @@ pub(super) fn append(
     checker: &Checker,
     question: &[u8],
 ) -> Result<(), Wait> {
-    let Ok(Question { credential, ask }) = Question::read(question) else {
+    let Ok(Question {
+        credential,
+        ask,
+        demand,
+    }) = Question::read(question)
+    else {
         append_undecided(buffer, tag, UndecidedReason::Unreadable);
         return Ok(());
     };
-    checker.check(credential, &ask, |outcome| {
+    checker.check(credential, &ask, &demand, |outcome| {
         answer::append(buffer, &[tag, VERDICT], outcome, ask.required_scopes);
     })
 }

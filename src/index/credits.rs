@@ -40,7 +40,7 @@ struct State {
 
 /// What came of a try to spend, and what it takes to go on.
 #[derive(Debug)]
-pub enum Spending {
+pub enum CreditsSpent {
     /// It is spent.
     Done(CreditsLeft),
     /// There is not so much, and nothing was spent.
@@ -49,6 +49,17 @@ pub enum Spending {
     Unmetered,
     /// There may be so much, but not in hand: wait for news, then try again.
     Wait(watch::Receiver<AccountNews>),
+}
+
+impl CreditsSpent {
+    /// What is left, if that was looked at.
+    #[must_use]
+    pub fn left(self) -> Option<CreditsLeft> {
+        match self {
+            Self::Done(left) | Self::Exhausted(left) => Some(left),
+            Self::Unmetered | Self::Wait(_) => None,
+        }
+    }
 }
 
 impl CreditAccount {
@@ -165,18 +176,18 @@ pub struct Stake<'a> {
     state: MutexGuard<'a, State>,
     news: &'a watch::Sender<AccountNews>,
     now: Timestamp,
-    spending: Option<Spending>,
+    spending: Option<CreditsSpent>,
 }
 
 impl Stake<'_> {
     /// Whether `cost` can be taken now. Takes nothing.
     pub fn can(&mut self, cost: u64) -> bool {
         let (can, spending) = match self.state.account.look(cost, self.now) {
-            Look::Enough(left) => (true, Spending::Done(left)),
-            Look::Unmetered => (true, Spending::Unmetered),
-            Look::Exhausted(left) => (false, Spending::Exhausted(left)),
+            Look::Enough(left) => (true, CreditsSpent::Done(left)),
+            Look::Unmetered => (true, CreditsSpent::Unmetered),
+            Look::Exhausted(left) => (false, CreditsSpent::Exhausted(left)),
             // Under the lock, so that no news is missed.
-            Look::Wait => (false, Spending::Wait(self.news.subscribe())),
+            Look::Wait => (false, CreditsSpent::Wait(self.news.subscribe())),
         };
         self.spending = Some(spending);
         can
@@ -189,8 +200,8 @@ impl Stake<'_> {
 
     /// Lets go of the account, and tells what came of it; none, if nobody
     /// looked. `ask` is called if the next block is to be stored: once for each.
-    pub fn end(mut self, ask: impl FnOnce()) -> Option<Spending> {
-        let waits = matches!(self.spending, Some(Spending::Wait(_)));
+    pub fn end(mut self, ask: impl FnOnce()) -> Option<CreditsSpent> {
+        let waits = matches!(self.spending, Some(CreditsSpent::Wait(_)));
         let asks = !self.state.asked && (waits || self.state.account.is_low());
         self.state.asked |= asks;
         drop(self.state);
@@ -274,7 +285,7 @@ mod tests {
         CreditAccount::open(stored, Revision(1))
     }
 
-    fn spend(account: &CreditAccount, ask: impl FnOnce()) -> Option<Spending> {
+    fn spend(account: &CreditAccount, ask: impl FnOnce()) -> Option<CreditsSpent> {
         let mut stake = account.stake(NOW);
         if stake.can(1) {
             stake.take(1);
@@ -288,7 +299,7 @@ mod tests {
         let allocations = allocation_counter::measure(|| {
             for _ in 0..500 {
                 let spending = spend(&account, || panic!("there is enough in hand"));
-                assert!(matches!(spending, Some(Spending::Done(_))));
+                assert!(matches!(spending, Some(CreditsSpent::Done(_))));
             }
         });
         assert_eq!(allocations.count_total, 0);
@@ -300,27 +311,30 @@ mod tests {
         let asked = std::cell::Cell::new(0);
         let ask = || asked.set(asked.get() + 1);
         while asked.get() == 0 {
-            assert!(matches!(spend(&account, ask), Some(Spending::Done(_))));
+            assert!(matches!(spend(&account, ask), Some(CreditsSpent::Done(_))));
         }
         let view = account.view(NOW).unwrap();
         assert!((9_200..=9_250).contains(&view.balance), "{view:?}");
-        while !matches!(spend(&account, ask), Some(Spending::Wait(_))) {}
+        while !matches!(spend(&account, ask), Some(CreditsSpent::Wait(_))) {}
         assert_eq!(asked.get(), 1);
         account.fail();
-        assert!(matches!(spend(&account, ask), Some(Spending::Wait(_))));
+        assert!(matches!(spend(&account, ask), Some(CreditsSpent::Wait(_))));
         assert_eq!(asked.get(), 2);
     }
 
     #[test]
     fn no_news_is_missed() {
         let account = account(5, 0);
-        let Some(Spending::Wait(news)) = spend(&account, || {}) else {
+        let Some(CreditsSpent::Wait(news)) = spend(&account, || {}) else {
             panic!("nothing is in hand");
         };
         assert!(!news.has_changed().unwrap());
         let next = account.next(NOW).unwrap();
         account.store(next.record, Revision(2));
         assert!(news.has_changed().unwrap());
-        assert!(matches!(spend(&account, || {}), Some(Spending::Done(_))));
+        assert!(matches!(
+            spend(&account, || {}),
+            Some(CreditsSpent::Done(_))
+        ));
     }
 }

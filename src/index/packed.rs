@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
+use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token;
 use crate::domain::verdict::Standing;
@@ -22,6 +23,7 @@ pub struct IndexedKey {
     expire_time: Option<Timestamp>,
     workspace: Arc<IndexedWorkspace>,
     scopes: Arc<ScopeSet>,
+    limits: Arc<LimitSet>,
     environment: Arc<str>,
     text: Text,
     credits: Option<Arc<CreditAccount>>,
@@ -47,6 +49,9 @@ impl IndexedKey {
             scopes: shared
                 .scopes
                 .intern(&key.scopes, |scopes| Arc::new(scopes.clone())),
+            limits: shared
+                .limits
+                .intern(&key.limits, |limits| Arc::new(limits.clone())),
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
@@ -142,6 +147,8 @@ impl IndexedKey {
             expire_time: self.expire_time,
             disabled: self.disabled,
             scopes: self.scopes(),
+            limits: &self.limits,
+            default_limits: &workspace.default_limits,
         })
     }
 }
@@ -157,6 +164,7 @@ fn default_environment(workspace: &Workspace) -> &str {
 #[derive(Debug)]
 pub(super) struct Shared {
     scopes: Interner<ScopeSet>,
+    limits: Interner<LimitSet>,
     environments: Interner<str>,
 }
 
@@ -164,6 +172,7 @@ impl Shared {
     pub(super) fn new() -> Self {
         Self {
             scopes: Interner::new(),
+            limits: Interner::new(),
             environments: Interner::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! The read path: from a raw header to a verdict, in memory alone.
 //!
-//! No I/O, no lock, no allocation before a key is found.
+//! No I/O, no lock, no allocation before a key is found; and none after that
+//! for a key without limits or credits, of which nothing is to be spent.
 
 use std::sync::Arc;
 
@@ -8,15 +9,14 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
+use crate::domain::due::{Demand, Reading, Source, due};
 use crate::domain::token::{self, Shape};
-use crate::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
-use crate::index::credits::Spending;
+use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
+use crate::index::credits::CreditsSpent;
 use crate::index::{Index, IndexedKey};
+use crate::meter::{Meter, Owners, Spending};
 
 use super::credits::{Desk, Wait};
-
-/// What a check costs of the key's credits.
-const COST: u64 = 1;
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    meter: Meter,
     desk: Desk,
 }
 
@@ -34,24 +35,53 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// The limits that counted, as they stand now.
+    pub limits: &'k [Reading],
     /// What is left of the key's credits, where they were looked at.
     pub credits: Option<CreditsLeft>,
 }
 
+/// What came of a check that found a key.
+struct Spent {
+    verdict: Verdict,
+    limits: Vec<Reading>,
+    credits: Option<CreditsLeft>,
+}
+
+impl Spent {
+    /// Nothing was spent.
+    const fn nothing(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            limits: Vec::new(),
+            credits: None,
+        }
+    }
+}
+
 impl Checker {
-    /// A checker over `index`, which asks for credits at `desk`.
+    /// A checker over `index`, which spends on `meter` and asks for credits at
+    /// `desk`.
     #[must_use]
-    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>, desk: Desk) -> Self {
+    pub fn new(
+        index: Arc<Index>,
+        hasher: TokenHasher,
+        clock: Arc<dyn Clock>,
+        meter: Meter,
+        desk: Desk,
+    ) -> Self {
         Self {
             index,
             hasher,
             clock,
+            meter,
             desk,
         }
     }
 
-    /// Judges the raw header value `credential` and hands the outcome to
-    /// `answer`, while the key is held still.
+    /// Judges the raw header value `credential`, spends what `demand` says if
+    /// all else is well, and hands the outcome to `answer`, while the key is
+    /// held still.
     ///
     /// # Errors
     ///
@@ -61,6 +91,7 @@ impl Checker {
         &self,
         credential: &[u8],
         ask: &Ask<'a, R>,
+        demand: &Demand<'_>,
         answer: impl FnOnce(Outcome<'_>) -> T,
     ) -> Result<T, Wait>
     where
@@ -74,56 +105,78 @@ impl Checker {
                 return Ok(answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
+                    limits: &[],
                     credits: None,
                 }));
             }
         };
         self.index.find(&digest, |found| {
-            let mut verdict = match found {
-                Some(key) => key.with_standing(|standing| decide(&Presented::Key(standing))),
-                None => decide(&Presented::Unknown),
+            let spent = match found {
+                Some(key) => {
+                    key.with_standing(|standing| match decide(&Presented::Key(standing)) {
+                        Verdict::Allowed => self.spend(key, &standing, demand, now),
+                        denied @ Verdict::Denied(_) => Ok(Spent::nothing(denied)),
+                    })?
+                }
+                None => Spent::nothing(decide(&Presented::Unknown)),
             };
-            // Last, as a denial spends nothing.
-            let credits = match (verdict, found) {
-                (Verdict::Allowed, Some(key)) => self.spend(key, COST, now, &mut verdict)?,
-                (Verdict::Allowed | Verdict::Denied(_), _) => None,
-            };
-            let may_tell = match verdict {
+            let may_tell = match spent.verdict {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
             Ok(answer(Outcome {
-                verdict,
+                verdict: spent.verdict,
                 key: found.filter(|_| may_tell),
-                credits,
+                limits: &spent.limits,
+                credits: spent.credits,
             }))
         })
     }
 
-    /// Spends what the check costs of the key's credits, if it needs any. What
-    /// is left of them; denied, if that is too little.
+    /// Spends what is to be spent by a check that is allowed otherwise: all of
+    /// it, or nothing.
     fn spend(
         &self,
         key: &IndexedKey,
-        cost: u64,
+        standing: &Standing<'_>,
+        demand: &Demand<'_>,
         now: Timestamp,
-        verdict: &mut Verdict,
-    ) -> Result<Option<CreditsLeft>, Wait> {
-        let Some(account) = key.credits() else {
-            return Ok(None);
+    ) -> Result<Spent, Wait> {
+        // A limit on the key hides one of the same name further out.
+        let layers = [
+            (Source::Key, standing.limits),
+            (Source::Workspace, standing.default_limits),
+        ];
+        let denied = |reason| Spent::nothing(Verdict::Denied(reason));
+        let Ok(mut limits) = due(&layers, &demand.limits) else {
+            return Ok(denied(DenialReason::UnknownLimit));
         };
-        let mut stake = account.stake(now);
-        if stake.can(cost) {
-            stake.take(cost);
+        let account = key.credits();
+        if limits.is_empty() && account.is_none() {
+            return Ok(Spent::nothing(Verdict::Allowed));
         }
-        match stake.end(|| self.desk.ask(account)) {
-            Some(Spending::Done(left)) => Ok(Some(left)),
-            Some(Spending::Exhausted(left)) => {
-                *verdict = Verdict::Denied(DenialReason::CreditsExhausted);
-                Ok(Some(left))
-            }
-            Some(Spending::Wait(news)) => Err(Wait(news)),
-            Some(Spending::Unmetered) | None => Ok(None),
+        let owners = Owners::of_key(key.id());
+        let stake = || account.map(|account| account.stake(now));
+        let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
+        let credits = stake.zip(account).and_then(|(stake, account)| {
+            // Unlocked first.
+            stake.end(|| self.desk.ask(account))
+        });
+        match (spending, credits) {
+            (Spending::Limited, _) => Ok(Spent {
+                limits,
+                ..denied(DenialReason::RateLimited)
+            }),
+            (Spending::Refused, Some(CreditsSpent::Wait(news))) => Err(Wait(news)),
+            (Spending::Refused, credits) => Ok(Spent {
+                credits: credits.and_then(CreditsSpent::left),
+                ..denied(DenialReason::CreditsExhausted)
+            }),
+            (Spending::Passed, credits) => Ok(Spent {
+                limits,
+                credits: credits.and_then(CreditsSpent::left),
+                ..Spent::nothing(Verdict::Allowed)
+            }),
         }
     }
 
@@ -148,8 +201,8 @@ mod tests {
     use crate::domain::clock::{ManualClock, Timestamp};
     use crate::domain::digest::Pepper;
     use crate::domain::token::{Token, TokenPrefix};
-    use crate::domain::verdict::DenialReason;
     use crate::index::follower;
+    use crate::meter::clock::SystemBootClock;
     use crate::service::credits::Reserver;
     use crate::store::local::MemoryStore;
 
@@ -159,9 +212,10 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
         let index = follower::start(&store).unwrap();
-        let (store, clock_of_reserver) = (Arc::new(store), Arc::clone(&clock));
-        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), clock_of_reserver);
-        let checker = Checker::new(index, pepper.token_hasher(), clock, desk);
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let store = Arc::new(store);
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter, desk);
 
         let prefix = TokenPrefix::try_from("klg").unwrap();
         let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
@@ -171,9 +225,13 @@ mod tests {
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
         };
+        let mut demand = Demand::default();
+        demand.limits.add("read");
         let verdict = |credential: &str| {
-            let check = checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict);
-            check.unwrap()
+            let checked = checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+                outcome.verdict
+            });
+            checked.unwrap()
         };
         for (credential, reason) in [
             ("", DenialReason::Missing),

@@ -15,7 +15,8 @@ use tracing::{debug, info, warn};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credits::{Balance, Credits};
 use crate::index::Index;
-use crate::index::credits::{AccountNews, CreditAccount, Hold};
+use crate::index::credits::{AccountNews, CreditAccount, Hold, Stake};
+use crate::meter;
 use crate::store::{Store, StoreError, Versioned};
 
 /// How long a check waits for a block at most, if its caller waits as long.
@@ -27,6 +28,19 @@ const MAX_ACCOUNTS: usize = 512;
 /// How often an account is tried again that others keep changing, before those
 /// who wait for it are left to ask again.
 const MAX_TRIES: usize = 4;
+
+/// A key's credits have a say in whether a check is spent, if it has some.
+impl meter::Stake for Option<Stake<'_>> {
+    fn can(&mut self, cost: u32) -> bool {
+        self.as_mut().is_none_or(|stake| stake.can(u64::from(cost)))
+    }
+
+    fn take(&mut self, cost: u32) {
+        if let Some(stake) = self {
+            stake.take(u64::from(cost));
+        }
+    }
+}
 
 /// Where blocks are asked for. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::digest::{Pepper, TokenHasher};
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Revocation, Secret};
+use crate::domain::limit::LimitSet;
 use crate::domain::token::Token;
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
@@ -267,6 +268,14 @@ fn entry<const N: usize>(
         resource: resource.to_owned(),
         detail,
     }
+}
+
+/// Limits as an entry tells them of what was made; nothing, if there are none.
+fn told_limits(limits: &LimitSet) -> String {
+    if limits.is_empty() {
+        return String::new();
+    }
+    limits.to_string()
 }
 
 /// Stands for a state of a record. Opaque to whoever gets it.

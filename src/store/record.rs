@@ -4,6 +4,7 @@ mod admin_key;
 mod audit;
 mod credits;
 mod key;
+mod limit;
 mod part;
 mod place;
 mod request;

@@ -4,6 +4,10 @@
     clippy::panic,
     reason = "a test that fails says where, which is all it has to do"
 )]
+#![allow(
+    clippy::result_large_err,
+    reason = "a denial is an answer here, and as large as one"
+)]
 
 mod admin_api;
 mod admin_denials;
@@ -33,6 +37,9 @@ mod law_revoked;
 mod law_revoked_many;
 mod law_secrets;
 mod law_undecided;
+mod limits;
+mod limits_clock;
+mod limits_exact;
 mod listeners;
 mod load;
 mod office;

@@ -14,6 +14,7 @@ use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::digest::{Pepper, TokenDigest};
 use keyward::domain::id::{AdminKeyId, KeyId};
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::limit::LimitSet;
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::tombstone::{Buried, Tombstone};
@@ -96,6 +97,7 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         expire_time: None,
         disabled: false,
         revocation: None,
+        limits: LimitSet::default(),
     }
 }
 

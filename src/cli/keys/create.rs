@@ -10,6 +10,7 @@ use crate::cli::argument::{Entry, Scopes};
 use crate::cli::expiry::Expiry;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::handover::{HandoverFlags, Issued};
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::refill::Refill;
 use crate::cli::status::Flags;
@@ -29,6 +30,7 @@ const FLAGS: Flags = &[
     ("credits.refill.period", "--refill"),
     ("credits.refill.amount", "--refill"),
     ("request_id", "--request-id"),
+    ("limits", "--limit"),
 ];
 
 #[derive(Args, Debug)]
@@ -66,6 +68,11 @@ pub(crate) struct CreateArgs {
     /// times
     #[arg(long, value_name = "NAME=VALUE", value_parser = Entry::parse)]
     metadata: Vec<Entry>,
+    /// How much checks of it may spend in how long, by name: `read=1000/1m`. With
+    /// `,always` behind it, also of those that do not name it. Can be given
+    /// several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    limits: Vec<LimitFlag>,
     /// How many checks it is to pass until it is given more [default: any
     /// number; with --refill, what that gives]
     #[arg(long, value_name = "NUMBER")]
@@ -101,6 +108,7 @@ pub(super) async fn run(
         request_id: args
             .request_id
             .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),
+        limits: LimitFlag::all(args.limits),
     };
     let mut admin = Admin::connect(flags).await?;
     let place = args.handover.prepare()?;

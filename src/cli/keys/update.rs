@@ -12,6 +12,7 @@ use crate::cli::etag::{self, EtagFlag};
 use crate::cli::expiry::Expiry;
 use crate::cli::failure::Failure;
 use crate::cli::key_view;
+use crate::cli::limits::LimitFlag;
 use crate::cli::mask::Mask;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
@@ -23,6 +24,7 @@ const FLAGS: Flags = &[
     ("scopes", "--scope"),
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
+    ("limits", "--limit"),
     ("etag", "--etag"),
 ];
 
@@ -60,6 +62,15 @@ pub(crate) struct UpdateArgs {
     /// `2027-01-01T09:30:00Z` or `never`
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
+    /// Its limits from now on, in place of those that there are, each like
+    /// `read=1000/1m` or `bulk=10/1m,always`. What was spent counts on. Can be
+    /// given several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse,
+          conflicts_with = "no_limits")]
+    limits: Vec<LimitFlag>,
+    /// Take all its limits away
+    #[arg(long, alias = "clear-limits")]
+    no_limits: bool,
     #[command(flatten)]
     etag: EtagFlag,
 }
@@ -112,6 +123,7 @@ impl Draft {
             args.no_scopes,
         );
         let metadata = Entry::all(args.metadata)?;
+        let limits = LimitFlag::all(args.limits);
         let mut mask = Mask::default();
         let key = Key {
             id: argument::key_id(args.key_id)?,
@@ -125,6 +137,10 @@ impl Draft {
             expire_time: mask.set(
                 "expire_time",
                 args.expires.map(Expiry::resolve).transpose()?,
+            ),
+            limits: mask.set(
+                "limits",
+                (args.no_limits || !limits.is_empty()).then_some(limits),
             ),
             etag: args.etag.given(),
             ..Key::default()
@@ -175,6 +191,7 @@ mod tests {
             "--no-metadata",
             "--expires",
             "never",
+            "--no-limits",
         ]);
         assert_eq!(
             key,
@@ -183,7 +200,12 @@ mod tests {
                 ..Key::default()
             }
         );
-        assert_eq!(paths, ["description", "scopes", "metadata", "expire_time"]);
+        assert_eq!(
+            paths,
+            ["description", "scopes", "metadata", "expire_time", "limits"]
+        );
+        let (key, paths) = draft(&["--limit", "read=5/1m", "--limit=bulk=1/1s,always"]);
+        assert_eq!((key.limits.len(), paths), (2, vec!["limits".to_owned()]));
     }
 
     #[test]
@@ -194,6 +216,7 @@ mod tests {
             ["--scope=a", "--add-scope=b"],
             ["--no-scopes", "--remove-scope=b"],
             ["--no-metadata", "--metadata=a=b"],
+            ["--no-limits", "--limit=a=1/1s"],
         ] {
             let line = [&["update", id][..], &line].concat();
             assert!(Line::try_parse_from(line).is_err());

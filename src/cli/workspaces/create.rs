@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::cli::admin::{Admin, AdminFlags};
 use crate::cli::argument::Scopes;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
 use crate::cli::workspace_view;
@@ -19,6 +20,7 @@ const FLAGS: Flags = &[
     ("default_environment", "--default-environment"),
     ("unmarked_environment", "--unmarked-environment"),
     ("scope_catalog", "--catalog"),
+    ("default_limits", "--default-limit"),
 ];
 
 #[derive(Args, Debug)]
@@ -45,6 +47,11 @@ pub(crate) struct CreateArgs {
     /// separated by spaces [default: any scope can be given]
     #[arg(long, value_name = "SCOPES", value_parser = Scopes::parse)]
     catalog: Vec<Scopes>,
+    /// How much checks of each key may spend in how long, unless the key has a
+    /// limit of that name: `read=1000/1m`, or `bulk=10/1m,always` to count on
+    /// every check. Can be given several times
+    #[arg(long = "default-limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    default_limits: Vec<LimitFlag>,
     /// A name for people
     #[arg(
         long,
@@ -69,6 +76,7 @@ pub(super) async fn run(
         default_environment: args.default_environment.unwrap_or_default(),
         unmarked_environment: args.unmarked_environment.unwrap_or_default(),
         scope_catalog: Scopes::all(args.catalog),
+        default_limits: LimitFlag::all(args.default_limits),
         ..Workspace::default()
     };
     let request = CreateWorkspaceRequest {

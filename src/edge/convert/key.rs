@@ -5,8 +5,8 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
 
 use super::{
-    credits, key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state,
-    wire_time,
+    credits, key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason,
+    wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -22,6 +22,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         expire_time: request.expire_time.map(read_time),
         credits: request.credits.as_ref().map(credits::draft),
         request_id: request.request_id,
+        limits: limit::drafts(request.limits),
     }
 }
 
@@ -30,7 +31,14 @@ pub(in crate::edge) fn patch(
     key: pb::Key,
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<KeyPatch, Violations> {
-    let known = ["name", "description", "scopes", "metadata", "expire_time"];
+    let known = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "limits",
+    ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
     Ok(KeyPatch {
@@ -39,6 +47,7 @@ pub(in crate::edge) fn patch(
         scopes: named("scopes").then_some(key.scopes),
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+        limits: named("limits").then(|| limit::drafts(key.limits)),
     })
 }
 
@@ -102,6 +111,7 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        limits: limit::shown(&key.limits),
         credits: view.credits.map(credits::shown),
     }
 }

@@ -230,6 +230,12 @@ fn update_entry(
         key.expire_time
             .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string())
     };
+    let limits = |key: &Key| {
+        if before.limits == after.limits {
+            return String::new();
+        }
+        key.limits.to_string()
+    };
     entry(
         actor,
         Some(&after.workspace),
@@ -241,6 +247,8 @@ fn update_entry(
             ("scopes", scopes(after)),
             ("expire_time_before", expiry(before)),
             ("expire_time", expiry(after)),
+            ("limits_before", limits(before)),
+            ("limits", limits(after)),
         ],
     )
 }

@@ -19,7 +19,9 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
 use super::credits::first_credits;
-use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
+use super::{
+    MAX_TRIES, Registry, conflict, entry, etag, precondition, put, told_limits, unchanged,
+};
 
 /// A key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -214,6 +216,7 @@ impl Registry {
             expire_time: draft.expire_time,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
         }
     }
 
@@ -253,6 +256,7 @@ fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry
             ("scopes", key.scopes.to_string()),
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
+            ("limits", told_limits(&key.limits)),
             ("credits", credits.map_or_else(String::new, credits_text)),
         ],
     )

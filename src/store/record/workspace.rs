@@ -8,6 +8,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::{Record, pb};
 
 use super::Unreadable;
+use super::limit::{decode_limits, encode_limits};
 use super::part::{
     bad, encode_deletion, environment, optional, optional_environment, read, scopes, texts,
 };
@@ -29,6 +30,7 @@ pub(super) fn encode(workspace: &Workspace) -> pb::WorkspaceRecord {
         disabled: workspace.disabled,
         scope_catalog: texts(workspace.scope_catalog.scopes()),
         deletion: None,
+        default_limits: encode_limits(&workspace.default_limits),
     }
 }
 
@@ -56,6 +58,7 @@ pub(super) fn decode(record: pb::WorkspaceRecord) -> Result<Record, Unreadable> 
         created_by: record.created_by,
         disabled: record.disabled,
         scope_catalog: ScopeCatalog::new(scopes(&record.scope_catalog)?),
+        default_limits: decode_limits(&record.default_limits)?,
     }))
 }
 

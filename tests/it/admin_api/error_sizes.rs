@@ -1,6 +1,6 @@
 //! The longest errors arrive whole: they fit into the headers that clients take.
 
-use keyward::edge::pb::AdminRole;
+use keyward::edge::pb::{AdminRole, Limit};
 
 use super::calls::*;
 use super::details::{MAX_HEADERS, asked, headers_len, strict};
@@ -45,6 +45,7 @@ async fn the_longest_errors_fit_into_the_headers_of_a_common_client() {
             .collect(),
         expire_time: Some(in_seconds(-1)),
         request_id: "\n".to_owned(),
+        limits: vec![Limit::default(); 8],
         credits: Some(pb::Credits::default()),
     };
     // Typos that are each told with a scope of a hundred bytes.

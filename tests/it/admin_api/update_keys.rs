@@ -1,6 +1,8 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
+use keyward::edge::pb::Limit;
+
 use super::calls::*;
 use keyward::edge::pb;
 
@@ -32,6 +34,15 @@ fn other_values(key: &Key) -> Key {
         revocation_note: "note".to_owned(),
         etag: String::new(),
         disabled: true,
+        limits: vec![Limit {
+            name: "read".to_owned(),
+            count: 5,
+            window: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            always: true,
+        }],
         credits: Some(pb::Credits::default()),
     }
 }
@@ -44,7 +55,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         admin.workspace(workspace, "klg", &["live", "test"]).await;
     }
     type Change = fn(&mut Key, &Key);
-    let fields: [(&str, Change); 5] = [
+    let fields: [(&str, Change); 6] = [
         ("name", |key, new| key.name.clone_from(&new.name)),
         ("description", |key, new| {
             key.description.clone_from(&new.description)
@@ -62,6 +73,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
                 nanos: 1_000,
             });
         }),
+        ("limits", |key, new| key.limits.clone_from(&new.limits)),
     ];
     let mut changed_keys = Vec::new();
     for (field, change) in fields {
@@ -107,6 +119,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         "expire_time",
         "metadata",
         "description",
+        "limits",
         "name",
     ];
     let after = update_key(&mut admin, other_values(&issued), &all)
@@ -263,17 +276,31 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         let scope = |i| format!("{letter}{i:0>width$}", width = width(i) - 1);
         (0..100).map(scope).collect::<Vec<_>>()
     };
+    let limits = |letter: &str| {
+        let limit = |i| Limit {
+            name: format!("{letter}{i:l>19}"),
+            count: 1_000_000_000,
+            window: Some(prost_types::Duration {
+                // The longest that is told in seconds.
+                seconds: 2_678_399,
+                nanos: 0,
+            }),
+            always: true,
+        };
+        (0..8).map(limit).collect::<Vec<_>>()
+    };
     let request = CreateKeyRequest {
         workspace: "w".repeat(63),
         principal: "p".repeat(128),
         name: "n".repeat(100),
         description: "d".repeat(500),
         metadata: (0..16)
-            .map(|i| (format!("{i:m>32}"), format!("{i:v>32}")))
+            .map(|i| (format!("{i:m>24}"), format!("{i:v>24}")))
             .collect(),
         expire_time: Some(in_seconds(3_600)),
         request_id: "r".repeat(64),
         scopes: scopes("a"),
+        limits: limits("a"),
         ..CreateKeyRequest::default()
     };
     let key = admin.client.create_key(request).await.unwrap().into_inner();
@@ -281,12 +308,12 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
     let asked = Key {
         scopes: scopes("b"),
         expire_time: Some(in_seconds(7_200)),
+        limits: limits("b"),
         ..key.clone()
     };
-    let changed = update_key(&mut admin, asked, &["scopes", "expire_time"])
-        .await
-        .unwrap();
-    assert_eq!(changed.scopes, scopes("b"));
+    let fields = ["scopes", "expire_time", "limits"];
+    let changed = update_key(&mut admin, asked, &fields).await.unwrap();
+    assert_eq!((changed.scopes, changed.limits), (scopes("b"), limits("b")));
     let event = events(&mut admin, log_of(&key.workspace)).await.unwrap();
     assert_eq!(event[0].detail["scopes_before"], scopes("a").join(" "));
     assert_eq!(event[0].detail["scopes"], scopes("b").join(" "));

@@ -1,7 +1,8 @@
 //! What operators do with credits, and what they and gateways are told.
 
 use keyward::edge::pb::{
-    AuditEvent, CheckBatchRequest, CreditsLeft, CreditsPeriod, ListAuditEventsRequest,
+    AuditEvent, CheckBatchRequest, CheckRequest, CreditsLeft, CreditsPeriod, Limit,
+    ListAuditEventsRequest,
 };
 use keyward::store::{Record, RecordId, Versioned};
 use tonic::Code;
@@ -85,7 +86,7 @@ async fn what_is_denied_spends_nothing() {
         let denied = denied.unwrap_err();
         assert_eq!(denied.reason(), DenialReason::InsufficientScope);
         assert_eq!(denied.credits, None);
-        let elsewhere = keyward::edge::pb::CheckRequest {
+        let elsewhere = CheckRequest {
             environment: "test".to_owned(),
             ..check_request(&spender.token, &[])
         };
@@ -93,6 +94,105 @@ async fn what_is_denied_spends_nothing() {
         assert_eq!(denied.reason(), DenialReason::Environment);
     }
     assert_eq!(balance(&mut admin, &spender.key).await, Some(20));
+}
+
+/// A key with a limit that always counts, and these credits.
+async fn limited(admin: &mut Admin, count: u32, credits: Credits) -> Spender {
+    let request = CreateKeyRequest {
+        credits: Some(credits),
+        limits: vec![Limit {
+            name: "read".to_owned(),
+            count,
+            window: Some(prost_types::Duration {
+                seconds: 3_600,
+                nanos: 0,
+            }),
+            always: true,
+        }],
+        ..key_request("kling", &[])
+    };
+    let issued = admin.client.create_key(request).await.unwrap().into_inner();
+    Spender {
+        key: issued.key.unwrap(),
+        token: issued.token,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_credits_are_spent_together_or_not_at_all() {
+    let (server, mut admin) = start().await;
+    let mut checks = server.checks().await;
+    let costing = |token: &str, cost| CheckRequest {
+        cost: Some(cost),
+        ..check_request(token, &[])
+    };
+    // What a limit denies takes no credits.
+    let by_limit = limited(&mut admin, 5, credits(100)).await;
+    for _ in 0..5 {
+        checks.header(&by_limit.token, &[]).await.unwrap();
+    }
+    for _ in 0..10 {
+        let denied = checks.header(&by_limit.token, &[]).await.unwrap_err();
+        assert_eq!(denied.reason(), DenialReason::RateLimited);
+        assert_eq!(denied.credits, None);
+    }
+    assert_eq!(balance(&mut admin, &by_limit.key).await, Some(95));
+
+    // What is denied for want of credits counts on no limit.
+    let by_credits = limited(&mut admin, 50, credits(10)).await;
+    checks.ask(costing(&by_credits.token, 7)).await.unwrap();
+    for _ in 0..10 {
+        let denied = checks.ask(costing(&by_credits.token, 4)).await.unwrap_err();
+        assert_eq!(denied.reason(), DenialReason::CreditsExhausted);
+        assert_eq!(denied.credits.unwrap().remaining, 3);
+        assert!(denied.limits.is_empty());
+        assert_eq!(denied.retry_delay, None);
+    }
+    // A look costs nothing.
+    for _ in 0..10 {
+        let allowed = checks.ask(costing(&by_credits.token, 0)).await.unwrap();
+        assert_eq!(allowed.credits.unwrap().remaining, 3);
+        assert_eq!(allowed.limits[0].remaining, 43);
+    }
+    let allowed = checks.ask(costing(&by_credits.token, 3)).await.unwrap();
+    assert_eq!(allowed.credits.unwrap().remaining, 0);
+    assert_eq!(allowed.limits[0].remaining, 40);
+    let allowed = checks.ask(costing(&by_credits.token, 0)).await.unwrap();
+    assert_eq!(allowed.credits.unwrap().remaining, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_tells_when_a_refill_is_enough() {
+    let (server, mut admin) = start().await;
+    let mut checks = server.checks().await;
+    let spender = spender(&mut admin, refilled(Some(0), 1, 10)).await;
+    for (cost, told) in [(10, true), (11, false), (u32::MAX, false)] {
+        let request = CheckRequest {
+            cost: Some(cost),
+            ..check_request(&spender.token, &[])
+        };
+        let denied = checks.ask(request).await.unwrap_err();
+        assert_eq!(denied.reason(), DenialReason::CreditsExhausted);
+        let delay = denied.retry_delay.map(|delay| delay.seconds);
+        assert_eq!(delay.is_some(), told, "{cost}");
+        assert!(delay.is_none_or(|delay| (0..=86_400).contains(&delay)));
+    }
+}
+
+/// A block is as large as what waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_can_cost_more_than_a_block() {
+    let (server, mut admin) = start().await;
+    let mut checks = server.checks().await;
+    let spender = spender(&mut admin, credits(1_000_000)).await;
+    for left in [750_000, 500_000, 250_000, 0] {
+        let request = CheckRequest {
+            cost: Some(250_000),
+            ..check_request(&spender.token, &[])
+        };
+        let allowed = checks.ask(request).await.unwrap();
+        assert_eq!(allowed.credits.unwrap().remaining, left);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

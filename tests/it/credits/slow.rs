@@ -16,6 +16,8 @@ use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{CheckBatchRequest, CheckStreamRequest, DenialReason, UndecidedReason};
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
+use keyward::meter::Meter;
+use keyward::meter::clock::SystemBootClock;
 use keyward::service::checker::Checker;
 use keyward::service::credits::{Reserver, Reserving};
 use keyward::store::local::MemoryStore;
@@ -57,7 +59,8 @@ impl Stage {
             .unwrap();
         let reserving: Arc<dyn Store> = store.clone();
         let (desk, reserver) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&wall));
-        let checker = Checker::new(index, pepper.token_hasher(), wall, desk);
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let checker = Checker::new(index, pepper.token_hasher(), wall, meter, desk);
         let workspace = Record::Workspace(records::workspace("kling"));
         store.commit(records::create(workspace)).await.unwrap();
         let (stop, stopping) = watch::channel(false);

@@ -8,6 +8,7 @@ use keyward::domain::clock::Timestamp;
 use keyward::domain::digest::{Pepper, PepperId, TokenHasher};
 use keyward::domain::id::KeyId;
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::limit::LimitSet;
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::edge::pb::KeyState;
@@ -201,6 +202,7 @@ impl Maker {
                 by: OFFLINE.to_owned(),
                 note: String::new(),
             }),
+            limits: LimitSet::default(),
         }
     }
 }
