@@ -145,13 +145,23 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::audit::{AuditAction, AuditEntry};
     use crate::domain::clock::{ManualClock, Timestamp};
     use crate::domain::digest::Pepper;
+    use crate::domain::id::KeyId;
+    use crate::domain::key::{Key, Secret};
+    use crate::domain::key_draft::KeyDraft;
+    use crate::domain::limit::LimitDraft;
     use crate::domain::token::{Token, TokenPrefix};
+    use crate::domain::workspace::WorkspaceDraft;
     use crate::index::follower;
     use crate::meter::clock::SystemBootClock;
     use crate::store::local::MemoryStore;
+    use crate::store::{Batch, Expect, Record, Revision, Store, Write};
 
     #[test]
     fn a_denial_before_a_key_is_found_allocates_nothing() {
@@ -193,5 +203,118 @@ mod tests {
             });
             assert_eq!(allocations.count_total, 0, "{reason:?}");
         }
+    }
+
+    /// Two keys, of which the second has a limit that always counts, and their
+    /// tokens.
+    async fn two_keys(store: &MemoryStore, index: &Index, pepper: &Pepper) -> [String; 2] {
+        let now = Timestamp::from_micros(1);
+        let workspace = WorkspaceDraft {
+            id: "kling".to_owned(),
+            token_prefix: "klg".to_owned(),
+            ..WorkspaceDraft::default()
+        };
+        let workspace = workspace.build("adm".to_owned(), now).unwrap();
+        commit(store, Record::Workspace(workspace.clone())).await;
+        let limit = LimitDraft {
+            name: "all".to_owned(),
+            count: 1_000,
+            window: Duration::from_secs(60),
+            always: true,
+        };
+        let mut tokens = Vec::new();
+        for limits in [vec![], vec![limit]] {
+            let draft = KeyDraft {
+                principal: "user:ada".to_owned(),
+                name: "a key".to_owned(),
+                limits,
+                ..KeyDraft::default()
+            };
+            let spec = draft.check(&workspace, now).unwrap();
+            let token = Token::mint(&workspace.token_prefix, None);
+            let secret = Secret {
+                digest: pepper.token_hasher().digest(token.expose().as_bytes()),
+                tail: token.tail(),
+                create_time: now,
+                pepper_id: pepper.id(),
+                end_time: None,
+            };
+            let key = Key {
+                id: KeyId::generate(now),
+                workspace: workspace.id.clone(),
+                environment: spec.environment,
+                principal: draft.principal,
+                name: draft.name,
+                description: draft.description,
+                scopes: spec.scopes,
+                metadata: draft.metadata,
+                secrets: vec![secret],
+                create_time: now,
+                created_by: "adm".to_owned(),
+                expire_time: None,
+                disabled: false,
+                revocation: None,
+                limits: spec.limits,
+            };
+            let revision = commit(store, Record::Key(key)).await;
+            index.reached(revision).await.unwrap();
+            tokens.push(token.expose().to_owned());
+        }
+        tokens.try_into().unwrap()
+    }
+
+    async fn commit(store: &MemoryStore, record: Record) -> Revision {
+        let audit = AuditEntry {
+            workspace: None,
+            time: Timestamp::from_micros(1),
+            actor: "adm".to_owned(),
+            action: AuditAction::CreateKey,
+            resource: String::new(),
+            detail: BTreeMap::new(),
+        };
+        let batch = Batch {
+            writes: vec![Write {
+                record,
+                expect: Expect::Absent,
+            }],
+            requires: Vec::new(),
+            audit,
+        };
+        store.commit(batch).await.unwrap()
+    }
+
+    #[test]
+    fn a_check_of_a_key_without_limits_allocates_nothing_and_opens_no_account() {
+        let pepper = Pepper::generate();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
+        let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
+        let index = follower::start(&store).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let [without, with] = runtime.block_on(two_keys(&store, &index, &pepper));
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter.clone());
+        let ask = Ask {
+            workspace: Some("kling"),
+            environment: None,
+            required_scopes: std::iter::empty(),
+        };
+        let allocations = |token: &str| {
+            let check = || {
+                let demand = Demand::default();
+                let allowed = checker.check(token.as_bytes(), &ask, &demand, |outcome| {
+                    outcome.verdict == Verdict::Allowed
+                });
+                assert!(allowed);
+            };
+            // The first look sets up this thread's part of the maps.
+            check();
+            allocation_counter::measure(check).count_total
+        };
+        assert_eq!((allocations(&without), meter.owners()), (0, 0));
+        // One list of what counts, and nothing else.
+        assert_eq!((allocations(&with), meter.owners()), (1, 1));
     }
 }
