@@ -6,7 +6,7 @@
 //! exactly as many pass as there is room for.
 //!
 //! Each owner has a lock of its own, and they are taken in a fixed order: that
-//! of [`Owner`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
+//! of [`Owners`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
 //! all counts.
 
 pub mod clock;
