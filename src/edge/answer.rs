@@ -11,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
-use crate::index::IndexedKey;
+use crate::index::{IndexedKey, Rotating};
 use crate::service::checker::Outcome;
 
 use super::pb;
@@ -33,7 +33,13 @@ pub(super) fn append(
     required_scopes: RequiredScopes<'_>,
 ) {
     match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
+        (Verdict::Allowed, Some(key)) => {
+            let token = outcome.rotating.map(|rotating| PresentedToken {
+                hint: key.hint(),
+                rotating,
+            });
+            enclose(buffer, within, ALLOWED, &Allowed { key, token });
+        }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
@@ -159,11 +165,14 @@ impl Fields for BytesMut {
     }
 }
 
-struct Allowed<'k>(&'k IndexedKey);
+struct Allowed<'k> {
+    key: &'k IndexedKey,
+    token: Option<PresentedToken<'k>>,
+}
 
 impl Message for Allowed<'_> {
     fn tell(&self, fields: &mut impl Fields) {
-        let key = self.0;
+        let key = self.key;
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
@@ -177,6 +186,26 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        if let Some(token) = &self.token {
+            fields.nested(11, token);
+        }
+    }
+}
+
+/// Which of two tokens that work it was.
+struct PresentedToken<'k> {
+    hint: String,
+    rotating: &'k Rotating,
+}
+
+impl Message for PresentedToken<'_> {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, &self.hint);
+        fields.number(2, u64::from(self.rotating.superseded()));
+        let end_time = self.rotating.end_time();
+        if let Some(end) = end_time.filter(|_| self.rotating.superseded()) {
+            fields.nested(3, &end);
         }
     }
 }
