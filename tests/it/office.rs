@@ -346,6 +346,22 @@ impl Ask {
                 let request = EnableKeyRequest { key_id, etag };
                 client.enable_key(request).await.map(drop)
             }
+            "RotateKey" => {
+                let request = RotateKeyRequest {
+                    key_id,
+                    etag,
+                    ..RotateKeyRequest::default()
+                };
+                client.rotate_key(request).await.map(drop)
+            }
+            "FinishRotation" => {
+                let request = FinishRotationRequest { key_id, etag };
+                client.finish_rotation(request).await.map(drop)
+            }
+            "CancelRotation" => {
+                let request = CancelRotationRequest { key_id, etag };
+                client.cancel_rotation(request).await.map(drop)
+            }
             "RevokeKey" => {
                 let request = RevokeKeyRequest {
                     key_id,

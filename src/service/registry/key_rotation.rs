@@ -98,7 +98,7 @@ impl Registry {
         which: (&str, &str),
     ) -> Result<KeyView, RegistryError> {
         let what = AuditAction::FinishRotation;
-        self.settle_rotation(actor, which, what, Rotation::finished)
+        self.settle_rotation(actor, which, what, |rotation| rotation.finished())
             .await
     }
 
@@ -114,7 +114,7 @@ impl Registry {
         which: (&str, &str),
     ) -> Result<KeyView, RegistryError> {
         let what = AuditAction::CancelRotation;
-        self.settle_rotation(actor, which, what, Rotation::cancelled)
+        self.settle_rotation(actor, which, what, |rotation| rotation.cancelled())
             .await
     }
 

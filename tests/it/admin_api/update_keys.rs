@@ -1,6 +1,8 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
+use keyward::edge::pb::Rotation;
+
 use super::calls::*;
 use super::*;
 
@@ -30,6 +32,9 @@ fn other_values(key: &Key) -> Key {
         revocation_note: "note".to_owned(),
         etag: String::new(),
         disabled: true,
+        rotation: Some(Rotation::default()),
+        rotate_time: Some(Timestamp::default()),
+        rotation_due_time: Some(Timestamp::default()),
     }
 }
 
