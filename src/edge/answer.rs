@@ -11,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
-use crate::index::{IndexedKey, Rotating};
+use crate::index::IndexedKey;
 use crate::service::checker::Outcome;
 
 use super::pb;
@@ -36,7 +36,8 @@ pub(super) fn append(
         (Verdict::Allowed, Some(key)) => {
             let token = outcome.rotating.map(|rotating| PresentedToken {
                 hint: key.hint(),
-                rotating,
+                superseded: rotating.superseded(),
+                end_time: rotating.end_time().filter(|_| rotating.superseded()),
             });
             enclose(buffer, within, ALLOWED, &Allowed { key, token });
         }
@@ -167,7 +168,7 @@ impl Fields for BytesMut {
 
 struct Allowed<'k> {
     key: &'k IndexedKey,
-    token: Option<PresentedToken<'k>>,
+    token: Option<PresentedToken>,
 }
 
 impl Message for Allowed<'_> {
@@ -194,18 +195,18 @@ impl Message for Allowed<'_> {
 }
 
 /// Which of two tokens that work it was.
-struct PresentedToken<'k> {
+struct PresentedToken {
     hint: String,
-    rotating: &'k Rotating,
+    superseded: bool,
+    end_time: Option<Timestamp>,
 }
 
-impl Message for PresentedToken<'_> {
+impl Message for PresentedToken {
     fn tell(&self, fields: &mut impl Fields) {
         fields.text(1, &self.hint);
-        fields.number(2, u64::from(self.rotating.superseded()));
-        let end_time = self.rotating.end_time();
-        if let Some(end) = end_time.filter(|_| self.rotating.superseded()) {
-            fields.nested(3, &end);
+        fields.number(2, u64::from(self.superseded));
+        if let Some(end) = &self.end_time {
+            fields.nested(3, end);
         }
     }
 }

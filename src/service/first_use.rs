@@ -163,3 +163,241 @@ impl FirstUseNotes {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use crate::domain::audit::{AuditLog, OFFLINE};
+    use crate::domain::clock::ManualClock;
+    use crate::domain::digest::{Pepper, TokenHasher};
+    use crate::domain::scope::ScopeSet;
+    use crate::domain::secret::{self, End, Secret};
+    use crate::domain::token::Token;
+    use crate::domain::verdict::Ask;
+    use crate::domain::workspace::{Workspace, WorkspaceDraft};
+    use crate::index::follower;
+    use crate::service::checker::Checker;
+    use crate::store::Revision;
+    use crate::store::local::MemoryStore;
+
+    const OVERLAP: Duration = Duration::from_secs(60);
+
+    const fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    /// A key whose old token waits for the first use of its new one.
+    struct Pending {
+        clock: Arc<ManualClock>,
+        store: Arc<MemoryStore>,
+        index: Arc<crate::index::Index>,
+        checker: Checker,
+        tell: FirstUses,
+        notes: FirstUseNotes,
+        key: Key,
+        revision: Revision,
+        old: Token,
+        new: Token,
+    }
+
+    fn secret(token: &Token, hasher: &TokenHasher, pepper: &Pepper) -> Secret {
+        Secret {
+            digest: hasher.digest(token.expose().as_bytes()),
+            tail: token.tail(),
+            create_time: at(1),
+            pepper_id: pepper.id(),
+            end: None,
+        }
+    }
+
+    fn batch(record: Record, expect: Expect) -> Batch {
+        Batch {
+            writes: vec![Write { record, expect }],
+            requires: Vec::new(),
+            audit: AuditEntry {
+                workspace: None,
+                time: at(1),
+                actor: OFFLINE.to_owned(),
+                action: AuditAction::Init,
+                resource: String::new(),
+                detail: BTreeMap::new(),
+            },
+        }
+    }
+
+    impl Pending {
+        async fn new() -> Self {
+            let (pepper, clock) = (Pepper::generate(), Arc::new(ManualClock::at(at(10))));
+            let store = Arc::new(MemoryStore::in_memory(&pepper, clock.clone()).unwrap());
+            let followed = Arc::clone(&store);
+            let index = tokio::task::spawn_blocking(move || follower::start(&*followed).unwrap());
+            let index = index.await.unwrap();
+            let (tell, notes) = first_uses(store.clone(), clock.clone());
+            let hasher = pepper.token_hasher();
+            let checker = Checker::new(Arc::clone(&index), hasher.clone(), clock.clone());
+            let workspace = WorkspaceDraft {
+                id: "w".into(),
+                token_prefix: "klg".into(),
+                ..WorkspaceDraft::default()
+            };
+            let workspace: Workspace = workspace.build(OFFLINE.into(), at(1)).unwrap();
+            let tokens = [0, 1].map(|_| Token::mint(&workspace.token_prefix, None));
+            let [old, new] = tokens.each_ref().map(|t| secret(t, &hasher, &pepper));
+            let [old_token, new_token] = tokens;
+            let key = Key {
+                id: KeyId::generate(at(1)),
+                workspace: workspace.id.clone(),
+                environment: None,
+                principal: "p".into(),
+                name: "n".into(),
+                description: String::new(),
+                scopes: ScopeSet::default(),
+                metadata: BTreeMap::new(),
+                secrets: secret::rotated(&[old], new, End::AfterFirstUse { overlap: OVERLAP }),
+                create_time: at(1),
+                created_by: String::new(),
+                expire_time: None,
+                disabled: false,
+                revocation: None,
+            };
+            let place = batch(Record::Workspace(workspace), Expect::Absent);
+            store.commit(place).await.unwrap();
+            let mut pending = Self {
+                clock,
+                store,
+                index,
+                checker: checker.telling(tell.clone()),
+                tell,
+                notes,
+                key: key.clone(),
+                revision: Revision(0),
+                old: old_token,
+                new: new_token,
+            };
+            pending.put(key, Expect::Absent).await;
+            pending
+        }
+
+        async fn put(&mut self, key: Key, expect: Expect) {
+            let batch = batch(Record::Key(key.clone()), expect);
+            self.revision = self.store.commit(batch).await.unwrap();
+            self.index.reached(self.revision).await.unwrap();
+            self.key = key;
+        }
+
+        fn check(&self, token: &Token, scope: &str) -> Verdict {
+            let ask = Ask {
+                workspace: None,
+                environment: None,
+                required_scopes: Some(scope).filter(|scope| !scope.is_empty()).into_iter(),
+            };
+            let token = token.expose().as_bytes();
+            self.checker.check(token, &ask, |outcome| outcome.verdict)
+        }
+
+        /// How many uses wait to be noted.
+        fn waiting(&self) -> usize {
+            self.notes.told.len()
+        }
+
+        fn end(&self) -> Option<End> {
+            let found = self.store.get(&RecordId::Key(self.key.id)).unwrap().unwrap();
+            match found.record {
+                Record::Key(key) => key.secrets[0].end,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_many_uses_one_is_told_and_its_time_counts() {
+        let mut pending = Pending::new().await;
+        let denied = Verdict::Denied(DenialReason::InsufficientScope);
+        assert_eq!(pending.check(&pending.old, ""), Verdict::Allowed);
+        assert_eq!(pending.waiting(), 0, "the old token was used");
+        // To be refused for its scopes is a use.
+        assert_eq!(pending.check(&pending.new, "a:b"), denied);
+        pending.clock.set(at(20));
+        for _ in 0..5 {
+            assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        }
+        assert_eq!(pending.waiting(), 1);
+        let first_use = pending.notes.told.recv().await.unwrap();
+        assert!(pending.notes.note(first_use).await.unwrap());
+        let end = End::At {
+            time: at(70),
+            overlap: OVERLAP,
+        };
+        assert_eq!(pending.end(), Some(end));
+        // Once it is noted, nothing is.
+        assert!(!pending.notes.note(first_use).await.unwrap());
+        let events = pending.store.audit(&AuditLog::All, None, 9).unwrap();
+        let told = (&*events[0].actor, &*events[0].action);
+        assert_eq!((told, events.len()), (("keyward", "key.first_use"), 3));
+        assert_eq!(events[0].detail["use_time"], at(10).to_string());
+    }
+
+    #[tokio::test]
+    async fn a_use_that_found_no_room_is_told_by_the_next() {
+        let mut pending = Pending::new().await;
+        let full = FirstUse {
+            key: KeyId::generate(at(1)),
+            token: pending.key.secrets[0].digest,
+            time: at(1),
+        };
+        while pending.tell.0.try_send(full).is_ok() {}
+        assert_eq!(pending.waiting(), MAX_WAITING);
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        while pending.waiting() > 0 {
+            assert_eq!(pending.notes.told.recv().await, Some(full));
+        }
+        // A key that is not there is passed by.
+        assert!(!pending.notes.note(full).await.unwrap());
+        pending.clock.set(at(30));
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        let told = pending.notes.told.recv().await.unwrap();
+        assert_eq!((told.key, told.time), (pending.key.id, at(30)));
+    }
+
+    #[tokio::test]
+    async fn a_use_is_noted_for_the_rotation_that_it_was_of() {
+        let mut pending = Pending::new().await;
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        let first_use = pending.notes.told.recv().await.unwrap();
+        // The key changes meanwhile, and so the next use is told, too.
+        let changed = Key {
+            name: "another".into(),
+            ..pending.key.clone()
+        };
+        pending.put(changed, Expect::At(pending.revision)).await;
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        assert_eq!(pending.waiting(), 1);
+        // The rotation is cancelled, and another one started.
+        let rotation = Rotation::of(&pending.key.secrets, at(10)).unwrap();
+        let newer = Secret {
+            digest: TokenDigest([7; 32]),
+            ..rotation.new.clone()
+        };
+        let end = End::AfterFirstUse { overlap: OVERLAP };
+        let other = Key {
+            secrets: secret::rotated(&rotation.cancelled(), newer, end),
+            ..pending.key.clone()
+        };
+        pending.put(other, Expect::At(pending.revision)).await;
+        assert!(!pending.notes.note(first_use).await.unwrap());
+        assert_eq!(pending.end(), Some(end));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_past_when_it_is_noted_has_come() {
+        let mut pending = Pending::new().await;
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        let first_use = pending.notes.told.recv().await.unwrap();
+        pending.clock.set(at(70));
+        assert!(pending.notes.note(first_use).await.unwrap());
+        assert_eq!(pending.end(), Some(End::Ended));
+    }
+}
