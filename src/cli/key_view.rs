@@ -245,7 +245,10 @@ mod tests {
         let due = "due since 2026-05-28T20:26:40Z";
         assert!(lines(&key, None).contains(&format!("Rotation     {due}\n")));
         let listed = list(&[sample(), key.clone()], None);
-        assert!(listed.contains("ROTATION") && listed.contains(due), "{listed}");
+        assert!(
+            listed.contains("ROTATION") && listed.contains(due),
+            "{listed}"
+        );
         assert!(!list(&[key], Some(80)).contains("ROTATION"));
     }
 

@@ -17,7 +17,10 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
     lines.add("Key", &allowed.key_id);
     lines.add("Name", &allowed.name);
     lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
-    lines.add("Token", allowed.token.as_ref().map(token).unwrap_or_default());
+    lines.add(
+        "Token",
+        allowed.token.as_ref().map(token).unwrap_or_default(),
+    );
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
 

@@ -304,7 +304,11 @@ mod tests {
         }
 
         fn end(&self) -> Option<End> {
-            let found = self.store.get(&RecordId::Key(self.key.id)).unwrap().unwrap();
+            let found = self
+                .store
+                .get(&RecordId::Key(self.key.id))
+                .unwrap()
+                .unwrap();
             match found.record {
                 Record::Key(key) => key.secrets[0].end,
                 other => panic!("{other:?}"),

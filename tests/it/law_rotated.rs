@@ -248,7 +248,8 @@ impl Driver<'_> {
         }
         let new: Arc<str> = rotated.token.into();
         let ended = ends.iter().map(|&token| token.clone());
-        self.range.aim(Some(new.clone()).into_iter().chain(ended).collect());
+        self.range
+            .aim(Some(new.clone()).into_iter().chain(ended).collect());
         self.range.enough().await;
         self.stands = new;
     }
@@ -486,12 +487,7 @@ async fn what_is_pending_or_overlaps_goes_on_after_a_crash() {
         rotated.push((id, issued.token, new));
     }
     let used = &rotated[3];
-    server
-        .checks()
-        .await
-        .ask(question(&used.2))
-        .await
-        .unwrap();
+    server.checks().await.ask(question(&used.2)).await.unwrap();
     let noted = loop {
         let rotation = get_key(&mut admin, &used.0).await.rotation.unwrap();
         if rotation.old_end_time.is_some() {

@@ -41,22 +41,6 @@ pub(crate) struct RotateArgs {
 }
 
 impl RotateArgs {
-    /// What will become of the tokens, in words.
-    fn consequence(&self) -> String {
-        let overlap = self.overlap.unwrap_or(USUAL_OVERLAP);
-        if overlap.is_zero() {
-            return "Its tokens so far stop working at once; only the new one will do.".to_owned();
-        }
-        let overlap = humantime::format_duration(overlap);
-        let from = match self.from_first_use {
-            true => "from the first use of the new one on",
-            false => "from now on, or until the key expires",
-        };
-        format!(
-            "It gets a new token beside the one that it has. The old one works for {overlap} {from}; both may do the same."
-        )
-    }
-
     /// Whether to ask. What ends no token needs no consent where nobody is.
     fn asks(&self) -> Result<bool, Failure> {
         match self.overlap {
@@ -81,7 +65,7 @@ pub(super) async fn run(
         let key = read(&mut admin, &key_id).await?;
         confirm::ask(
             &stake(&admin, &key),
-            &args.consequence(),
+            &consequence(args.overlap, args.from_first_use),
             "Rotate this key?",
         )?;
         etag = args.etag.or_shown(key.etag);
@@ -128,45 +112,51 @@ pub(super) async fn run(
     )
 }
 
+/// What will become of the tokens, in words.
+fn consequence(overlap: Option<Duration>, from_first_use: bool) -> String {
+    let overlap = overlap.unwrap_or(USUAL_OVERLAP);
+    if overlap.is_zero() {
+        return "Its tokens so far stop working at once; only the new one will do.".to_owned();
+    }
+    let overlap = humantime::format_duration(overlap);
+    let from = match from_first_use {
+        true => "from the first use of the new one on",
+        false => "from now on, or until the key expires",
+    };
+    format!(
+        "It gets a new token beside the one that it has. The old one works for {overlap} {from}; both may do the same."
+    )
+}
+
 /// What to do now, while there are two tokens.
 fn next(key: &Key) -> String {
     let (Some(rotation), id) = (&key.rotation, &key.id) else {
         return String::new();
     };
     format!(
-        "\nPut the new token where the old one is. The old one {}. Then:\n\
-         \n  keyward keys finish-rotation {id}   ends the old one before that\
-         \n  keyward keys cancel-rotation {id}   ends the new one, and the old one stays\n",
+        "\nNext, put the new token where the old one is, which {}.\n\
+         Before that, one of the two can be ended:\n\
+         \n  keyward keys finish-rotation {id}   the old one, once nobody uses it\
+         \n  keyward keys cancel-rotation {id}   the new one, if something is wrong with it\n",
         rotation_view::old_end(rotation)
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: RotateArgs,
-    }
 
     #[test]
     fn what_will_happen_is_said_before() {
-        for (flags, told) in [
-            (&[][..], "works for 1day from now on"),
-            (&["--overlap=7d"], "works for 7days from now on"),
-            (
-                &["--overlap=2h", "--from-first-use"],
-                "works for 2h from the first use",
-            ),
-            (&["--overlap=0s"], "stop working at once"),
+        let days = |days| Some(Duration::from_secs(days * 24 * 3_600));
+        for (overlap, from_first_use, told) in [
+            (None, false, "works for 1day from now on"),
+            (days(7), false, "works for 7days from now on"),
+            (days(2), true, "works for 2days from the first use"),
+            (days(0), false, "stop working at once"),
         ] {
-            let line = [&["rotate", "key_1"][..], flags].concat();
-            let consequence = Line::parse_from(&line).args.consequence();
-            assert!(consequence.contains(told), "{flags:?}: {consequence}");
+            let said = consequence(overlap, from_first_use);
+            assert!(said.contains(told), "{said}");
         }
     }
 

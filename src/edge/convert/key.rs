@@ -5,7 +5,8 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span, wire_state, wire_time,
+    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span,
+    wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.

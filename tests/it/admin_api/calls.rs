@@ -2,10 +2,11 @@
 //! answered comes out.
 
 use keyward::edge::pb::{
-    AdminKey, AuditEvent, CancelRotationRequest, CreateAdminKeyRequest, CreateAdminKeyResponse, DeleteKeyRequest,
-    DeleteWorkspaceRequest, DisableKeyRequest, DisableWorkspaceRequest, EnableKeyRequest,
-    EnableWorkspaceRequest, FinishRotationRequest, Key, ListAuditEventsRequest, RevokeKeyRequest, RotateKeyRequest, RotateKeyResponse, UpdateAdminKeyRequest,
-    UpdateKeyRequest, UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
+    AdminKey, AuditEvent, CancelRotationRequest, CreateAdminKeyRequest, CreateAdminKeyResponse,
+    DeleteKeyRequest, DeleteWorkspaceRequest, DisableKeyRequest, DisableWorkspaceRequest,
+    EnableKeyRequest, EnableWorkspaceRequest, FinishRotationRequest, Key, ListAuditEventsRequest,
+    RevokeKeyRequest, RotateKeyRequest, RotateKeyResponse, UpdateAdminKeyRequest, UpdateKeyRequest,
+    UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
 };
 use prost_types::FieldMask;
 use tonic::Status;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keyward::edge::pb::{Allowed, DenialReason, PresentedToken, Rotation, RotateKeyRequest};
+use keyward::edge::pb::{Allowed, DenialReason, PresentedToken, RotateKeyRequest, Rotation};
 
 use super::calls::*;
 use super::*;
