@@ -309,10 +309,10 @@ mod tests {
                 .get(&RecordId::Key(self.key.id))
                 .unwrap()
                 .unwrap();
-            match found.record {
-                Record::Key(key) => key.secrets[0].end,
-                other => panic!("{other:?}"),
-            }
+            let Record::Key(key) = found.record else {
+                panic!("{found:?}")
+            };
+            key.secrets[0].end
         }
     }
 

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_will_happen_is_said_before() {
-        let days = |days| Some(Duration::from_secs(days * 24 * 3_600));
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 3_600));
         for (overlap, from_first_use, told) in [
             (None, false, "works for 1day from now on"),
             (days(7), false, "works for 7days from now on"),
