@@ -38,7 +38,13 @@ pub(super) fn append(
     let Outcome { key, limits, .. } = outcome;
     match (outcome.verdict, key) {
         (Verdict::Allowed, Some(key)) => {
-            enclose(buffer, within, ALLOWED, &Allowed { key, limits });
+            let token = outcome.rotating.map(|rotating| PresentedToken {
+                hint: key.hint(),
+                superseded: rotating.superseded(),
+                end_time: rotating.end_time().filter(|_| rotating.superseded()),
+            });
+            let allowed = Allowed { key, limits, token };
+            enclose(buffer, within, ALLOWED, &allowed);
         }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
@@ -170,6 +176,7 @@ impl Fields for BytesMut {
 struct Allowed<'k> {
     key: &'k IndexedKey,
     limits: &'k [Reading],
+    token: Option<PresentedToken>,
 }
 
 impl Message for Allowed<'_> {
@@ -191,6 +198,26 @@ impl Message for Allowed<'_> {
         }
         for limit in self.limits {
             fields.nested(9, limit);
+        }
+        if let Some(token) = &self.token {
+            fields.nested(11, token);
+        }
+    }
+}
+
+/// Which of two tokens that work it was.
+struct PresentedToken {
+    hint: String,
+    superseded: bool,
+    end_time: Option<Timestamp>,
+}
+
+impl Message for PresentedToken {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, &self.hint);
+        fields.number(2, u64::from(self.superseded));
+        if let Some(end) = &self.end_time {
+            fields.nested(3, end);
         }
     }
 }

@@ -11,8 +11,10 @@ use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
-use crate::index::{Index, IndexedKey};
+use crate::index::{Index, IndexedKey, Rotating};
 use crate::meter::{Meter, Owners, Spending};
+
+use super::first_use::{self, FirstUses};
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Checker {
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
     meter: Meter,
+    /// None: nobody notes them.
+    first_uses: Option<FirstUses>,
 }
 
 /// A verdict, and the key that it is about.
@@ -32,6 +36,8 @@ pub struct Outcome<'k> {
     pub key: Option<&'k IndexedKey>,
     /// The limits that counted, as they stand now.
     pub limits: &'k [Reading],
+    /// The rotation of the key that was allowed, if one is under way.
+    pub rotating: Option<&'k Rotating>,
 }
 
 impl Checker {
@@ -48,6 +54,16 @@ impl Checker {
             hasher,
             clock,
             meter,
+            first_uses: None,
+        }
+    }
+
+    /// The same, that tells of the first uses of new tokens.
+    #[must_use]
+    pub fn telling(self, first_uses: FirstUses) -> Self {
+        Self {
+            first_uses: Some(first_uses),
+            ..self
         }
     }
 
@@ -72,6 +88,7 @@ impl Checker {
                     verdict: decide(&presented),
                     key: None,
                     limits: &[],
+                    rotating: None,
                 });
             }
         };
@@ -89,10 +106,14 @@ impl Checker {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
+            let rotating = found.and_then(|key| Some((key, key.rotating()?)));
+            let rotating =
+                rotating.and_then(|(key, rotating)| self.used(key, rotating, digest, verdict));
             answer(Outcome {
                 verdict,
                 key: found.filter(|_| may_tell),
                 limits: &limits,
+                rotating,
             })
         })
     }
@@ -128,6 +149,25 @@ impl Checker {
         }
     }
 
+    /// Sees to what a check of a key that is being rotated brings about, and
+    /// gives the rotation if the key was allowed and both tokens work.
+    #[cold]
+    fn used<'k>(
+        &self,
+        key: &IndexedKey,
+        rotating: &'k Rotating,
+        token: TokenDigest,
+        verdict: Verdict,
+    ) -> Option<&'k Rotating> {
+        let now = self.clock.now();
+        if let Some(first_uses) = &self.first_uses
+            && first_use::is_use(verdict)
+        {
+            first_uses.tell(key.id(), token, rotating, now);
+        }
+        (verdict == Verdict::Allowed && rotating.is_under_way(now)).then_some(rotating)
+    }
+
     /// The digest to look up, or what else the credential is.
     fn read(&self, credential: &[u8]) -> Result<TokenDigest, Presented<'static>> {
         let mut scratch = Scratch::new();
@@ -153,9 +193,10 @@ mod tests {
     use crate::domain::clock::{ManualClock, Timestamp};
     use crate::domain::digest::Pepper;
     use crate::domain::id::KeyId;
-    use crate::domain::key::{Key, Secret};
+    use crate::domain::key::Key;
     use crate::domain::key_draft::KeyDraft;
     use crate::domain::limit::LimitDraft;
+    use crate::domain::secret::Secret;
     use crate::domain::token::{Token, TokenPrefix};
     use crate::domain::workspace::WorkspaceDraft;
     use crate::index::follower;
@@ -237,7 +278,7 @@ mod tests {
                 tail: token.tail(),
                 create_time: now,
                 pepper_id: pepper.id(),
-                end_time: None,
+                end: None,
             };
             let key = Key {
                 id: KeyId::generate(now),

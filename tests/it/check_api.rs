@@ -229,6 +229,7 @@ async fn an_allowed_answer_holds_all_that_is_documented() {
             nanos: 123_456_000,
         }),
         limits: Vec::new(),
+        token: None,
     };
     assert_eq!(decoded(&answer), Ok(expected));
 
