@@ -31,6 +31,7 @@ use crate::service::admission::Admission;
 use crate::service::checker::Checker;
 use crate::service::credits::Reserver;
 use crate::service::denials::Denials;
+use crate::service::first_use::{FirstUseNotes, first_uses};
 use crate::service::registry::Registry;
 use crate::store::{OpenError, Store, StoreHealth};
 
@@ -81,6 +82,7 @@ struct Parts {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     checker: Checker,
+    first_use_notes: FirstUseNotes,
     reserver: Reserver,
     registry: Arc<Registry>,
     admission: Admission,
@@ -167,6 +169,7 @@ impl App {
 
         let hasher = pepper.token_hasher();
         let meter = Meter::start(Arc::new(SystemBootClock)).map_err(StartError::System)?;
+        let (first_uses, first_use_notes) = first_uses(Arc::clone(&store), Arc::clone(&clock));
         let (desk, reserver) =
             Reserver::new(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
         let checker = Checker::new(
@@ -175,7 +178,8 @@ impl App {
             Arc::clone(&clock),
             meter,
             desk,
-        );
+        )
+        .telling(first_uses);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Arc::new(Registry::new(
             Arc::clone(&store),
@@ -192,6 +196,7 @@ impl App {
             store,
             index,
             checker,
+            first_use_notes,
             reserver,
             registry,
             admission,
@@ -242,7 +247,8 @@ impl Parts {
             () = ready(()) => {}
         }
         let addresses = self.addresses();
-        let _watches = look_after_tls([&self.check, &self.admin], hangups);
+        let mut chores = look_after_tls([&self.check, &self.admin], hangups);
+        chores.spawn(self.first_use_notes.take());
         let (stop, stopping) = watch::channel(false);
         let drain = Drain {
             stop: stopping,
@@ -263,12 +269,7 @@ impl Parts {
         let threads = self.config.check_threads.get();
         let mut servers = JoinSet::new();
         for ended in server::serve_on_threads(self.check, &check_plane, threads, &drain)? {
-            servers.spawn(async {
-                ended
-                    .await
-                    .map_err(|_| RunError::ThreadDied)?
-                    .map_err(RunError::from)
-            });
+            servers.spawn(served(ended));
         }
         let admin = server::serve_here(self.admin, admin_routes, drain)?;
         servers.spawn(async {
@@ -281,8 +282,9 @@ impl Parts {
             () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
+            // None of these ends before it is told to.
+            _ = chores.join_next() => Err(RunError::ThreadDied),
             () = reserving.ended() => Err(RunError::ThreadDied),
-            // None of them ends before it is told to.
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
 
@@ -371,6 +373,16 @@ async fn lost(mut health: watch::Receiver<StoreHealth>, admin: &HealthReporter, 
         announce(admin, admin::SERVICE, ServingStatus::NotServing).await;
     }
     tokio::time::sleep(grace).await;
+}
+
+/// How a thread that serves has ended.
+async fn served<E>(
+    ended: impl Future<Output = Result<Result<(), ServeError>, E>>,
+) -> Result<(), RunError> {
+    ended
+        .await
+        .map_err(|_| RunError::ThreadDied)?
+        .map_err(RunError::from)
 }
 
 fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {

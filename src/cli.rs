@@ -37,6 +37,7 @@ mod reach;
 mod reason;
 mod recover;
 mod refill;
+mod rotation_view;
 mod serve;
 mod server_exit;
 mod settings;

@@ -9,6 +9,7 @@ pub mod follower;
 
 mod interner;
 mod packed;
+mod rotating;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::store::Revision;
 use credits::CreditAccount;
 
 pub use packed::{IndexedKey, Metadata};
+pub use rotating::{FirstUse, Rotating};
 
 /// All records of one store, by what they are asked for by.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! exactly as many pass as there is room for.
 //!
 //! Each owner has a lock of its own, and they are taken in a fixed order: that
-//! of [`Owner`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
+//! of [`Owners`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
 //! all counts.
 
 pub mod clock;
@@ -382,6 +382,28 @@ mod tests {
             left.push(meter.owners());
         }
         assert_eq!((left, meter.owners()), (vec![5_904, 1_808], 0));
+    }
+
+    #[test]
+    fn who_waits_for_an_account_that_is_let_go_of_spends_of_the_next() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        let account = meter.accounts.open(Owner::Key(key));
+        let mut state = account.lock();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| spend(&meter, key, &mut [reading("read", 5, 60)], 3));
+            // It is held by those who know all accounts, by this test, and then
+            // by who waits for its lock.
+            while Arc::strong_count(&account) < 3 {
+                thread::yield_now();
+            }
+            meter.accounts.retire(Owner::Key(key), &mut state);
+            drop(state);
+            assert_eq!(waiting.join().unwrap(), Spending::Passed);
+        });
+        let mut left = [reading("read", 5, 60)];
+        assert_eq!(spend(&meter, key, &mut left, 0), Spending::Passed);
+        assert_eq!((left[0].remaining, meter.owners()), (2, 1));
     }
 
     /// Accounts are empty and swept just when many threads come to them: each

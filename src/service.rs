@@ -10,5 +10,6 @@ pub mod checker;
 pub mod credits;
 pub mod denials;
 pub mod error;
+pub mod first_use;
 pub mod page;
 pub mod registry;

@@ -16,9 +16,7 @@ use super::verdict_view;
 use crate::domain::credential::MAX_HEADER_LEN;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::check_result::Result as Judged;
-use crate::edge::pb::{
-    Allowed, CheckBatchRequest, CheckRequest, CheckResult, Denied, Undecided, UndecidedReason,
-};
+use crate::edge::pb::{CheckBatchRequest, CheckRequest, CheckResult, Undecided, UndecidedReason};
 
 /// How many headers are asked for in one call, and how many bytes: well below
 /// what the server takes.
@@ -153,9 +151,12 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 /// What there is to tell of one header.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is there at a time, and most are of the large kind"
+)]
 enum Answer {
-    Allowed(Allowed),
-    Denied(Denied),
+    Judged(Outcome),
     Undecided(Undecided),
 }
 
@@ -163,10 +164,7 @@ impl Answer {
     fn of(result: CheckResult) -> Self {
         match result.result {
             Some(Judged::Verdict(response)) => {
-                match response.outcome.unwrap_or_else(check::unfamiliar) {
-                    Outcome::Allowed(allowed) => Self::Allowed(allowed),
-                    Outcome::Denied(denied) => Self::Denied(denied),
-                }
+                Self::Judged(response.outcome.unwrap_or_else(check::unfamiliar))
             }
             Some(Judged::Undecided(undecided)) => Self::Undecided(undecided),
             None => Self::Undecided(Undecided {
@@ -178,22 +176,22 @@ impl Answer {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Allowed(_) => Exit::Done,
-            Self::Denied(_) => Exit::Denied,
+            Self::Judged(Outcome::Allowed(_)) => Exit::Done,
+            Self::Judged(Outcome::Denied(_)) => Exit::Denied,
             Self::Undecided(_) => Exit::NotKnown,
         }
     }
 
     fn line(&self) -> String {
         let told = match self {
-            Self::Allowed(allowed) => vec![
+            Self::Judged(Outcome::Allowed(allowed)) => vec![
                 "ALLOWED".to_owned(),
                 allowed.principal.clone(),
                 allowed.workspace.clone(),
                 allowed.environment.clone(),
                 allowed.key_id.clone(),
             ],
-            Self::Denied(denied) => vec![
+            Self::Judged(Outcome::Denied(denied)) => vec![
                 format!(
                     "DENIED: {} (HTTP {})",
                     denial_reason(denied.reason),
@@ -217,10 +215,10 @@ impl Answer {
 
     fn json(&self) -> Value {
         match self {
-            Self::Allowed(allowed) => {
+            Self::Judged(Outcome::Allowed(allowed)) => {
                 json!({ "allowed": verdict_view::allowed_json(allowed) })
             }
-            Self::Denied(denied) => {
+            Self::Judged(Outcome::Denied(denied)) => {
                 json!({ "denied": verdict_view::denied_json(denied) })
             }
             Self::Undecided(undecided) => json!({ "undecided": {

@@ -10,7 +10,8 @@ use super::limits;
 use super::output::Output;
 use super::refill;
 use super::table::{self, Properties, listing};
-use super::text;
+use super::{rotation_view, text};
+use crate::domain::clock::{self, Clock, SystemClock};
 use crate::edge::pb::Key;
 
 /// The narrowest terminal, in columns, in which a list shows all that it can.
@@ -32,6 +33,7 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
+    lines.add("Rotation", rotation_view::sentence(key, now()));
     if let Some(credits) = &key.credits {
         lines.add("Credits", refill::line(credits));
     }
@@ -41,6 +43,10 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Note", &key.revocation_note);
     }
     lines.lines(width)
+}
+
+fn now() -> clock::Timestamp {
+    SystemClock::default().now()
 }
 
 /// Why it was revoked; empty if that was not said.
@@ -59,6 +65,12 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
     if roomy {
         header.extend(["WORKSPACE", "HINT", "SCOPES", "EXPIRES"]);
     }
+    let now = now();
+    let rotations = keys.iter().map(|key| rotation_view::brief(key, now));
+    let rotates = roomy && rotations.into_iter().any(|rotation| !rotation.is_empty());
+    if rotates {
+        header.push("ROTATION");
+    }
     let row = |key: &Key| {
         let mut row = vec![
             key.id.clone(),
@@ -74,6 +86,9 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
                 scopes(&key.scopes),
                 expires,
             ]);
+        }
+        if rotates {
+            row.push(rotation_view::brief(key, now));
         }
         row
     };
@@ -105,6 +120,9 @@ pub(crate) fn json(key: &Key) -> Value {
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
+        "rotation": key.rotation.as_ref().map(rotation_view::json),
+        "rotate_time": key.rotate_time.as_ref().map(text::moment),
+        "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
         "credits": key.credits.as_ref().map(refill::json),
         "etag": key.etag,
     })
@@ -204,6 +222,9 @@ mod tests {
                 "revocation_reason": null,
                 "revoked_by": "",
                 "revocation_note": "",
+                "rotation": null,
+                "rotate_time": null,
+                "rotation_due_time": null,
                 "credits": null,
                 "etag": "e1",
             })
@@ -233,6 +254,21 @@ mod tests {
             text.ends_with("by adm_2\nNote         said so on the phone\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_due_says_so_where_there_is_room() {
+        let mut key = sample();
+        assert!(!list(&[key.clone()], None).contains("ROTATION"));
+        key.rotation_due_time = key.create_time;
+        let due = "due since 2026-05-28T20:26:40Z";
+        assert!(lines(&key, None).contains(&format!("Rotation     {due}\n")));
+        let listed = list(&[sample(), key.clone()], None);
+        assert!(
+            listed.contains("ROTATION") && listed.contains(due),
+            "{listed}"
+        );
+        assert!(!list(&[key], Some(80)).contains("ROTATION"));
     }
 
     #[test]

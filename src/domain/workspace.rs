@@ -1,9 +1,12 @@
 //! The workspace: tenant and isolation boundary.
 
+use std::time::Duration;
+
 use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::id::WorkspaceId;
 use super::limit::{LimitDraft, LimitSet, read_limits};
+use super::rotation;
 use super::token::{EnvironmentName, TokenPrefix};
 use super::violation::{Violations, plain_text};
 
@@ -48,6 +51,8 @@ pub struct Workspace {
     pub scope_catalog: ScopeCatalog,
     /// The limits of each key that has none of the same name.
     pub default_limits: LimitSet,
+    /// How long its keys keep a token before they should be given another.
+    pub rotation_period: Duration,
 }
 
 impl Workspace {
@@ -80,6 +85,8 @@ pub struct WorkspaceDraft {
     pub scope_catalog: Vec<String>,
     /// The limits of each key that has none of the same name.
     pub default_limits: Vec<LimitDraft>,
+    /// How long its keys are to keep a token; none: as long as is usual.
+    pub rotation_period: Option<Duration>,
 }
 
 impl WorkspaceDraft {
@@ -126,6 +133,11 @@ impl WorkspaceDraft {
             "workspace.default_limits",
             &self.default_limits,
         );
+        let rotation_period = rotation::read_period(
+            &mut violations,
+            "workspace.rotation_period",
+            self.rotation_period,
+        );
 
         // A missing part has left a violation, so nothing is lost here.
         let (Some(id), Some(token_prefix), true) = (id, token_prefix, violations.is_empty()) else {
@@ -143,6 +155,7 @@ impl WorkspaceDraft {
             disabled: false,
             scope_catalog,
             default_limits,
+            rotation_period,
         })
     }
 
@@ -173,6 +186,8 @@ pub struct WorkspacePatch {
     pub scope_catalog: Option<Vec<String>>,
     /// The limits of each key that has none of the same name.
     pub default_limits: Option<Vec<LimitDraft>>,
+    /// How long its keys keep a token, or that it is as long as is usual.
+    pub rotation_period: Option<Option<Duration>>,
 }
 
 impl WorkspacePatch {
@@ -212,6 +227,10 @@ impl WorkspacePatch {
             let field = "workspace.default_limits";
             changed.default_limits = read_limits(&mut violations, field, &drafts);
         }
+        if let Some(period) = self.rotation_period {
+            let field = "workspace.rotation_period";
+            changed.rotation_period = rotation::read_period(&mut violations, field, period);
+        }
         violations.none()?;
         let fields = [
             (
@@ -233,6 +252,10 @@ impl WorkspacePatch {
             (
                 DEFAULT_LIMITS,
                 changed.default_limits != workspace.default_limits,
+            ),
+            (
+                "rotation_period",
+                changed.rotation_period != workspace.rotation_period,
             ),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
@@ -381,6 +404,7 @@ mod tests {
             unmarked_environment: "prod".into(),
             scope_catalog: vec!["people:read".into(), "People".into()],
             default_limits: vec![LimitDraft::default()],
+            rotation_period: Some(Duration::ZERO),
         })
         .unwrap_err();
         assert_eq!(
@@ -397,6 +421,7 @@ mod tests {
                 "workspace.default_limits[0].name",
                 "workspace.default_limits[0].count",
                 "workspace.default_limits[0].window",
+                "workspace.rotation_period",
             ]
         );
     }

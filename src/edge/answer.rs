@@ -44,10 +44,16 @@ pub(super) fn append(
     } = outcome;
     match (outcome.verdict, key) {
         (Verdict::Allowed, Some(key)) => {
+            let token = outcome.rotating.map(|rotating| PresentedToken {
+                hint: key.hint(),
+                superseded: rotating.superseded(),
+                end_time: rotating.end_time().filter(|_| rotating.superseded()),
+            });
             let allowed = Allowed {
                 key,
                 limits,
                 credits,
+                token,
             };
             enclose(buffer, within, ALLOWED, &allowed);
         }
@@ -182,6 +188,7 @@ impl Fields for BytesMut {
 struct Allowed<'k> {
     key: &'k IndexedKey,
     limits: &'k [Reading],
+    token: Option<PresentedToken>,
     credits: Option<CreditsLeft>,
 }
 
@@ -205,8 +212,28 @@ impl Message for Allowed<'_> {
         for limit in self.limits {
             fields.nested(9, limit);
         }
+        if let Some(token) = &self.token {
+            fields.nested(11, token);
+        }
         if let Some(credits) = self.credits {
             fields.nested(10, &credits);
+        }
+    }
+}
+
+/// Which of two tokens that work it was.
+struct PresentedToken {
+    hint: String,
+    superseded: bool,
+    end_time: Option<Timestamp>,
+}
+
+impl Message for PresentedToken {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, &self.hint);
+        fields.number(2, u64::from(self.superseded));
+        if let Some(end) = &self.end_time {
+            fields.nested(3, end);
         }
     }
 }

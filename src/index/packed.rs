@@ -15,6 +15,7 @@ use crate::domain::workspace::Workspace;
 use super::IndexedWorkspace;
 use super::credits::CreditAccount;
 use super::interner::Interner;
+use super::rotating::Rotating;
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct IndexedKey {
     limits: Arc<LimitSet>,
     environment: Arc<str>,
     text: Text,
+    /// Apart, as few keys are being rotated at a time.
+    rotating: Option<Box<Rotating>>,
     credits: Option<Arc<CreditAccount>>,
     tail: [u8; 4],
     revoked: bool,
@@ -44,7 +47,7 @@ impl IndexedKey {
         Self {
             id: key.id,
             // The token is dead with its key, or before.
-            expire_time: key.expire_time.into_iter().chain(secret.end_time).min(),
+            expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
             workspace,
             scopes: shared
                 .scopes
@@ -56,6 +59,7 @@ impl IndexedKey {
                 .environments
                 .intern(environment, |name| Arc::from(name)),
             text: Text::pack(key),
+            rotating: Rotating::of(key, secret).map(Box::new),
             credits: None,
             tail: secret.tail,
             revoked: key.revocation.is_some(),
@@ -121,6 +125,12 @@ impl IndexedKey {
     #[must_use]
     pub const fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time
+    }
+
+    /// The rotation of the key, if it has one; perhaps it is over by now.
+    #[must_use]
+    pub fn rotating(&self) -> Option<&Rotating> {
+        self.rotating.as_deref()
     }
 
     /// What may be displayed of the token.

@@ -11,7 +11,7 @@ use std::{io, thread};
 use crate::domain::id::KeyId;
 use crate::domain::window::Moment;
 
-use super::account::Account;
+use super::account::{Account, State};
 use super::clock::BootClock;
 
 /// How often it is looked for what can be given back.
@@ -135,11 +135,15 @@ impl Accounts {
         let mut state = account.lock();
         let end = state.prune(now);
         if end.is_none() {
-            // Both under the lock: whoever waits for it finds the account
-            // retired, and then no longer there.
-            state.retired = true;
-            self.open.pin().remove(&owner);
+            self.retire(owner, &mut state);
         }
         end
+    }
+
+    /// Lets go of the owner's account while its lock is held: whoever waits for
+    /// that finds it retired, and then no longer there.
+    pub(super) fn retire(&self, owner: Owner, state: &mut State) {
+        state.retired = true;
+        self.open.pin().remove(&owner);
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::due::Demand;
-use keyward::domain::key::{Key, Secret};
+use keyward::domain::key::Key;
 use keyward::domain::limit::{Limit, LimitSet, Window};
+use keyward::domain::secret::Secret;
 use keyward::domain::token::Token;
 use keyward::domain::verdict::{Ask, DenialReason, Verdict};
 use keyward::domain::window::Moment;

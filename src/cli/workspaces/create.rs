@@ -1,5 +1,7 @@
 //! `keyward workspaces create`: a tenant, with its tokens' prefix.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -9,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
-use crate::cli::workspace_view;
+use crate::cli::{argument, workspace_view};
 use crate::edge::pb::{CreateWorkspaceRequest, Workspace};
 
 const FLAGS: Flags = &[
@@ -21,6 +23,7 @@ const FLAGS: Flags = &[
     ("unmarked_environment", "--unmarked-environment"),
     ("scope_catalog", "--catalog"),
     ("default_limits", "--default-limit"),
+    ("rotation_period", "--rotation-period"),
 ];
 
 #[derive(Args, Debug)]
@@ -52,6 +55,10 @@ pub(crate) struct CreateArgs {
     /// every check. Can be given several times
     #[arg(long = "default-limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
     default_limits: Vec<LimitFlag>,
+    /// How long keys should keep a token before they are given another, such as
+    /// `30d`: `keys list --rotation-due` shows those that have not [default: 90d]
+    #[arg(long, value_name = "SPAN", value_parser = argument::span)]
+    rotation_period: Option<Duration>,
     /// A name for people
     #[arg(
         long,
@@ -77,6 +84,7 @@ pub(super) async fn run(
         unmarked_environment: args.unmarked_environment.unwrap_or_default(),
         scope_catalog: Scopes::all(args.catalog),
         default_limits: LimitFlag::all(args.default_limits),
+        rotation_period: argument::wire_span("--rotation-period", args.rotation_period)?,
         ..Workspace::default()
     };
     let request = CreateWorkspaceRequest {

@@ -1,6 +1,8 @@
 //! `keyward workspaces update`: change its name, environments, catalog and
 //! limits.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use prost_types::FieldMask;
@@ -15,7 +17,7 @@ use crate::cli::limits::LimitFlag;
 use crate::cli::mask::Mask;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
-use crate::cli::workspace_view;
+use crate::cli::{argument, workspace_view};
 use crate::edge::pb::{UpdateWorkspaceRequest, Workspace};
 
 const FLAGS: Flags = &[
@@ -25,6 +27,7 @@ const FLAGS: Flags = &[
     ("default_environment", "--default-environment"),
     ("scope_catalog", "--catalog"),
     ("default_limits", "--default-limit"),
+    ("rotation_period", "--rotation-period"),
     ("etag", "--etag"),
 ];
 
@@ -64,6 +67,10 @@ pub(crate) struct UpdateArgs {
     /// Take all its default limits away
     #[arg(long, alias = "clear-default-limits")]
     no_default_limits: bool,
+    /// How long keys should keep a token before they are given another, such as
+    /// `30d`
+    #[arg(long, value_name = "SPAN", value_parser = argument::span)]
+    rotation_period: Option<Duration>,
     #[command(flatten)]
     etag: EtagFlag,
 }
@@ -121,6 +128,7 @@ impl Draft {
             args.no_catalog,
         );
         let limits = LimitFlag::all(args.default_limits);
+        let rotation_period = argument::wire_span("--rotation-period", args.rotation_period)?;
         let mut mask = Mask::default();
         let whole = |edit: &Edit| edit.is_any().then(|| edit.whole.clone());
         let workspace = Workspace {
@@ -133,6 +141,7 @@ impl Draft {
                 "default_limits",
                 (args.no_default_limits || !limits.is_empty()).then_some(limits),
             ),
+            rotation_period: mask.set("rotation_period", rotation_period.map(Some)),
             etag: args.etag.given(),
             ..Workspace::default()
         };
@@ -169,6 +178,7 @@ mod tests {
             (&["--no-catalog"], &["scope_catalog"]),
             (&["--default-limit=read=5/1m"], &["default_limits"]),
             (&["--no-default-limits"], &["default_limits"]),
+            (&["--rotation-period=30d"], &["rotation_period"]),
             (
                 &["--add-catalog=a", "--remove-catalog=b"],
                 &["scope_catalog"],

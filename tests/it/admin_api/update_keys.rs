@@ -1,7 +1,7 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
-use keyward::edge::pb::Limit;
+use keyward::edge::pb::{Limit, Rotation};
 
 use super::calls::*;
 use keyward::edge::pb;
@@ -43,6 +43,9 @@ fn other_values(key: &Key) -> Key {
             }),
             always: true,
         }],
+        rotation: Some(Rotation::default()),
+        rotate_time: Some(Timestamp::default()),
+        rotation_due_time: Some(Timestamp::default()),
         credits: Some(pb::Credits::default()),
     }
 }

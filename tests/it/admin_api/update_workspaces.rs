@@ -28,6 +28,10 @@ fn other_values(workspace: &Workspace) -> Workspace {
             }),
             always: true,
         }],
+        rotation_period: Some(prost_types::Duration {
+            seconds: 30 * 24 * 3_600,
+            nanos: 1_999,
+        }),
     }
 }
 
@@ -36,7 +40,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
     let server = Server::start();
     let mut admin = server.admin().await;
     type Change = fn(&mut Workspace, &Workspace);
-    let fields: [(&str, Change); 5] = [
+    let fields: [(&str, Change); 6] = [
         ("display_name", |it, new| {
             it.display_name.clone_from(&new.display_name)
         }),
@@ -51,6 +55,13 @@ async fn each_field_is_changed_alone_and_stays_so() {
         }),
         ("default_limits", |it, new| {
             it.default_limits.clone_from(&new.default_limits);
+        }),
+        ("rotation_period", |it, _| {
+            // Kept to the microsecond.
+            it.rotation_period = Some(prost_types::Duration {
+                seconds: 30 * 24 * 3_600,
+                nanos: 1_000,
+            });
         }),
     ];
     let mut changed = Vec::new();
@@ -73,6 +84,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
     }
     let before = admin.workspace("all", "klg", &["live", "test"]).await;
     let all = [
+        "rotation_period",
         "scope_catalog",
         "default_environment",
         "environments",

@@ -17,6 +17,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "unmarked_environment": "live",
             "scope_catalog": [],
             "default_limits": [],
+            "rotation_period": "7776000s",
             "disabled": false,
             "create_time": "TIME",
             "created_by": "adm_ID",
@@ -48,6 +49,9 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
+        "rotation": null,
+        "rotate_time": "TIME",
+        "rotation_due_time": "TIME",
         "credits": null,
         "etag": "ETAG",
     });
@@ -93,6 +97,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
                 "source": "KEY",
                 "denied": false,
             }],
+            "token": null,
             "credits": null,
         },
     });
@@ -137,6 +142,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
     ] {
         key[field] = value.into();
     }
+    key["rotation_due_time"] = Value::Null;
     assert_eq!(
         shell.json(&format!("keys revoke {id} --yes")),
         (json!({ "key": key }), 0)
@@ -181,6 +187,9 @@ key:
   revocation_reason: null
   revoke_time: null
   revoked_by: \"\"
+  rotate_time: \"TIME\"
+  rotation: null
+  rotation_due_time: \"TIME\"
   scopes:
   - \"*\"
   state: ACTIVE

@@ -8,7 +8,8 @@ use keyward::config::listener::ConnectionLimits;
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::credits::{Balance, Credits, Period, Refill};
 use keyward::domain::digest::Pepper;
-use keyward::domain::key;
+use keyward::domain::key::Key;
+use keyward::domain::secret::Secret;
 use keyward::domain::token::Token;
 use keyward::edge::drain::Drain;
 use keyward::edge::listener::Bound;
@@ -96,14 +97,13 @@ impl Stage {
         let environment = workspace.default_environment.as_ref();
         let token = Token::mint(&workspace.token_prefix, environment);
         self.keys += 1;
-        let secret = key::Secret {
+        let secret = Secret {
             digest: self.pepper.token_hasher().digest(token.expose().as_bytes()),
             pepper_id: self.pepper.id(),
             tail: token.tail(),
-            create_time: NOON,
-            end_time: None,
+            ..records::secret(self.keys)
         };
-        let key = key::Key {
+        let key = Key {
             secrets: vec![secret],
             ..records::key(&workspace, self.keys)
         };

@@ -16,6 +16,8 @@ use keyward::domain::key_draft::{KeyDraft, KeySpec};
 use keyward::domain::limit::{
     LimitDraft, MAX_LIMIT_COUNT, MAX_LIMIT_NAME_LEN, MAX_LIMITS, MAX_WINDOW_SECS,
 };
+use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
+use keyward::domain::secret::End;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
@@ -145,6 +147,7 @@ fn largest_workspace() -> Workspace {
         environments,
         scope_catalog: (0..MAX_CATALOG).map(largest_scope).collect(),
         default_limits: largest_limits(),
+        rotation_period: Some(MAX_PERIOD),
     };
     let workspace = draft
         .build(admin(0).id.to_string(), Timestamp::MAX)
@@ -205,7 +208,10 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {
         create_time: Timestamp::MAX,
-        end_time: Some(Timestamp::MAX),
+        end: Some(End::At {
+            time: Timestamp::MAX,
+            overlap: MAX_OVERLAP,
+        }),
         ..secret(number)
     };
     Key {
