@@ -16,6 +16,7 @@ pub mod key;
 pub mod key_draft;
 pub mod request;
 pub mod scope;
+pub mod source;
 pub mod token;
 pub mod tombstone;
 pub mod verdict;

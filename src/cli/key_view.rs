@@ -26,6 +26,7 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Principal", &key.principal);
     lines.add("Scopes", scopes(&key.scopes));
     lines.add("Metadata", metadata(&key.metadata));
+    lines.add("Works from", key.source_addresses.join(" "));
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
@@ -98,6 +99,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
+        "source_addresses": key.source_addresses,
         "etag": key.etag,
     })
 }
@@ -186,6 +188,7 @@ mod tests {
                 "revocation_reason": null,
                 "revoked_by": "",
                 "revocation_note": "",
+                "source_addresses": [],
                 "etag": "e1",
             })
         );

@@ -6,6 +6,7 @@ use super::clock::Timestamp;
 use super::digest::{PepperId, TokenDigest};
 use super::id::{KeyId, WorkspaceId};
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::EnvironmentName;
 
 /// A managed API key. It holds digests, never a token.
@@ -39,6 +40,8 @@ pub struct Key {
     pub disabled: bool,
     /// Its end, once it is revoked.
     pub revocation: Option<Revocation>,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
 }
 
 impl Key {

@@ -228,6 +228,15 @@ fn update_entry(
         key.expire_time
             .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string())
     };
+    let sources = |key: &Key| {
+        if before.source_addresses == after.source_addresses {
+            return String::new();
+        }
+        if key.source_addresses.is_empty() {
+            return "anywhere".to_owned();
+        }
+        key.source_addresses.to_string()
+    };
     entry(
         actor,
         Some(&after.workspace),
@@ -239,6 +248,8 @@ fn update_entry(
             ("scopes", scopes(after)),
             ("expire_time_before", expiry(before)),
             ("expire_time", expiry(after)),
+            ("source_addresses_before", sources(before)),
+            ("source_addresses", sources(after)),
         ],
     )
 }

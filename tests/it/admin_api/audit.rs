@@ -223,6 +223,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         metadata: metadata(&[("plan", "free")]),
         expire_time: Some(in_seconds(3_600)),
         request_id: "one".to_owned(),
+        source_addresses: names(&["10.0.0.0/8"]),
         ..key_request("w", &["people:write", "people:read"])
     };
     let key = admin.client.create_key(request.clone()).await.unwrap();
@@ -234,6 +235,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("scopes", "people:read people:write"),
         ("environment", "live"),
         ("expire_time", &*first),
+        ("source_addresses", "10.0.0.0/8"),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
     admin.client.create_key(request).await.unwrap();
@@ -265,10 +267,32 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("expire_time", &*second),
     ];
     watch.one("key.update", "w", &key.id, &detail).await;
+    let moved = Key {
+        source_addresses: names(&["::/0", "10.0.0.9"]),
+        ..asked
+    };
+    update_key(admin, moved, &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.0/8"),
+        ("source_addresses", "10.0.0.9/32 ::/0"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     let bare = Key {
         id: key.id.clone(),
         ..Key::default()
     };
+    update_key(admin, bare.clone(), &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.9/32 ::/0"),
+        ("source_addresses", "anywhere"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     update_key(admin, bare, &["expire_time", "scopes"])
         .await
         .unwrap();

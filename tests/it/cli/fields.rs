@@ -46,6 +46,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
+        "source_addresses": [],
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -164,6 +165,7 @@ key:
   revoked_by: \"\"
   scopes:
   - \"*\"
+  source_addresses: []
   state: ACTIVE
   workspace: klipy
 ";
