@@ -24,7 +24,7 @@ use real::Real;
 use slow::World;
 
 /// How many steps are made, unless it is said otherwise: a few seconds' worth.
-const STEPS: usize = 10_000;
+const STEPS: usize = 50_000;
 
 /// How many steps a history has, so that what was deleted does not pile up.
 const HISTORY: usize = 500;

@@ -91,8 +91,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
                 .collect()
         };
         let mut names: BTreeSet<String> = quoted(rest);
-        // A value, not a name.
-        names.retain(|name| name != "never" && name != "NOT_VISIBLE");
+        // Values, not names.
+        names.retain(|name| !["never", "anywhere", "NOT_VISIBLE"].contains(&name.as_str()));
         let actions: BTreeSet<String> = quoted(&format!("`{actions}"));
         for action in actions {
             details.insert(action, names.clone());
