@@ -38,6 +38,7 @@ mod model;
 mod office;
 mod packaging;
 mod pki;
+mod promises;
 mod python_client;
 mod records;
 mod recover;

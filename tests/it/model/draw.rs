@@ -205,9 +205,10 @@ impl Dice {
 
     pub(super) fn ask(&mut self, world: &World) -> Ask {
         let credential = self.credential(world);
-        let home = match credential {
-            Credential::Token(key) => Some(&world.keys[key]),
-            _ => None,
+        let home = if let Credential::Token(key) = credential {
+            Some(&world.keys[key])
+        } else {
+            None
         };
         let (mut workspace, mut environment) = (None, None);
         if !self.once_in(3) {

@@ -104,68 +104,70 @@ impl Real {
         change: &Change,
         world: &World,
     ) -> Result<Option<Issued>, RegistryError> {
-        match change {
-            Change::CreateKey(new) => return self.create(new, world).map(Some),
-            Change::Scopes(key, scopes) => {
-                let patch = KeyPatch {
-                    scopes: Some(scopes.iter().cloned().collect()),
-                    ..KeyPatch::default()
-                };
-                self.update(*key, patch, world)?;
-            }
-            Change::Sources(key, sources) => {
-                let patch = KeyPatch {
-                    source_addresses: Some(sources.iter().map(|range| self.range(range)).collect()),
-                    ..KeyPatch::default()
-                };
-                self.update(*key, patch, world)?;
-            }
-            Change::End(key, end) => {
-                let patch = KeyPatch {
-                    expire_time: Some(end.map(Timestamp::from_micros)),
-                    ..KeyPatch::default()
-                };
-                self.update(*key, patch, world)?;
-            }
-            Change::Wait(_) => self.clock.set(Timestamp::from_micros(world.now)),
-            Change::Restart => self.parts = Parts::load(&self.store, &self.clock, &self.owner),
-            Change::SwitchKey(..)
-            | Change::Revoke(_)
-            | Change::Delete(_)
-            | Change::SwitchWorkspace(..)
-            | Change::Default(..) => self.switch(change, world)?,
+        if let Some((key, patch)) = self.patch(change) {
+            let id = (world.keys[key].id.as_str(), "");
+            block_on(self.parts.registry.update_key(&self.parts.actor, id, patch))?;
         }
-        Ok(None)
-    }
-
-    fn switch(&self, change: &Change, world: &World) -> Result<(), RegistryError> {
         let Parts {
             registry, actor, ..
         } = &self.parts;
         let id = |key: usize| world.keys[key].id.as_str();
         let workspace = |place: usize| (world.workspaces[place].id, "");
         match change {
+            Change::CreateKey(new) => return self.create(new, world).map(Some),
+            Change::Scopes(..) | Change::Sources(..) | Change::End(..) => {}
             Change::SwitchKey(key, disabled) => {
-                block_on(registry.switch_key(actor, (id(*key), ""), *disabled)).map(drop)
+                block_on(registry.switch_key(actor, (id(*key), ""), *disabled))?;
             }
             Change::Revoke(key) => {
                 let reason = RevocationReason::Unused;
-                block_on(registry.revoke_key(actor, id(*key), reason, "")).map(drop)
+                block_on(registry.revoke_key(actor, id(*key), reason, ""))?;
             }
-            Change::Delete(key) => block_on(registry.delete_key(actor, (id(*key), ""))),
+            Change::Delete(key) => block_on(registry.delete_key(actor, (id(*key), "")))?,
             Change::SwitchWorkspace(place, disabled) => {
-                let switched = registry.switch_workspace(actor, workspace(*place), *disabled);
-                block_on(switched).map(drop)
+                block_on(registry.switch_workspace(actor, workspace(*place), *disabled))?;
             }
             Change::Default(place, environment) => {
                 let patch = WorkspacePatch {
                     default_environment: Some((*environment).to_owned()),
                     ..WorkspacePatch::default()
                 };
-                block_on(registry.update_workspace(actor, workspace(*place), patch)).map(drop)
+                block_on(registry.update_workspace(actor, workspace(*place), patch))?;
             }
-            other => panic!("{other:?} is made elsewhere"),
+            Change::Wait(_) => self.clock.set(Timestamp::from_micros(world.now)),
+            Change::Restart => self.parts = Parts::load(&self.store, &self.clock, &self.owner),
         }
+        Ok(None)
+    }
+
+    /// The key that a change is to, and what it is to change; none: it is
+    /// another kind of change.
+    fn patch(&mut self, change: &Change) -> Option<(usize, KeyPatch)> {
+        let mut patch = KeyPatch::default();
+        let key = match change {
+            Change::Scopes(key, scopes) => {
+                patch.scopes = Some(scopes.iter().cloned().collect());
+                key
+            }
+            Change::Sources(key, sources) => {
+                let ranges = sources.iter().map(|range| self.range(range));
+                patch.source_addresses = Some(ranges.collect());
+                key
+            }
+            Change::End(key, end) => {
+                patch.expire_time = Some(end.map(Timestamp::from_micros));
+                key
+            }
+            Change::CreateKey(_)
+            | Change::SwitchKey(..)
+            | Change::Revoke(_)
+            | Change::Delete(_)
+            | Change::SwitchWorkspace(..)
+            | Change::Default(..)
+            | Change::Wait(_)
+            | Change::Restart => return None,
+        };
+        Some((*key, patch))
     }
 
     fn create(&mut self, new: &NewKey, world: &World) -> Result<Issued, RegistryError> {
@@ -184,11 +186,6 @@ impl Real {
             id: issued.view.key.id.to_string(),
             token: issued.token.expose().to_owned(),
         })
-    }
-
-    fn update(&self, key: usize, patch: KeyPatch, world: &World) -> Result<(), RegistryError> {
-        let id = (world.keys[key].id.as_str(), "");
-        block_on(self.parts.registry.update_key(&self.parts.actor, id, patch)).map(drop)
     }
 
     /// Asks as a gateway does.
