@@ -14,6 +14,7 @@ use crate::store::{Expect, Record, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::audit_size::fitted;
 use super::{
     KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_revoked, refuse_stale,
 };
@@ -207,7 +208,8 @@ impl Registry {
     }
 }
 
-/// Tells which fields differ, and how far what the key may do has.
+/// Tells which fields differ, and how far what the key may do has, as far as
+/// that fits.
 fn update_entry(
     actor: &Actor,
     before: &Key,
@@ -237,7 +239,7 @@ fn update_entry(
         }
         key.source_addresses.to_string()
     };
-    entry(
+    fitted(entry(
         actor,
         Some(&after.workspace),
         (AuditAction::UpdateKey, now),
@@ -251,5 +253,5 @@ fn update_entry(
             ("source_addresses_before", sources(before)),
             ("source_addresses", sources(after)),
         ],
-    )
+    ))
 }
