@@ -35,6 +35,7 @@ mod pages;
 mod reach;
 mod reason;
 mod recover;
+mod rotation_view;
 mod serve;
 mod server_exit;
 mod settings;

@@ -8,6 +8,7 @@ pub mod follower;
 
 mod interner;
 mod packed;
+mod rotating;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
 pub use packed::{IndexedKey, Metadata};
+pub use rotating::{FirstUse, Rotating};
 
 /// All records of one store, by what they are asked for by.
 #[derive(Debug)]

@@ -147,7 +147,7 @@ impl Hand {
             tail: token.tail(),
             create_time: now,
             pepper_id: self.pepper.id(),
-            end_time: None,
+            end: None,
         };
         let key = Key {
             id: KeyId::generate(now),

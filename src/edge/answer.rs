@@ -33,7 +33,14 @@ pub(super) fn append(
     required_scopes: RequiredScopes<'_>,
 ) {
     match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
+        (Verdict::Allowed, Some(key)) => {
+            let token = outcome.rotating.map(|rotating| PresentedToken {
+                hint: key.hint(),
+                superseded: rotating.superseded(),
+                end_time: rotating.end_time().filter(|_| rotating.superseded()),
+            });
+            enclose(buffer, within, ALLOWED, &Allowed { key, token });
+        }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
@@ -160,11 +167,14 @@ impl Fields for BytesMut {
     }
 }
 
-struct Allowed<'k>(&'k IndexedKey);
+struct Allowed<'k> {
+    key: &'k IndexedKey,
+    token: Option<PresentedToken>,
+}
 
 impl Message for Allowed<'_> {
     fn tell(&self, fields: &mut impl Fields) {
-        let key = self.0;
+        let key = self.key;
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
@@ -178,6 +188,26 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        if let Some(token) = &self.token {
+            fields.nested(11, token);
+        }
+    }
+}
+
+/// Which of two tokens that work it was.
+struct PresentedToken {
+    hint: String,
+    superseded: bool,
+    end_time: Option<Timestamp>,
+}
+
+impl Message for PresentedToken {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, &self.hint);
+        fields.number(2, u64::from(self.superseded));
+        if let Some(end) = &self.end_time {
+            fields.nested(3, end);
         }
     }
 }

@@ -292,13 +292,17 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         Condition::RetentionNotOver { until } => {
             entries.push(("deletableTime", until.to_string()));
         }
-        Condition::RotationPending { until } => entries.push(("endTime", until.to_string())),
+        Condition::RotationPending { until } => {
+            entries.extend(until.map(|until| ("endTime", until.to_string())));
+        }
         Condition::Revoked
         | Condition::NotRevoked
         | Condition::WorkspaceDisabled
         | Condition::WorkspaceEnabled
         | Condition::WorkspaceNotEmpty
-        | Condition::LastOwner => {}
+        | Condition::LastOwner
+        | Condition::NoRotation
+        | Condition::Expired => {}
     }
     entries
 }

@@ -14,6 +14,7 @@ use crate::domain::workspace::Workspace;
 
 use super::IndexedWorkspace;
 use super::interner::Interner;
+use super::rotating::Rotating;
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct IndexedKey {
     environment: Arc<str>,
     /// The ranges that the key is confined to, and behind them its texts.
     run: Box<[u8]>,
+    /// Apart, as few keys are being rotated at a time.
+    rotating: Option<Box<Rotating>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -46,7 +49,7 @@ impl IndexedKey {
         Self {
             id: key.id,
             // The token is dead with its key, or before.
-            expire_time: key.expire_time.into_iter().chain(secret.end_time).min(),
+            expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
             workspace,
             scopes: shared
                 .scopes
@@ -55,6 +58,7 @@ impl IndexedKey {
                 .environments
                 .intern(environment, |name| Arc::from(name)),
             run: run.into(),
+            rotating: Rotating::of(key, secret).map(Box::new),
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
@@ -125,6 +129,12 @@ impl IndexedKey {
     #[must_use]
     pub const fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time
+    }
+
+    /// The rotation of the key, if it has one; perhaps it is over by now.
+    #[must_use]
+    pub fn rotating(&self) -> Option<&Rotating> {
+        self.rotating.as_deref()
     }
 
     /// What may be displayed of the token.

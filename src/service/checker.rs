@@ -9,7 +9,9 @@ use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{Ask, Presented, Verdict, judge};
-use crate::index::{Index, IndexedKey};
+use crate::index::{Index, IndexedKey, Rotating};
+
+use super::first_use::{self, FirstUses};
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    /// None: nobody notes them.
+    first_uses: Option<FirstUses>,
 }
 
 /// A verdict, and the key that it is about.
@@ -26,6 +30,8 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// The rotation of the key that was allowed, if one is under way.
+    pub rotating: Option<&'k Rotating>,
 }
 
 impl Checker {
@@ -36,6 +42,16 @@ impl Checker {
             index,
             hasher,
             clock,
+            first_uses: None,
+        }
+    }
+
+    /// The same, that tells of the first uses of new tokens.
+    #[must_use]
+    pub fn telling(self, first_uses: FirstUses) -> Self {
+        Self {
+            first_uses: Some(first_uses),
+            ..self
         }
     }
 
@@ -57,6 +73,7 @@ impl Checker {
                 return answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
+                    rotating: None,
                 });
             }
         };
@@ -69,11 +86,34 @@ impl Checker {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
+            let rotating = found.and_then(|key| Some((key, key.rotating()?)));
+            let rotating =
+                rotating.and_then(|(key, rotating)| self.used(key, rotating, digest, verdict));
             answer(Outcome {
                 verdict,
                 key: found.filter(|_| may_tell),
+                rotating,
             })
         })
+    }
+
+    /// Sees to what a check of a key that is being rotated brings about, and
+    /// gives the rotation if the key was allowed and both tokens work.
+    #[cold]
+    fn used<'k>(
+        &self,
+        key: &IndexedKey,
+        rotating: &'k Rotating,
+        token: TokenDigest,
+        verdict: Verdict,
+    ) -> Option<&'k Rotating> {
+        let now = self.clock.now();
+        if let Some(first_uses) = &self.first_uses
+            && first_use::is_use(verdict)
+        {
+            first_uses.tell(key.id(), token, rotating, now);
+        }
+        (verdict == Verdict::Allowed && rotating.is_under_way(now)).then_some(rotating)
     }
 
     /// The digest to look up, or what else the credential is.

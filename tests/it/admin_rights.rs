@@ -19,7 +19,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 15] = [
+const CHANGES: [(&str, &str); 18] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -29,6 +29,9 @@ const CHANGES: [(&str, &str); 15] = [
     ("UpdateKey", "key.update"),
     ("DisableKey", "key.disable"),
     ("EnableKey", "key.enable"),
+    ("RotateKey", "key.rotate"),
+    ("FinishRotation", "key.rotation_finish"),
+    ("CancelRotation", "key.rotation_cancel"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
     ("CreateAdminKey", "admin.create"),
@@ -196,10 +199,12 @@ impl Cell {
                 let made = create_admin(&mut owner, asked).await.unwrap();
                 ask.id = made.admin_key.unwrap().id;
             }
-            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey" | "DeleteKey" => {
+            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RotateKey"
+            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" => {
                 ask.id = office.key(&ask.workspace, &[self.scope]).await.id;
                 let first = match self.call.as_str() {
                     "EnableKey" => Some("DisableKey"),
+                    "FinishRotation" | "CancelRotation" => Some("RotateKey"),
                     "DeleteKey" => Some("RevokeKey"),
                     _ => None,
                 };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use keyward::domain::admin::AdminKey;
 use keyward::domain::key::Key;
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::secret::End;
 use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::Workspace;
@@ -128,7 +129,10 @@ fn a_token_ends_with_its_key_or_before() {
             expire_time: of_key.map(time),
             ..key(&followed.workspace, number)
         };
-        key.secrets[0].end_time = of_token.map(time);
+        key.secrets[0].end = of_token.map(|end| End::At {
+            time: time(end),
+            overlap: Duration::ZERO,
+        });
         followed.commit(create(Record::Key(key)));
         followed.index.find(&digest(number), |found| {
             let found = found.unwrap();

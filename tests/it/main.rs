@@ -30,6 +30,7 @@ mod law_narrowed;
 mod law_new_key;
 mod law_revoked;
 mod law_revoked_many;
+mod law_rotated;
 mod law_secrets;
 mod law_undecided;
 mod listeners;

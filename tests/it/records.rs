@@ -128,7 +128,7 @@ pub(crate) fn secret(number: u64) -> Secret {
         tail: *b"x7Qa",
         create_time: time(number),
         pepper_id: pepper().id(),
-        end_time: None,
+        end: None,
     }
 }
 

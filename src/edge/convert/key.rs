@@ -2,10 +2,11 @@
 
 use crate::domain::key_draft::{KeyDraft, KeyPatch};
 use crate::domain::violation::Violations;
-use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
+use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
+    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span,
+    wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -65,6 +66,11 @@ pub(in crate::edge) fn question(
             "expiring_before",
             request.expiring_before,
         ),
+        rotation_due_before: read_filter_time(
+            &mut violations,
+            "rotation_due_before",
+            request.rotation_due_before,
+        ),
     };
     let page = PageQuestion {
         size: request.page_size,
@@ -114,5 +120,18 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        rotation: view.rotation.map(rotation),
+        rotate_time: view.rotate_time.map(wire_time),
+        rotation_due_time: view.rotation_due_time.map(wire_time),
+    }
+}
+
+fn rotation(view: RotationView) -> pb::Rotation {
+    pb::Rotation {
+        new_hint: view.new_hint,
+        old_hint: view.old_hint,
+        start_time: Some(wire_time(view.start_time)),
+        old_end_time: view.old_end_time.map(wire_time),
+        overlap: Some(wire_span(view.overlap)),
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::fields::check_note;
 use crate::domain::key::{Key, Revocation, RevocationReason};
 use crate::domain::key_draft::KeyPatch;
 use crate::domain::tombstone::{Buried, Tombstone};
-use crate::store::{Expect, Record, Versioned};
+use crate::store::{Expect, Record, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
@@ -187,16 +187,30 @@ impl Registry {
 
     /// Puts a changed key in the place of the one that was found; none, if
     /// others were faster.
-    async fn put_key(
+    pub(super) async fn put_key(
         &self,
         actor: &Actor,
         found: &Versioned<Key>,
         key: Key,
         audit: AuditEntry,
     ) -> Result<Option<Versioned<Key>>, RegistryError> {
+        self.put_key_where(actor, found, key, audit, Vec::new())
+            .await
+    }
+
+    /// Puts a changed key where `requires` holds too.
+    pub(super) async fn put_key_where(
+        &self,
+        actor: &Actor,
+        found: &Versioned<Key>,
+        key: Key,
+        audit: AuditEntry,
+        requires: Vec<Requirement>,
+    ) -> Result<Option<Versioned<Key>>, RegistryError> {
         let id = key.id.to_string();
         let what = audit.action.as_str();
-        let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+        let mut batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+        batch.requires.extend(requires);
         let committed = self.attempt(actor, batch, Kind::Key, &id).await?;
         Ok(committed.map(|revision| {
             info!(actor = actor.id(), key = id, what, "key changed");

@@ -4,8 +4,10 @@ use crate::domain::admin::{Deed, Place};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Key, KeyState};
+use crate::domain::rotation::due_time;
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
+use crate::domain::workspace::Workspace;
 use crate::store::{List, Record, Versioned};
 
 use super::super::admission::Actor;
@@ -28,6 +30,8 @@ pub struct KeyFilter {
     pub scope: String,
     /// Only those with an expiry before this.
     pub expiring_before: Option<Timestamp>,
+    /// Only those that should be given a new token before this.
+    pub rotation_due_before: Option<Timestamp>,
 }
 
 impl KeyFilter {
@@ -37,10 +41,19 @@ impl KeyFilter {
             && self.state.is_none()
             && self.environment.is_empty()
             && self.scope.is_empty()
-            && self.expiring_before.is_none())
+            && self.expiring_before.is_none()
+            && self.rotation_due_before.is_none())
     }
 
-    /// Whether `key` fits at `now`. The scope is handed in as it was read.
+    /// Whether `key` of `workspace` is to be given a new token before the time
+    /// that was asked for, if one was.
+    fn is_due(&self, key: &Key, workspace: &Workspace, now: Timestamp) -> bool {
+        let due = |end| due_time(key, workspace, now).is_some_and(|due| due < end);
+        self.rotation_due_before.is_none_or(due)
+    }
+
+    /// Whether `key` fits at `now`, as far as it is for the key alone. The
+    /// scope is handed in as it was read.
     fn fits(&self, key: &Key, scope: Option<&Scope>, now: Timestamp) -> bool {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         (self.principal.is_empty() || self.principal == key.principal)
@@ -76,12 +89,13 @@ impl Registry {
         let of = workspace.as_ref().map_or("", WorkspaceId::as_str);
         let walk = Walk {
             name: format!(
-                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}",
+                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}\0{:?}",
                 filter.principal,
                 filter.state,
                 filter.environment,
                 filter.scope,
-                filter.expiring_before
+                filter.expiring_before,
+                filter.rotation_due_before
             ),
             list: workspace.map_or(List::Keys, List::KeysOf),
             filtered: filter.is_selective(),
@@ -90,6 +104,9 @@ impl Registry {
         let keep = |found: Versioned| match found.record {
             Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
                 let workspace = self.index.workspace(record.workspace.as_str())?;
+                if !filter.is_due(&record, &workspace, now) {
+                    return None;
+                }
                 let key = Versioned {
                     record,
                     revision: found.revision,

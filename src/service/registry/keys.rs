@@ -10,6 +10,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
+use crate::domain::rotation::due_time;
+use crate::domain::secret::Rotation;
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
@@ -17,6 +19,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::rotation::RotationView;
 use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
 
 /// A key, with what can be said of it now.
@@ -26,8 +29,14 @@ pub struct KeyView {
     pub key: Key,
     /// Whether it works.
     pub state: KeyState,
-    /// What may be displayed of its token.
+    /// What may be displayed of its token, the newest if there are two.
     pub hint: String,
+    /// The rotation that is under way.
+    pub rotation: Option<RotationView>,
+    /// When its newest token was made.
+    pub rotate_time: Option<Timestamp>,
+    /// When it should be given another.
+    pub rotation_due_time: Option<Timestamp>,
     /// Stands for this state of it.
     pub etag: String,
 }
@@ -48,15 +57,15 @@ impl KeyView {
         let mark = workspace
             .mark(key.environment.as_ref())
             .map(|name| name.as_str());
-        let tail = key
-            .secrets
-            .last()
-            .map(|secret| secret.tail)
-            .unwrap_or_default();
-        let hint = token::hint(workspace.token_prefix.as_str(), mark, tail);
+        let newest = key.secrets.last();
+        let hint = |tail| token::hint(workspace.token_prefix.as_str(), mark, tail);
+        let rotation = Rotation::of(&key.secrets, now).filter(|_| key.revocation.is_none());
         Self {
             state: key.state(now),
-            hint,
+            hint: hint(newest.map(|secret| secret.tail).unwrap_or_default()),
+            rotation: rotation.map(|rotation| RotationView::new(rotation, hint)),
+            rotate_time: newest.map(|secret| secret.create_time),
+            rotation_due_time: due_time(&key, workspace, now),
             key,
             etag: etag(found.revision),
         }

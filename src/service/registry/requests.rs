@@ -214,6 +214,10 @@ impl Registry {
                 }
                 found => found?,
             };
+            // The key has another token by now, and this one is on its way out.
+            if !self.is_newest(&token, &found.record) {
+                return Err(RegistryError::Issued { id });
+            }
             // A token is handed out: for no more than the caller may grant now.
             actor.may_grant(&found.record.scopes)?;
             let now = self.clock.now();

@@ -1,6 +1,8 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
+use keyward::edge::pb::Rotation;
+
 use super::calls::*;
 use super::*;
 use crate::support::check_request;
@@ -33,6 +35,9 @@ fn other_values(key: &Key) -> Key {
         etag: String::new(),
         disabled: true,
         source_addresses: names(&["::1", "10.0.0.0/8", "::ffff:127.0.0.1"]),
+        rotation: Some(Rotation::default()),
+        rotate_time: Some(Timestamp::default()),
+        rotation_due_time: Some(Timestamp::default()),
     }
 }
 

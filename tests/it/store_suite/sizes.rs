@@ -12,6 +12,8 @@ use keyward::domain::fields::{
 use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::{self, Key};
 use keyward::domain::key_draft::{KeyDraft, KeySpec};
+use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
+use keyward::domain::secret::End;
 use keyward::domain::source::MAX_SOURCE_RANGES;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
@@ -144,6 +146,7 @@ fn largest_workspace() -> Workspace {
         unmarked_environment: environments[1].clone(),
         environments,
         scope_catalog: (0..MAX_CATALOG).map(largest_scope).collect(),
+        rotation_period: Some(MAX_PERIOD),
     };
     let workspace = draft
         .build(admin(0).id.to_string(), Timestamp::MAX)
@@ -199,7 +202,10 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {
         create_time: Timestamp::MAX,
-        end_time: Some(Timestamp::MAX),
+        end: Some(End::At {
+            time: Timestamp::MAX,
+            overlap: MAX_OVERLAP,
+        }),
         ..secret(number)
     };
     Key {

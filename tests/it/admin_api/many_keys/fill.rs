@@ -190,7 +190,7 @@ impl Maker {
                 tail: *b"abcd",
                 create_time: made,
                 pepper_id: self.pepper_id,
-                end_time: None,
+                end: None,
             }],
             create_time: made,
             created_by: OFFLINE.to_owned(),
