@@ -40,7 +40,11 @@ fn every_verdict_is_the_one_of_the_slow_and_obvious_model() {
     println!("{steps} steps: {heard:#?}");
     // All that can be heard was, or nothing would be known of it.
     if steps >= STEPS {
-        for what in slow::ALL_ANSWERS.iter().chain(&draw::ALL_CHANGES) {
+        for what in slow::ALL_ANSWERS
+            .iter()
+            .chain(&draw::ALL_CHANGES)
+            .chain(&["first use"])
+        {
             let times = heard.get(*what).copied().unwrap_or_default();
             assert!(times >= 5, "{what} came {times} times: {heard:#?}");
         }
@@ -68,7 +72,7 @@ fn live(seed: u64, heard: &mut BTreeMap<String, usize>) {
                 past.join("\n")
             );
             if let Some(issued) = made.unwrap_or_default() {
-                world.learn(issued);
+                world.learn(&change, issued);
             }
             let refused = if expected { "" } else { " refused" };
             *heard
@@ -86,6 +90,10 @@ fn live(seed: u64, heard: &mut BTreeMap<String, usize>) {
                 past.join("\n")
             );
             *heard.entry(expected.name().to_owned()).or_default() += 1;
+            if let Some(key) = world.note(&ask, &expected) {
+                real.wait_for_note(&world.keys[key].id);
+                *heard.entry("first use".to_owned()).or_default() += 1;
+            }
         }
     }
     real.end();

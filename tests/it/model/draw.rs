@@ -10,19 +10,22 @@ use rand::{RngExt, SeedableRng};
 
 use super::slow::{
     Address, Ask, Change, Credential, NewKey, RETENTION, Range, Requirement, SEGMENTS, Source,
-    World,
+    TokenEnd, World,
 };
 
 /// The most keys of a history: fewer are asked for more often.
 const MAX_KEYS: usize = 12;
 
 /// The names of all changes.
-pub(super) const ALL_CHANGES: [&str; 11] = [
+pub(super) const ALL_CHANGES: [&str; 14] = [
     "create key",
     "scopes",
     "sources",
     "end",
     "switch key",
+    "rotate",
+    "finish",
+    "cancel",
     "revoke",
     "delete",
     "switch workspace",
@@ -39,6 +42,9 @@ impl Change {
             Self::Sources(..) => "sources",
             Self::End(..) => "end",
             Self::SwitchKey(..) => "switch key",
+            Self::Rotate { .. } => "rotate",
+            Self::Finish(_) => "finish",
+            Self::Cancel(_) => "cancel",
             Self::Revoke(_) => "revoke",
             Self::Delete(_) => "delete",
             Self::SwitchWorkspace(..) => "switch workspace",
@@ -77,7 +83,7 @@ impl Dice {
         }
         let key = self.0.random_range(0..world.keys.len());
         let workspace = self.0.random_range(0..world.workspaces.len());
-        match self.0.random_range(0..24) {
+        match self.0.random_range(0..31) {
             0..4 => Change::Scopes(key, self.scopes()),
             4..8 => Change::Sources(key, self.ranges()),
             8..11 => Change::End(key, self.end(world)),
@@ -88,6 +94,13 @@ impl Dice {
             16..18 => Change::SwitchWorkspace(workspace, self.once_in(3)),
             18 => Change::Default(workspace, self.one_of(&["live", "test", "prod"])),
             19..23 => Change::Wait(self.span(world)),
+            23..28 => Change::Rotate {
+                key,
+                overlap: self.one_of(&[0, 1, 1_000_000, 5_000_000, 3_600_000_000]),
+                from_first_use: self.once_in(2),
+            },
+            28 => Change::Finish(key),
+            29 => Change::Cancel(key),
             _ => Change::Restart,
         }
     }
@@ -122,7 +135,11 @@ impl Dice {
     fn span(&mut self, world: &World) -> u64 {
         let due = world.keys.iter().flat_map(|key| {
             let kept = key.revoked.map(|at| at + RETENTION);
-            key.end.into_iter().chain(kept)
+            let tokens = key.tokens.iter().filter_map(|token| match token.end {
+                TokenEnd::At(end) => Some(end),
+                _ => None,
+            });
+            key.end.into_iter().chain(kept).chain(tokens)
         });
         let due: Vec<_> = due.filter(|due| *due > world.now).collect();
         match due.choose(&mut self.0) {
@@ -205,7 +222,7 @@ impl Dice {
 
     pub(super) fn ask(&mut self, world: &World) -> Ask {
         let credential = self.credential(world);
-        let home = if let Credential::Token(key) = credential {
+        let home = if let Credential::Token(key, _) = credential {
             Some(&world.keys[key])
         } else {
             None
@@ -243,7 +260,17 @@ impl Dice {
             2 => Credential::Stranger,
             3 => Credential::Admin,
             4 if known => Credential::Mistyped(key),
-            _ if known => Credential::Token(key),
+            _ if known => {
+                // Mostly one of those that work, and sometimes one of before.
+                let all = world.keys[key].tokens.len();
+                let one = &world.keys[key];
+                let token = match self.0.random_range(0..6) {
+                    0 => self.0.random_range(0..all),
+                    1 | 2 => one.other.unwrap_or(one.current),
+                    _ => one.current,
+                };
+                Credential::Token(key, token)
+            }
             _ => Credential::Stranger,
         }
     }

@@ -9,24 +9,30 @@ use std::time::Duration;
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::key::RevocationReason;
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
+use keyward::domain::rotation::RotationDraft;
+use keyward::domain::secret::End;
 use keyward::domain::token::{Token, TokenPrefix};
 use keyward::domain::verdict::{Ask as RealAsk, Verdict};
 use keyward::domain::workspace::{WorkspaceDraft, WorkspacePatch};
-use keyward::index::follower;
+use keyward::index::{Rotating, follower};
 use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap;
 use keyward::service::checker::{Checker, Outcome};
 use keyward::service::error::RegistryError;
-use keyward::service::registry::Registry;
+use keyward::service::first_use::first_uses;
+use keyward::service::registry::{IssuedKey, Registry};
 use keyward::store::Store;
 use keyward::store::local::MemoryStore;
 
-use crate::records::{block_on, pepper};
+use crate::records::{block_on, pepper, runtime};
 
 use super::slow::{
     Address, Answer, Ask, Change, Credential, Issued, NewKey, RETENTION, Range, Requirement,
     Source, Told, World,
 };
+
+/// How often to look for what is due any moment.
+const MANY: usize = 100_000;
 
 pub(super) struct Real {
     clock: Arc<ManualClock>,
@@ -52,10 +58,15 @@ impl Parts {
         let index = follower::start(&**store).unwrap();
         let hasher = pepper().token_hasher();
         let admission = Admission::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
+        // It ends with the checker that tells it anything.
+        let (first_uses, notes) = first_uses(shared, Arc::clone(&clock));
+        runtime().spawn(notes.take());
+        let checker = Checker::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let header = format!("Bearer {}", owner.expose());
         Self {
             actor: admission.authenticate(header.as_bytes()).unwrap(),
-            checker: Checker::new(Arc::clone(&index), hasher, Arc::clone(&clock)),
+            checker: checker.telling(first_uses),
             registry: Registry::new(
                 Arc::<MemoryStore>::clone(store),
                 index,
@@ -119,6 +130,24 @@ impl Real {
             Change::SwitchKey(key, disabled) => {
                 block_on(registry.switch_key(actor, (id(*key), ""), *disabled))?;
             }
+            Change::Rotate {
+                key,
+                overlap,
+                from_first_use,
+            } => {
+                let draft = RotationDraft {
+                    overlap: Some(Duration::from_micros(*overlap)),
+                    from_first_use: *from_first_use,
+                };
+                let issued = block_on(registry.rotate_key(actor, (id(*key), ""), draft))?;
+                return Ok(Some(Issued::from(issued)));
+            }
+            Change::Finish(key) => {
+                block_on(registry.finish_rotation(actor, (id(*key), "")))?;
+            }
+            Change::Cancel(key) => {
+                block_on(registry.cancel_rotation(actor, (id(*key), "")))?;
+            }
             Change::Revoke(key) => {
                 let reason = RevocationReason::Unused;
                 block_on(registry.revoke_key(actor, id(*key), reason, ""))?;
@@ -160,6 +189,9 @@ impl Real {
             }
             Change::CreateKey(_)
             | Change::SwitchKey(..)
+            | Change::Rotate { .. }
+            | Change::Finish(_)
+            | Change::Cancel(_)
             | Change::Revoke(_)
             | Change::Delete(_)
             | Change::SwitchWorkspace(..)
@@ -182,10 +214,24 @@ impl Real {
             ..KeyDraft::default()
         };
         let issued = block_on(self.parts.registry.create_key(&self.parts.actor, draft))?;
-        Ok(Issued {
-            id: issued.view.key.id.to_string(),
-            token: issued.token.expose().to_owned(),
-        })
+        Ok(Issued::from(issued))
+    }
+
+    /// Returns when the first use of a key's new token was noted, of which no
+    /// check waits for the end.
+    pub(super) fn wait_for_note(&self, id: &str) {
+        let Parts {
+            registry, actor, ..
+        } = &self.parts;
+        for _ in 0..MANY {
+            let view = block_on(registry.get_key(actor, id)).unwrap();
+            let old = view.key.secrets.first().and_then(|old| old.end);
+            if !matches!(old, Some(End::AfterFirstUse { .. })) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("the first use of a new token of {id} is not noted");
     }
 
     /// Asks as a gateway does.
@@ -219,14 +265,14 @@ impl Real {
                 self.turn(["Bearer", "a b c", "Bearer a, Bearer b"].map(str::to_owned))
             }
             Credential::Mistyped(key) => {
-                let token = &world.keys[key].token;
+                let token = &world.keys[key].tokens[0].text;
                 let (start, end) = token.split_at(token.len() - 1);
                 format!("Bearer {start}{}", if end == "0" { "1" } else { "0" })
             }
             Credential::Stranger => format!("Bearer {}", self.stranger.expose()),
             Credential::Admin => format!("Bearer {}", self.owner.expose()),
-            Credential::Token(key) => {
-                let token = &world.keys[key].token;
+            Credential::Token(key, token) => {
+                let token = &world.keys[key].tokens[token].text;
                 let basic = data_encoding::BASE64.encode(format!("{token}:").as_bytes());
                 self.turn([
                     token.clone(),
@@ -284,6 +330,15 @@ impl Real {
     }
 }
 
+impl From<IssuedKey> for Issued {
+    fn from(issued: IssuedKey) -> Self {
+        Self {
+            id: issued.view.key.id.to_string(),
+            token: issued.token.expose().to_owned(),
+        }
+    }
+}
+
 fn told(outcome: Outcome<'_>) -> Answer {
     let key_id = outcome.key.map(|key| key.id().to_string());
     match (outcome.verdict, outcome.key) {
@@ -299,6 +354,7 @@ fn told(outcome: Outcome<'_>) -> Answer {
                 .map(ToString::to_string)
                 .collect::<BTreeSet<_>>(),
             end: key.expire_time().map(Timestamp::as_micros),
+            superseded: outcome.rotating.map(Rotating::superseded),
         }),
     }
 }

@@ -48,7 +48,12 @@ pub(super) struct Workspace {
 pub(super) struct Key {
     /// As the real thing calls it.
     pub(super) id: String,
-    pub(super) token: String,
+    /// All that it ever had, the oldest first.
+    pub(super) tokens: Vec<Token>,
+    /// The one that stands for it from now on.
+    pub(super) current: usize,
+    /// The one that was replaced last, or taken back.
+    pub(super) other: Option<usize>,
     pub(super) workspace: usize,
     pub(super) environment: &'static str,
     pub(super) scopes: BTreeSet<String>,
@@ -59,6 +64,24 @@ pub(super) struct Key {
     /// When it was revoked.
     pub(super) revoked: Option<u64>,
     pub(super) deleted: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) end: TokenEnd,
+}
+
+/// When a token ends, if its key does not end before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TokenEnd {
+    Never,
+    At(u64),
+    /// So long after the first use of the one that replaces it.
+    AfterFirstUse(u64),
+    Over,
+    /// Nobody knows any more whose it was.
+    Forgotten,
 }
 
 /// An address: its family, and its bits as `0` and `1`.
@@ -89,6 +112,13 @@ pub(super) enum Change {
     Sources(usize, Vec<Range>),
     End(usize, Option<u64>),
     SwitchKey(usize, bool),
+    Rotate {
+        key: usize,
+        overlap: u64,
+        from_first_use: bool,
+    },
+    Finish(usize),
+    Cancel(usize),
     Revoke(usize),
     Delete(usize),
     SwitchWorkspace(usize, bool),
@@ -136,7 +166,8 @@ pub(super) enum Credential {
     Stranger,
     /// The token of an admin key.
     Admin,
-    Token(usize),
+    /// That token of that key.
+    Token(usize, usize),
 }
 
 #[derive(Debug)]
@@ -174,6 +205,8 @@ pub(super) struct Told {
     pub(super) environment: String,
     pub(super) scopes: BTreeSet<String>,
     pub(super) end: Option<u64>,
+    /// While both tokens of the key work: whether this is the old one.
+    pub(super) superseded: Option<bool>,
 }
 
 impl Answer {
@@ -235,6 +268,25 @@ impl World {
                 };
                 key.disabled = *disabled;
             }
+            Change::Rotate {
+                key,
+                overlap,
+                from_first_use,
+            } => return self.rotate(*key, *overlap, *from_first_use),
+            Change::Finish(key) | Change::Cancel(key) => {
+                let under_way = self.keys[*key].is_under_way(self.now);
+                let Some(key) = self.changeable(*key).filter(|_| under_way) else {
+                    return false;
+                };
+                let old = key.other.unwrap();
+                if let Change::Finish(_) = change {
+                    key.tokens[old].end = TokenEnd::Over;
+                } else {
+                    key.tokens[key.current].end = TokenEnd::Over;
+                    key.tokens[old].end = TokenEnd::Never;
+                    (key.current, key.other) = (old, Some(key.current));
+                }
+            }
             Change::Revoke(key) => {
                 if self.keys[*key].deleted {
                     return false;
@@ -282,7 +334,9 @@ impl World {
         }
         self.keys.push(Key {
             id: String::new(),
-            token: String::new(),
+            tokens: vec![Token::default()],
+            current: 0,
+            other: None,
             workspace: new.workspace,
             environment,
             scopes: new.scopes.clone(),
@@ -295,10 +349,56 @@ impl World {
         true
     }
 
-    /// Takes the names of the key that was made last.
-    pub(super) fn learn(&mut self, issued: Issued) {
-        let key = self.keys.last_mut().unwrap();
-        (key.id, key.token) = (issued.id, issued.token);
+    fn rotate(&mut self, key: usize, overlap: u64, from_first_use: bool) -> bool {
+        let now = self.now;
+        let home = &self.workspaces[self.keys[key].workspace];
+        let under_way = self.keys[key].is_under_way(now);
+        if home.disabled || (under_way && overlap > 0) || (overlap == 0 && from_first_use) {
+            return false;
+        }
+        let Some(key) = self.changeable(key).filter(|key| !key.has_ended(now)) else {
+            return false;
+        };
+        if let Some(other) = key.other {
+            key.tokens[other].end = TokenEnd::Forgotten;
+        }
+        key.tokens[key.current].end = if from_first_use {
+            TokenEnd::AfterFirstUse(overlap)
+        } else {
+            key.end_after(overlap, now)
+        };
+        key.other = Some(key.current);
+        key.current = key.tokens.len();
+        key.tokens.push(Token::default());
+        true
+    }
+
+    /// Takes the names of what was made by a change.
+    pub(super) fn learn(&mut self, change: &Change, issued: Issued) {
+        let key = match change {
+            Change::Rotate { key, .. } => &mut self.keys[*key],
+            _ => self.keys.last_mut().unwrap(),
+        };
+        key.id = issued.id;
+        key.tokens.last_mut().unwrap().text = issued.token;
+    }
+
+    /// What a check brings about: the key of which an old token has got an end,
+    /// because the new one was used for the first time.
+    pub(super) fn note(&mut self, ask: &Ask, answer: &Answer) -> Option<usize> {
+        let Credential::Token(place, token) = ask.credential else {
+            return None;
+        };
+        // As far as to its scopes, so that the client has it and it works there.
+        let is_use = ["allowed", "INSUFFICIENT_SCOPE"].contains(&answer.name());
+        let now = self.now;
+        let key = &mut self.keys[place];
+        let old = key.other.filter(|_| is_use && token == key.current)?;
+        let TokenEnd::AfterFirstUse(overlap) = key.tokens[old].end else {
+            return None;
+        };
+        key.tokens[old].end = key.end_after(overlap, now);
+        Some(place)
     }
 
     /// The key, unless it has ended for good.
@@ -313,16 +413,18 @@ impl World {
             reason,
             key_id: None,
         };
-        let key = match ask.credential {
+        let (key, token) = match ask.credential {
             Credential::Nothing => return nobody(DenialReason::Missing),
             Credential::Malformed => return nobody(DenialReason::Malformed),
             Credential::Mistyped(_) | Credential::Stranger | Credential::Admin => {
                 return nobody(DenialReason::Unknown);
             }
-            Credential::Token(key) => &self.keys[key],
+            Credential::Token(key, token) => (&self.keys[key], token),
         };
+        let token_end = key.tokens[token].end;
         let workspace = &self.workspaces[key.workspace];
-        if key.deleted || ask.workspace.is_some_and(|asked| asked != workspace.id) {
+        let is_known = !key.deleted && token_end != TokenEnd::Forgotten;
+        if !is_known || ask.workspace.is_some_and(|asked| asked != workspace.id) {
             return nobody(DenialReason::Unknown);
         }
         let asked_environment = match ask.environment {
@@ -337,7 +439,12 @@ impl World {
         if key.revoked.is_some() {
             return denied(DenialReason::Revoked);
         }
-        if key.end.is_some_and(|end| self.now >= end) {
+        let is_over = match token_end {
+            TokenEnd::Never | TokenEnd::AfterFirstUse(_) => false,
+            TokenEnd::At(end) => self.now >= end,
+            TokenEnd::Over | TokenEnd::Forgotten => true,
+        };
+        if key.has_ended(self.now) || is_over {
             return denied(DenialReason::Expired);
         }
         if key.disabled || workspace.disabled {
@@ -357,8 +464,49 @@ impl World {
             workspace: workspace.id.to_owned(),
             environment: key.environment.to_owned(),
             scopes: key.scopes.clone(),
-            end: key.end,
+            end: match token_end {
+                TokenEnd::At(end) => Some(key.end.map_or(end, |of_key| of_key.min(end))),
+                _ => key.end,
+            },
+            superseded: key
+                .is_under_way(self.now)
+                .then_some(Some(token) == key.other),
         })
+    }
+}
+
+impl Key {
+    fn has_ended(&self, now: u64) -> bool {
+        self.end.is_some_and(|end| now >= end)
+    }
+
+    /// Whether two tokens work.
+    fn is_under_way(&self, now: u64) -> bool {
+        self.other
+            .is_some_and(|other| match self.tokens[other].end {
+                TokenEnd::AfterFirstUse(_) => true,
+                TokenEnd::At(end) => now < end,
+                TokenEnd::Never | TokenEnd::Over | TokenEnd::Forgotten => false,
+            })
+    }
+
+    /// The end of a token that works on for a while, but not beyond its key.
+    fn end_after(&self, overlap: u64, now: u64) -> TokenEnd {
+        let end = self.end.map_or(now + overlap, |end| end.min(now + overlap));
+        if end <= now {
+            TokenEnd::Over
+        } else {
+            TokenEnd::At(end)
+        }
+    }
+}
+
+impl Default for Token {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            end: TokenEnd::Never,
+        }
     }
 }
 
