@@ -145,10 +145,11 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "P8",
         "one key per integration; auditing and rotating are per key",
-        InPart("rotating is not built yet"),
+        Yes,
         &[
             "vendors::klipy",
             "admin_api::audit_filters::every_filter_and_page_size_tells_the_same_story",
+            "admin_api::rotation::both_tokens_stand_for_the_one_key_while_it_is_rotated",
         ],
     ),
     promise(
@@ -214,8 +215,13 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "C7",
         "rotate regularly; revoke what is no longer needed",
-        InPart("revoking; rotating, and lists of unused and of stale keys, are not built yet"),
-        &["vendors::cluedin"],
+        InPart(
+            "rotating, finding keys that are due for it, and revoking; lists of unused keys are not built yet",
+        ),
+        &[
+            "vendors::cluedin",
+            "admin_api::rotation::a_key_is_due_by_the_period_of_its_workspace_and_is_found_by_that",
+        ],
     ),
     promise(
         "G1",
@@ -241,8 +247,13 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "G4",
         "rotation: a new key with the same permissions, both work while applications move, then the old one ends; every 90 days",
-        NotYet,
-        &[],
+        Yes,
+        &[
+            "admin_api::rotation::both_tokens_stand_for_the_one_key_while_it_is_rotated",
+            "admin_api::rotation::the_old_token_ends_when_it_was_said_to",
+            "admin_api::rotation::a_key_is_due_by_the_period_of_its_workspace_and_is_found_by_that",
+            "law_rotated::each_token_of_a_rotated_key_works_exactly_as_long_as_it_should",
+        ],
     ),
     promise(
         "G5",
