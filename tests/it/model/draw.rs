@@ -10,7 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::slow::{
     Address, Ask, Change, Credential, NewKey, RETENTION, Range, Requirement, SEGMENTS, Source,
-    TokenEnd, World,
+    World,
 };
 
 /// The most keys of a history: fewer are asked for more often.
@@ -135,10 +135,7 @@ impl Dice {
     fn span(&mut self, world: &World) -> u64 {
         let due = world.keys.iter().flat_map(|key| {
             let kept = key.revoked.map(|at| at + RETENTION);
-            let tokens = key.tokens.iter().filter_map(|token| match token.end {
-                TokenEnd::At(end) => Some(end),
-                _ => None,
-            });
+            let tokens = key.tokens.iter().filter_map(|token| token.end.time());
             key.end.into_iter().chain(kept).chain(tokens)
         });
         let due: Vec<_> = due.filter(|due| *due > world.now).collect();

@@ -84,6 +84,25 @@ pub(super) enum TokenEnd {
     Forgotten,
 }
 
+impl TokenEnd {
+    /// When it is by the clock.
+    pub(super) fn time(self) -> Option<u64> {
+        if let Self::At(time) = self {
+            Some(time)
+        } else {
+            None
+        }
+    }
+
+    fn has_come(self, now: u64) -> bool {
+        match self {
+            Self::Never | Self::AfterFirstUse(_) => false,
+            Self::At(end) => now >= end,
+            Self::Over | Self::Forgotten => true,
+        }
+    }
+}
+
 /// An address: its family, and its bits as `0` and `1`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Address {
@@ -273,20 +292,8 @@ impl World {
                 overlap,
                 from_first_use,
             } => return self.rotate(*key, *overlap, *from_first_use),
-            Change::Finish(key) | Change::Cancel(key) => {
-                let under_way = self.keys[*key].is_under_way(self.now);
-                let Some(key) = self.changeable(*key).filter(|_| under_way) else {
-                    return false;
-                };
-                let old = key.other.unwrap();
-                if let Change::Finish(_) = change {
-                    key.tokens[old].end = TokenEnd::Over;
-                } else {
-                    key.tokens[key.current].end = TokenEnd::Over;
-                    key.tokens[old].end = TokenEnd::Never;
-                    (key.current, key.other) = (old, Some(key.current));
-                }
-            }
+            Change::Finish(key) => return self.settle(*key, true),
+            Change::Cancel(key) => return self.settle(*key, false),
             Change::Revoke(key) => {
                 if self.keys[*key].deleted {
                     return false;
@@ -295,15 +302,7 @@ impl World {
                 let now = self.now;
                 self.keys[*key].revoked.get_or_insert(now);
             }
-            Change::Delete(key) => {
-                let now = self.now;
-                let key = &mut self.keys[*key];
-                let over = key.revoked.is_some_and(|at| at + RETENTION <= now);
-                if key.deleted || !over {
-                    return false;
-                }
-                key.deleted = true;
-            }
+            Change::Delete(key) => return self.delete(*key),
             Change::SwitchWorkspace(workspace, disabled) => {
                 self.workspaces[*workspace].disabled = *disabled;
             }
@@ -373,11 +372,39 @@ impl World {
         true
     }
 
+    /// Ends one of the two tokens of a key that is being rotated: the old one,
+    /// or the new one.
+    fn settle(&mut self, key: usize, finished: bool) -> bool {
+        let under_way = self.keys[key].is_under_way(self.now);
+        let Some(key) = self.changeable(key).filter(|_| under_way) else {
+            return false;
+        };
+        let (old, new) = (key.other.unwrap(), key.current);
+        if finished {
+            key.tokens[old].end = TokenEnd::Over;
+        } else {
+            key.tokens[new].end = TokenEnd::Over;
+            key.tokens[old].end = TokenEnd::Never;
+            (key.current, key.other) = (old, Some(new));
+        }
+        true
+    }
+
+    fn delete(&mut self, key: usize) -> bool {
+        let now = self.now;
+        let key = &mut self.keys[key];
+        let over = key.revoked.is_some_and(|at| at + RETENTION <= now);
+        let deleted = over && !key.deleted;
+        key.deleted |= deleted;
+        deleted
+    }
+
     /// Takes the names of what was made by a change.
     pub(super) fn learn(&mut self, change: &Change, issued: Issued) {
-        let key = match change {
-            Change::Rotate { key, .. } => &mut self.keys[*key],
-            _ => self.keys.last_mut().unwrap(),
+        let key = if let Change::Rotate { key, .. } = change {
+            &mut self.keys[*key]
+        } else {
+            self.keys.last_mut().unwrap()
         };
         key.id = issued.id;
         key.tokens.last_mut().unwrap().text = issued.token;
@@ -439,12 +466,7 @@ impl World {
         if key.revoked.is_some() {
             return denied(DenialReason::Revoked);
         }
-        let is_over = match token_end {
-            TokenEnd::Never | TokenEnd::AfterFirstUse(_) => false,
-            TokenEnd::At(end) => self.now >= end,
-            TokenEnd::Over | TokenEnd::Forgotten => true,
-        };
-        if key.has_ended(self.now) || is_over {
+        if key.has_ended(self.now) || token_end.has_come(self.now) {
             return denied(DenialReason::Expired);
         }
         if key.disabled || workspace.disabled {
@@ -464,10 +486,7 @@ impl World {
             workspace: workspace.id.to_owned(),
             environment: key.environment.to_owned(),
             scopes: key.scopes.clone(),
-            end: match token_end {
-                TokenEnd::At(end) => Some(key.end.map_or(end, |of_key| of_key.min(end))),
-                _ => key.end,
-            },
+            end: key.end.into_iter().chain(token_end.time()).min(),
             superseded: key
                 .is_under_way(self.now)
                 .then_some(Some(token) == key.other),
