@@ -164,6 +164,7 @@ impl Hand {
             expire_time: None,
             disabled: false,
             revocation: None,
+            source_addresses: spec.source_addresses,
         };
         let batch = batch(
             &self.workspace,

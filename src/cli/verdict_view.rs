@@ -81,6 +81,10 @@ fn why(reason: i32) -> &'static str {
             "The key is of another environment than was asked for. Without --environment, the workspace's \
              default is meant."
         }
+        DenialReason::SourceAddress => {
+            "The key works from certain addresses alone, and the request came from none of them, as far as is \
+             known. `--source-address` says from where."
+        }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
     }
 }
@@ -121,10 +125,11 @@ mod tests {
 
     #[test]
     fn every_reason_is_explained() {
-        let mut told: Vec<_> = (0..=8).map(why).collect();
-        assert!(!told.contains(&why(999)));
-        told.dedup();
-        assert_eq!(told.len(), 9);
+        let known = (0..99).filter(|reason| DenialReason::try_from(*reason).is_ok());
+        let told: Vec<_> = known.map(why).collect();
+        assert!(told.len() > 8 && !told.contains(&why(999)));
+        let different: std::collections::HashSet<_> = told.iter().collect();
+        assert_eq!(different.len(), told.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::clock::Timestamp;
 use super::id::{KeyId, WorkspaceId};
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::EnvironmentName;
 
 pub use super::secret::Secret;
@@ -41,6 +42,8 @@ pub struct Key {
     pub disabled: bool,
     /// Its end, once it is revoked.
     pub revocation: Option<Revocation>,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
 }
 
 impl Key {

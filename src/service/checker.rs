@@ -156,6 +156,7 @@ mod tests {
             workspace: Some("kling"),
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
+            source_address: Some("10.0.0.1"),
         };
         let verdict = |credential: &str| {
             checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)

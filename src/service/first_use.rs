@@ -175,6 +175,7 @@ mod tests {
     use crate::domain::digest::{Pepper, TokenHasher};
     use crate::domain::scope::ScopeSet;
     use crate::domain::secret::{self, End, Secret};
+    use crate::domain::source::SourceRanges;
     use crate::domain::token::Token;
     use crate::domain::verdict::Ask;
     use crate::domain::workspace::{Workspace, WorkspaceDraft};
@@ -262,6 +263,7 @@ mod tests {
                 expire_time: None,
                 disabled: false,
                 revocation: None,
+                source_addresses: SourceRanges::default(),
             };
             let place = batch(Record::Workspace(workspace), Expect::Absent);
             store.commit(place).await.unwrap();
@@ -293,6 +295,7 @@ mod tests {
                 workspace: None,
                 environment: None,
                 required_scopes: Some(scope).filter(|scope| !scope.is_empty()).into_iter(),
+                source_address: None,
             };
             let token = token.expose().as_bytes();
             self.checker.check(token, &ask, |outcome| outcome.verdict)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 12] = [
     "docs/grpc.md",
     "docs/installing.md",
     "docs/operating.md",
+    "docs/promises.md",
     "docs/rotation.md",
     "docs/verdict.md",
 ];

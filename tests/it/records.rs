@@ -16,6 +16,7 @@ use keyward::domain::id::{AdminKeyId, KeyId};
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
@@ -96,6 +97,7 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         expire_time: None,
         disabled: false,
         revocation: None,
+        source_addresses: SourceRanges::default(),
     }
 }
 

@@ -21,6 +21,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
         request_id: request.request_id,
+        source_addresses: request.source_addresses,
     }
 }
 
@@ -29,7 +30,14 @@ pub(in crate::edge) fn patch(
     key: pb::Key,
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<KeyPatch, Violations> {
-    let known = ["name", "description", "scopes", "metadata", "expire_time"];
+    let known = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
     Ok(KeyPatch {
@@ -38,6 +46,7 @@ pub(in crate::edge) fn patch(
         scopes: named("scopes").then_some(key.scopes),
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+        source_addresses: named("source_addresses").then_some(key.source_addresses),
     })
 }
 
@@ -106,6 +115,11 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        source_addresses: key
+            .source_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         rotation: view.rotation.map(rotation),
         rotate_time: view.rotate_time.map(wire_time),
         rotation_due_time: view.rotation_due_time.map(wire_time),

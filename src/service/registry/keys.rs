@@ -201,6 +201,7 @@ impl Registry {
             expire_time: draft.expire_time,
             disabled: false,
             revocation: None,
+            source_addresses: spec.source_addresses,
         }
     }
 
@@ -240,6 +241,7 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
             ("scopes", key.scopes.to_string()),
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
+            ("source_addresses", key.source_addresses.to_string()),
         ],
     )
 }

@@ -265,6 +265,8 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         .expire_time
         .map(|expiry| expiry.as_micros().to_string());
     push(expiry.as_deref().unwrap_or("never"));
+    push(&draft.source_addresses.len().to_string());
+    draft.source_addresses.iter().for_each(|range| push(range));
     bytes
 }
 
@@ -341,6 +343,7 @@ mod tests {
             draft(|d| d.scopes = vec!["a".into(), "b".into()]),
             draft(|d| d.metadata = [("a".into(), "b".into())].into()),
             draft(|d| d.expire_time = Some(Timestamp::from_micros(7))),
+            draft(|d| d.source_addresses = vec!["a".into()]),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));

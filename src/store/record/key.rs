@@ -2,12 +2,13 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::key::Key;
+use crate::domain::source::SourceRanges;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
 use super::part::{
-    decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
+    bad, decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
     optional_environment, read, scopes, secrets, texts,
 };
 
@@ -28,6 +29,7 @@ pub(super) fn encode(key: &Key) -> pb::KeyRecord {
         disabled: key.disabled,
         revocation: key.revocation.as_ref().map(encode_revocation),
         deletion: None,
+        source_ranges: key.source_addresses.pack(),
     }
 }
 
@@ -58,6 +60,8 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
         expire_time: record.expire_time.map(Timestamp::from_micros),
         disabled: record.disabled,
         revocation: record.revocation.map(decode_revocation).transpose()?,
+        source_addresses: SourceRanges::unpack(&record.source_ranges)
+            .ok_or_else(|| bad("source_ranges"))?,
     }))
 }
 

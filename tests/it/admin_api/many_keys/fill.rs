@@ -9,6 +9,7 @@ use keyward::domain::digest::{Pepper, PepperId, TokenHasher};
 use keyward::domain::id::KeyId;
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::edge::pb::KeyState;
 use keyward::store::{Batch, Expect, Record, Write};
@@ -201,6 +202,7 @@ impl Maker {
                 by: OFFLINE.to_owned(),
                 note: String::new(),
             }),
+            source_addresses: SourceRanges::default(),
         }
     }
 }
