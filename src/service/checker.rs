@@ -220,6 +220,7 @@ mod tests {
             workspace: Some("kling"),
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
+            source_address: Some("10.0.0.1"),
         };
         let mut demand = Demand::default();
         demand.limits.add("read");
@@ -296,6 +297,7 @@ mod tests {
                 disabled: false,
                 revocation: None,
                 limits: spec.limits,
+                source_addresses: spec.source_addresses,
             };
             let revision = commit(store, Record::Key(key)).await;
             index.reached(revision).await.unwrap();
@@ -341,6 +343,7 @@ mod tests {
             workspace: Some("kling"),
             environment: None,
             required_scopes: std::iter::empty(),
+            source_address: None,
         };
         let allocations = |token: &str| {
             let check = || {

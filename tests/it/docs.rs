@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/installing.md",
     "docs/limits.md",
     "docs/operating.md",
+    "docs/promises.md",
     "docs/rotation.md",
     "docs/verdict.md",
 ];

@@ -204,6 +204,7 @@ impl Registry {
             disabled: false,
             revocation: None,
             limits: spec.limits,
+            source_addresses: spec.source_addresses,
         }
     }
 
@@ -244,6 +245,7 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
             ("limits", told_limits(&key.limits)),
+            ("source_addresses", key.source_addresses.to_string()),
         ],
     )
 }

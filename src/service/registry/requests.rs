@@ -272,6 +272,8 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         push(&limit.window.as_nanos().to_string());
         push(if limit.always { "always" } else { "" });
     }
+    push(&draft.source_addresses.len().to_string());
+    draft.source_addresses.iter().for_each(|range| push(range));
     bytes
 }
 
@@ -361,6 +363,7 @@ mod tests {
             draft(|d| d.limits = vec![limit(2, false)]),
             draft(|d| d.limits = vec![limit(1, true)]),
             draft(|d| d.limits = vec![limit(1, true), limit(1, true)]),
+            draft(|d| d.source_addresses = vec!["a".into()]),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));
