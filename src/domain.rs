@@ -23,6 +23,7 @@ pub mod request;
 pub mod rotation;
 pub mod scope;
 pub mod secret;
+pub mod source;
 pub mod token;
 pub mod tombstone;
 pub mod verdict;

@@ -165,6 +165,7 @@ impl Hand {
             disabled: false,
             revocation: None,
             limits: spec.limits,
+            source_addresses: spec.source_addresses,
         };
         let batch = batch(
             &self.workspace,

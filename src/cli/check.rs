@@ -54,6 +54,10 @@ pub(crate) struct CheckArgs {
     /// How much of each limit the check takes up; 0 looks and spends nothing
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     cost: u32,
+    /// The address that the request came from, such as `203.0.113.7` or
+    /// `[2001:db8::1]:443`, which decides if the key is confined to some
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    source_address: Option<String>,
     /// The check listener: `http://host:port`, `https://host:port` or
     /// `unix:PATH` [default: that of the context, else `http://127.0.0.1:50051`]
     #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
@@ -91,6 +95,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
         required_scopes: Scopes::all(args.scopes),
         limits: Scopes::all(args.limits),
         cost: Some(args.cost),
+        source_address: args.source_address.unwrap_or_default(),
     };
     let headers = match &args.batch {
         Some(file) => Some(check_many::open(file)?),

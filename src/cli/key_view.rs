@@ -30,6 +30,7 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Scopes", scopes(&key.scopes));
     lines.add("Metadata", metadata(&key.metadata));
     lines.add("Limits", limits::typed(&key.limits));
+    lines.add("Works from", key.source_addresses.join(" "));
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
@@ -120,6 +121,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
+        "source_addresses": key.source_addresses,
         "rotation": key.rotation.as_ref().map(rotation_view::json),
         "rotate_time": key.rotate_time.as_ref().map(text::moment),
         "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
@@ -222,6 +224,7 @@ mod tests {
                 "revocation_reason": null,
                 "revoked_by": "",
                 "revocation_note": "",
+                "source_addresses": [],
                 "rotation": null,
                 "rotate_time": null,
                 "rotation_due_time": null,

@@ -6,6 +6,7 @@ use super::clock::Timestamp;
 use super::id::{KeyId, WorkspaceId};
 use super::limit::LimitSet;
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::EnvironmentName;
 
 pub use super::secret::Secret;
@@ -44,6 +45,8 @@ pub struct Key {
     pub revocation: Option<Revocation>,
     /// How much checks of it may spend.
     pub limits: LimitSet,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
 }
 
 impl Key {

@@ -11,6 +11,7 @@ use super::key::Key;
 use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::EnvironmentName;
 use super::violation::{Violations, plain_text};
 use super::workspace::Workspace;
@@ -40,6 +41,8 @@ pub struct KeyDraft {
     pub request_id: String,
     /// How much checks of it may spend.
     pub limits: Vec<LimitDraft>,
+    /// Where requests with it may come from; none: from anywhere.
+    pub source_addresses: Vec<String>,
 }
 
 /// The parts of a draft that had to be read to be checked.
@@ -51,6 +54,8 @@ pub struct KeySpec {
     pub scopes: ScopeSet,
     /// How much checks of it may spend.
     pub limits: LimitSet,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
     /// What it has to use up.
     pub credits: Option<Balance>,
 }
@@ -77,6 +82,8 @@ impl KeyDraft {
         let scopes = fields::read_key_scopes(&mut violations, "scopes", &self.scopes, catalog);
         fields::check_metadata(&mut violations, "metadata", &self.metadata);
         fields::check_expiry(&mut violations, "expire_time", self.expire_time, now);
+        let source_addresses =
+            SourceRanges::read(&mut violations, "source_addresses", &self.source_addresses);
         let credits = self
             .credits
             .as_ref()
@@ -92,6 +99,7 @@ impl KeyDraft {
             environment,
             scopes,
             limits,
+            source_addresses,
             credits,
         })
     }
@@ -139,6 +147,8 @@ pub struct KeyPatch {
     pub expire_time: Option<Option<Timestamp>>,
     /// How much checks of it may spend.
     pub limits: Option<Vec<LimitDraft>>,
+    /// Where requests with it may come from.
+    pub source_addresses: Option<Vec<String>>,
 }
 
 impl KeyPatch {
@@ -179,6 +189,10 @@ impl KeyPatch {
         if let Some(drafts) = self.limits {
             changed.limits = read_limits(&mut violations, "key.limits", &drafts);
         }
+        if let Some(texts) = self.source_addresses {
+            let field = "key.source_addresses";
+            changed.source_addresses = SourceRanges::read(&mut violations, field, &texts);
+        }
         violations.none()?;
         let fields = [
             ("name", changed.name != key.name),
@@ -187,6 +201,10 @@ impl KeyPatch {
             ("metadata", changed.metadata != key.metadata),
             ("expire_time", changed.expire_time != key.expire_time),
             ("limits", changed.limits != key.limits),
+            (
+                "source_addresses",
+                changed.source_addresses != key.source_addresses,
+            ),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
         let differing = differing.map(|(field, _)| field).collect();
@@ -200,6 +218,7 @@ mod tests {
     use crate::domain::fields::*;
     use crate::domain::id::KeyId;
     use crate::domain::key::{KeyState, Revocation, RevocationReason};
+    use crate::domain::source::MAX_SOURCE_RANGES;
     use crate::domain::workspace::WorkspaceDraft;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
@@ -234,7 +253,7 @@ mod tests {
     #[test]
     fn every_limit_holds_at_the_limit_and_one_beyond() {
         type Fill = fn(&mut KeyDraft, usize);
-        let limits: [(&str, usize, Fill); 8] = [
+        let limits: [(&str, usize, Fill); 9] = [
             ("name", MAX_NAME_LEN, |d, n| d.name = "x".repeat(n)),
             ("description", MAX_DESCRIPTION_LEN, |d, n| {
                 d.description = "x".repeat(n)
@@ -258,6 +277,9 @@ mod tests {
             }),
             ("metadata[0]", MAX_METADATA_VALUE_LEN, |d, n| {
                 d.metadata = [("x".into(), "v".repeat(n))].into()
+            }),
+            ("source_addresses", MAX_SOURCE_RANGES, |d, n| {
+                d.source_addresses = (0..n).map(|i| format!("10.0.0.{i}")).collect()
             }),
         ];
         let workspace = workspace(&[]);
@@ -303,6 +325,7 @@ mod tests {
             scopes: vec!["people:read".into(), "People".into()],
             metadata: [("a b".into(), "\u{7f}".into())].into(),
             expire_time: Some(NOW),
+            source_addresses: vec!["10.0.0.1".into(), "10.0.0.1/8".into()],
             ..draft()
         };
         assert_eq!(
@@ -314,7 +337,8 @@ mod tests {
                 "scopes[1]",
                 "metadata[0]",
                 "metadata[0]",
-                "expire_time"
+                "expire_time",
+                "source_addresses[1]"
             ]
         );
     }
@@ -338,6 +362,7 @@ mod tests {
             disabled: false,
             revocation: None,
             limits: spec.limits,
+            source_addresses: spec.source_addresses,
         };
         assert_eq!(key.state(NOW), KeyState::Active);
         key.disabled = true;

@@ -8,6 +8,7 @@
 use super::clock::Timestamp;
 use super::limit::LimitSet;
 use super::scope::ScopeSet;
+use super::source::PackedRanges;
 
 /// The environment to ask for when any will do.
 pub const ANY_ENVIRONMENT: &str = "*";
@@ -27,6 +28,8 @@ pub struct Ask<'a, R> {
     pub environment: Option<&'a str>,
     /// Scope requirements, all of which must hold.
     pub required_scopes: R,
+    /// The address that the request came from, as the gateway has it.
+    pub source_address: Option<&'a str>,
 }
 
 /// What the presented credential turned out to be.
@@ -66,6 +69,8 @@ pub struct Standing<'k> {
     pub limits: &'k LimitSet,
     /// The limits of the workspace's keys that have none of the same name.
     pub default_limits: &'k LimitSet,
+    /// Where requests with the key may come from.
+    pub sources: PackedRanges<'k>,
 }
 
 /// The answer.
@@ -95,6 +100,8 @@ pub enum DenialReason {
     Disabled,
     /// The key is of another environment.
     Environment,
+    /// The key is confined to addresses, and this is none of them.
+    SourceAddress,
     /// The key lacks a required scope.
     InsufficientScope,
     /// The check names a limit that is defined nowhere.
@@ -107,7 +114,7 @@ pub enum DenialReason {
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -115,6 +122,7 @@ impl DenialReason {
         Self::Expired,
         Self::Disabled,
         Self::Environment,
+        Self::SourceAddress,
         Self::InsufficientScope,
         Self::UnknownLimit,
         Self::RateLimited,
@@ -132,6 +140,7 @@ impl DenialReason {
             Self::Expired => "EXPIRED",
             Self::Disabled => "DISABLED",
             Self::Environment => "ENVIRONMENT",
+            Self::SourceAddress => "SOURCE_ADDRESS",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
             Self::UnknownLimit => "UNKNOWN_LIMIT",
             Self::RateLimited => "RATE_LIMITED",
@@ -146,9 +155,11 @@ impl DenialReason {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
-            Self::Disabled | Self::Environment | Self::InsufficientScope | Self::UnknownLimit => {
-                403
-            }
+            Self::Disabled
+            | Self::Environment
+            | Self::SourceAddress
+            | Self::InsufficientScope
+            | Self::UnknownLimit => 403,
             Self::RateLimited | Self::CreditsExhausted => 429,
         }
     }
@@ -163,6 +174,7 @@ impl DenialReason {
             | Self::Expired
             | Self::Disabled
             | Self::Environment
+            | Self::SourceAddress
             | Self::InsufficientScope
             | Self::UnknownLimit
             | Self::RateLimited
@@ -211,7 +223,10 @@ where
     if let Some((reason, _)) = grounds.into_iter().find(|(_, holds)| *holds) {
         return Verdict::Denied(reason);
     }
-    // Last, as it is the only one that costs more than a comparison.
+    if !key.sources.admit(ask.source_address) {
+        return Verdict::Denied(DenialReason::SourceAddress);
+    }
+    // Last, as it is the only one that every key pays more than a comparison for.
     if unmet(key.scopes, ask.required_scopes.clone())
         .next()
         .is_none()
@@ -249,6 +264,7 @@ mod tests {
 
     use super::*;
     use crate::domain::scope::Scope;
+    use crate::domain::source::{SourceRange, SourceRanges};
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
@@ -264,6 +280,13 @@ mod tests {
         ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
     }
 
+    fn confined_to(texts: &[&str]) -> PackedRanges<'static> {
+        let ranges = texts
+            .iter()
+            .map(|&text| SourceRange::try_from(text).unwrap());
+        PackedRanges::new(SourceRanges::new(ranges).pack().leak())
+    }
+
     /// One key for each set of defects, so that any two can be had together.
     struct Case {
         presented: Option<DenialReason>,
@@ -271,6 +294,7 @@ mod tests {
         workspace: Option<&'static str>,
         environment: Option<&'static str>,
         required: &'static [&'static str],
+        source_address: Option<&'static str>,
     }
 
     impl Case {
@@ -286,6 +310,7 @@ mod tests {
                 scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
                 limits: &NO_LIMITS,
                 default_limits: &NO_LIMITS,
+                sources: confined_to(&["10.0.0.0/8"]),
             };
             Self {
                 presented: None,
@@ -293,6 +318,7 @@ mod tests {
                 workspace: None,
                 environment: None,
                 required: &["read:customers"],
+                source_address: Some("10.1.2.3"),
             }
         }
 
@@ -306,6 +332,7 @@ mod tests {
                 DenialReason::Expired => self.standing.expire_time = Some(NOW),
                 DenialReason::Disabled => self.standing.disabled = true,
                 DenialReason::Environment => self.environment = Some("test"),
+                DenialReason::SourceAddress => self.source_address = Some("11.1.2.3"),
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
@@ -329,6 +356,7 @@ mod tests {
                 workspace: self.workspace,
                 environment: self.environment,
                 required_scopes: self.required.iter().copied(),
+                source_address: self.source_address,
             };
             judge(&presented, &ask, NOW)
         }
@@ -420,6 +448,31 @@ mod tests {
                 verdict(of_key, default, asked),
                 passes,
                 "{of_key} {default} {asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_confined_key_passes_from_its_addresses_alone() {
+        for (to, asked, passes) in [
+            (&["10.0.0.0/8"][..], Some("10.9.9.9"), true),
+            (&["10.0.0.0/8"], Some("192.0.2.1"), false),
+            (&["10.0.0.0/8"], Some("who knows"), false),
+            (&["10.0.0.0/8"], None, false),
+            (&["0.0.0.0/0", "::/0"], None, false),
+            (&[], None, true),
+            (&[], Some("192.0.2.1"), true),
+            (&[], Some("who knows"), true),
+        ] {
+            let mut case = Case {
+                source_address: asked,
+                ..Case::sound()
+            };
+            case.standing.sources = confined_to(to);
+            assert_eq!(
+                case.verdict() == Verdict::Allowed,
+                passes,
+                "{to:?} {asked:?}"
             );
         }
     }

@@ -232,36 +232,41 @@ impl WorkspacePatch {
             changed.rotation_period = rotation::read_period(&mut violations, field, period);
         }
         violations.none()?;
-        let fields = [
-            (
-                "display_name",
-                changed.display_name != workspace.display_name,
-            ),
-            (
-                "environments",
-                changed.environments != workspace.environments,
-            ),
-            (
-                DEFAULT_ENVIRONMENT,
-                changed.default_environment != workspace.default_environment,
-            ),
-            (
-                "scope_catalog",
-                changed.scope_catalog != workspace.scope_catalog,
-            ),
-            (
-                DEFAULT_LIMITS,
-                changed.default_limits != workspace.default_limits,
-            ),
-            (
-                "rotation_period",
-                changed.rotation_period != workspace.rotation_period,
-            ),
-        ];
-        let differing = fields.into_iter().filter(|(_, differs)| *differs);
-        let differing = differing.map(|(field, _)| field).collect();
+        let differing = differing(workspace, &changed);
         Ok((changed, differing))
     }
+}
+
+/// The names of the fields that can be changed and differ.
+fn differing(workspace: &Workspace, changed: &Workspace) -> Vec<&'static str> {
+    let fields = [
+        (
+            "display_name",
+            changed.display_name != workspace.display_name,
+        ),
+        (
+            "environments",
+            changed.environments != workspace.environments,
+        ),
+        (
+            DEFAULT_ENVIRONMENT,
+            changed.default_environment != workspace.default_environment,
+        ),
+        (
+            "scope_catalog",
+            changed.scope_catalog != workspace.scope_catalog,
+        ),
+        (
+            DEFAULT_LIMITS,
+            changed.default_limits != workspace.default_limits,
+        ),
+        (
+            "rotation_period",
+            changed.rotation_period != workspace.rotation_period,
+        ),
+    ];
+    let differing = fields.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(field, _)| field).collect()
 }
 
 /// Keys that were issued stay of the environment that they are of: none may

@@ -113,6 +113,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Expired => pb::DenialReason::Expired,
         DenialReason::Disabled => pb::DenialReason::Disabled,
         DenialReason::Environment => pb::DenialReason::Environment,
+        DenialReason::SourceAddress => pb::DenialReason::SourceAddress,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
         DenialReason::UnknownLimit => pb::DenialReason::UnknownLimit,
         DenialReason::RateLimited => pb::DenialReason::RateLimited,

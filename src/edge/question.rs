@@ -19,9 +19,10 @@ const ENVIRONMENT: u32 = 3;
 const REQUIRED_SCOPES: u32 = 4;
 const LIMITS: u32 = 5;
 const COST: u32 = 6;
+const SOURCE_ADDRESS: u32 = 7;
 
-/// Stands for a text that is not UTF-8: no workspace, environment, scope or
-/// limit is spelled so.
+/// Stands for a text that is not UTF-8: no workspace, environment, scope, limit
+/// or address is spelled so.
 const NOT_A_NAME: &str = "\0";
 
 /// The bytes are not a protobuf message, or its fields are of other types.
@@ -47,6 +48,7 @@ impl<'a> Question<'a> {
     /// its fields are not of the types of a `CheckRequest`.
     pub(super) fn read(message: &'a [u8]) -> Result<Self, BrokenMessage> {
         let (mut credential, mut workspace, mut environment) = (&[][..], &[][..], &[][..]);
+        let mut source_address = &[][..];
         let (mut limits, mut cost) = (Named::default(), USUAL_COST);
         let mut rest = message;
         // As everywhere in protobuf, the last of several values counts.
@@ -57,6 +59,7 @@ impl<'a> Question<'a> {
                 (ENVIRONMENT, Value::Bytes(value)) => environment = value,
                 (LIMITS, Value::Bytes(value)) => limits.add(text(value)),
                 (COST, Value::Number(value)) => cost = low_half(value),
+                (SOURCE_ADDRESS, Value::Bytes(value)) => source_address = value,
                 _ => {}
             }
         }
@@ -65,6 +68,7 @@ impl<'a> Question<'a> {
             workspace: name(workspace),
             environment: name(environment),
             required_scopes,
+            source_address: name(source_address),
         };
         let demand = Demand { limits, cost };
         Ok(Self {
@@ -106,10 +110,10 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, Broke
     while rest.has_remaining() {
         let field = take_field(rest)?;
         match field {
-            (CREDENTIAL..=LIMITS, Value::Bytes(_)) | (COST, Value::Number(_)) => {
+            (CREDENTIAL..=LIMITS | SOURCE_ADDRESS, Value::Bytes(_)) | (COST, Value::Number(_)) => {
                 return Ok(Some(field));
             }
-            (CREDENTIAL..=COST, _) => return Err(BrokenMessage),
+            (CREDENTIAL..=SOURCE_ADDRESS, _) => return Err(BrokenMessage),
             (_, _) => {}
         }
     }
@@ -184,6 +188,10 @@ mod tests {
             question.ask.environment.unwrap_or_default(),
             expected.environment
         );
+        assert_eq!(
+            question.ask.source_address.unwrap_or_default(),
+            expected.source_address
+        );
         assert!(
             question
                 .ask
@@ -208,6 +216,7 @@ mod tests {
             required_scopes in proptest::collection::vec(".{0,10}", 0..5),
             limits in proptest::collection::vec("[ab]{0,2}|.{0,9}", 0..12),
             cost in proptest::option::of(prop_oneof![0..3_u32, any::<u32>()]),
+            source_address in ".{0,10}",
         ) {
             let request = pb::CheckRequest {
                 credential,
@@ -216,13 +225,14 @@ mod tests {
                 required_scopes,
                 limits,
                 cost,
+                source_address,
             };
             same(&request.encode_to_vec(), &request);
         }
 
         #[test]
         fn any_bytes_are_read_as_the_generated_reader_reads_them(
-            message in proptest::collection::vec(prop_oneof![0_u8..48, any::<u8>()], 0..40),
+            message in proptest::collection::vec(prop_oneof![0_u8..64, any::<u8>()], 0..40),
         ) {
             match (Question::read(&message), pb::CheckRequest::decode(message.as_slice())) {
                 (Ok(_), Ok(expected)) => same(&message, &expected),
@@ -313,6 +323,7 @@ mod tests {
             required_scopes: vec!["a:b".into(); 40],
             limits: vec!["read".into(), "write".into()],
             cost: Some(2),
+            source_address: "10.0.0.1".into(),
         };
         let message = request.encode_to_vec();
         let allocations = allocation_counter::measure(|| {

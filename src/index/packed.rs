@@ -8,6 +8,7 @@ use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
 use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
+use crate::domain::source::PackedRanges;
 use crate::domain::token;
 use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
@@ -26,13 +27,16 @@ pub struct IndexedKey {
     scopes: Arc<ScopeSet>,
     limits: Arc<LimitSet>,
     environment: Arc<str>,
-    text: Text,
+    /// The ranges that the key is confined to, and behind them its texts.
+    run: Box<[u8]>,
     /// Apart, as few keys are being rotated at a time.
     rotating: Option<Box<Rotating>>,
     credits: Option<Arc<CreditAccount>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
+    /// How many ranges there are.
+    ranges: u8,
 }
 
 impl IndexedKey {
@@ -44,6 +48,8 @@ impl IndexedKey {
         shared: &mut Shared,
     ) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
+        let mut run = key.source_addresses.pack();
+        Text::pack(key, &mut run);
         Self {
             id: key.id,
             // The token is dead with its key, or before.
@@ -58,12 +64,14 @@ impl IndexedKey {
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
-            text: Text::pack(key),
+            run: run.into(),
             rotating: Rotating::of(key, secret).map(Box::new),
             credits: None,
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
+            // Records have at most 16.
+            ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
     }
 
@@ -88,13 +96,13 @@ impl IndexedKey {
     /// The name for people.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.text.name()
+        self.text().name()
     }
 
     /// Whoever acts with the key.
     #[must_use]
     pub fn principal(&self) -> &str {
-        self.text.principal()
+        self.text().principal()
     }
 
     /// The id of the workspace that the key is bound to.
@@ -118,7 +126,23 @@ impl IndexedKey {
     /// What is handed to the gateway, by name.
     #[must_use]
     pub fn metadata(&self) -> Metadata<'_> {
-        self.text.metadata()
+        self.text().metadata()
+    }
+
+    /// Where requests with the key may come from. What is nobody's business but
+    /// the verdict's costs a key without any one comparison.
+    #[must_use]
+    pub fn sources(&self) -> PackedRanges<'_> {
+        PackedRanges::new(self.parts().0)
+    }
+
+    fn text(&self) -> Text<'_> {
+        Text(self.parts().1)
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let ranges = PackedRanges::len_of(usize::from(self.ranges));
+        self.run.split_at(ranges.min(self.run.len()))
     }
 
     /// When the token stops working: with the key, or before.
@@ -159,6 +183,7 @@ impl IndexedKey {
             scopes: self.scopes(),
             limits: &self.limits,
             default_limits: &workspace.default_limits,
+            sources: self.sources(),
         })
     }
 }
@@ -190,29 +215,26 @@ impl Shared {
 
 /// Name, principal and metadata, each behind its length in one byte: the
 /// limits on the fields of a key see to it that one is enough.
-#[derive(Debug)]
-struct Text(Box<[u8]>);
+struct Text<'a>(&'a [u8]);
 
-impl Text {
-    fn pack(key: &Key) -> Self {
-        let mut bytes = Vec::new();
+impl<'a> Text<'a> {
+    fn pack(key: &Key, bytes: &mut Vec<u8>) {
         let entries = key.metadata.iter().flat_map(|(name, value)| [name, value]);
         for text in [&key.name, &key.principal].into_iter().chain(entries) {
-            push(&mut bytes, text);
+            push(bytes, text);
         }
-        Self(bytes.into())
     }
 
-    fn name(&self) -> &str {
-        pull(&self.0).0
+    fn name(&self) -> &'a str {
+        pull(self.0).0
     }
 
-    fn principal(&self) -> &str {
-        pull(pull(&self.0).1).0
+    fn principal(&self) -> &'a str {
+        pull(pull(self.0).1).0
     }
 
-    fn metadata(&self) -> Metadata<'_> {
-        Metadata(pull(pull(&self.0).1).1)
+    fn metadata(&self) -> Metadata<'a> {
+        Metadata(pull(pull(self.0).1).1)
     }
 }
 

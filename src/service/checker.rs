@@ -274,6 +274,7 @@ mod tests {
             workspace: Some("kling"),
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
+            source_address: Some("10.0.0.1"),
         };
         let mut demand = Demand::default();
         demand.limits.add("read");
@@ -351,6 +352,7 @@ mod tests {
                 disabled: false,
                 revocation: None,
                 limits: spec.limits,
+                source_addresses: spec.source_addresses,
             };
             let revision = commit(store, Record::Key(key)).await;
             index.reached(revision).await.unwrap();
@@ -398,6 +400,7 @@ mod tests {
             workspace: Some("kling"),
             environment: None,
             required_scopes: std::iter::empty(),
+            source_address: None,
         };
         let allocations = |token: &str| {
             let check = || {

@@ -178,6 +178,7 @@ mod tests {
     use crate::domain::limit::LimitSet;
     use crate::domain::scope::ScopeSet;
     use crate::domain::secret::{self, End, Secret};
+    use crate::domain::source::SourceRanges;
     use crate::domain::token::Token;
     use crate::domain::verdict::Ask;
     use crate::domain::workspace::{Workspace, WorkspaceDraft};
@@ -273,6 +274,7 @@ mod tests {
                 disabled: false,
                 revocation: None,
                 limits: LimitSet::default(),
+                source_addresses: SourceRanges::default(),
             };
             let place = batch(Record::Workspace(workspace), Expect::Absent);
             store.commit(place).await.unwrap();
@@ -304,6 +306,7 @@ mod tests {
                 workspace: None,
                 environment: None,
                 required_scopes: Some(scope).filter(|scope| !scope.is_empty()).into_iter(),
+                source_address: None,
             };
             let token = token.expose().as_bytes();
             let demand = Demand::default();

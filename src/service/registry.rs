@@ -5,6 +5,7 @@ mod admin_list;
 mod admin_rotation;
 mod admins;
 mod audit;
+mod audit_size;
 mod changes;
 mod credits;
 mod key_list;

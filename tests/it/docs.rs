@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/installing.md",
     "docs/limits.md",
     "docs/operating.md",
+    "docs/promises.md",
     "docs/rotation.md",
     "docs/verdict.md",
 ];

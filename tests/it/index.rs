@@ -11,6 +11,7 @@ use keyward::domain::admin::AdminKey;
 use keyward::domain::key::Key;
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::secret::{End, Rotation, Secret};
+use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
@@ -109,6 +110,8 @@ fn assert_is(found: Option<&IndexedKey>, key: &Key) {
             (standing.expire_time, standing.scopes),
             (key.expire_time, &key.scopes)
         );
+        let packed = key.source_addresses.pack();
+        assert_eq!(standing.sources, PackedRanges::new(&packed));
     });
 }
 
@@ -239,6 +242,9 @@ fn every_field_of_a_key_is_replaced() {
         ]),
         expire_time: Some(time(9)),
         disabled: true,
+        source_addresses: SourceRanges::new(
+            ["10.0.0.0/8", "::1"].map(|text| SourceRange::try_from(text).unwrap()),
+        ),
         ..before
     };
     followed.commit(update(Record::Key(after.clone()), at));

@@ -84,6 +84,7 @@ impl Subject {
             workspace: None,
             environment: None,
             required_scopes: std::iter::empty(),
+            source_address: None,
         };
         let credential = self.token.as_bytes();
         let demand = Demand::default();

@@ -17,6 +17,7 @@ use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
 use keyward::domain::limit::LimitSet;
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
@@ -98,6 +99,7 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         disabled: false,
         revocation: None,
         limits: LimitSet::default(),
+        source_addresses: SourceRanges::default(),
     }
 }
 

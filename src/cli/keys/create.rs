@@ -31,6 +31,7 @@ const FLAGS: Flags = &[
     ("credits.refill.amount", "--refill"),
     ("request_id", "--request-id"),
     ("limits", "--limit"),
+    ("source_addresses", "--source-address"),
 ];
 
 #[derive(Args, Debug)]
@@ -73,6 +74,12 @@ pub(crate) struct CreateArgs {
     /// several times
     #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
     limits: Vec<LimitFlag>,
+    /// Where requests with it may come from: a range of addresses such as
+    /// `203.0.113.0/24` or `2001:db8::/32`, or an address. Can be given several
+    /// times [default: from anywhere]
+    #[arg(long = "source-address", value_name = "RANGE",
+          value_parser = NonEmptyStringValueParser::new())]
+    source_addresses: Vec<String>,
     /// How many checks it is to pass until it is given more [default: any
     /// number; with --refill, what that gives]
     #[arg(long, value_name = "NUMBER")]
@@ -104,6 +111,7 @@ pub(super) async fn run(
         scopes: Scopes::all(args.scopes),
         metadata: Entry::all(args.metadata)?,
         expire_time: args.expires.resolve()?,
+        source_addresses: args.source_addresses,
         credits: credits(args.credits, args.refill),
         request_id: args
             .request_id

@@ -26,6 +26,7 @@ const FLAGS: Flags = &[
     ("expire_time", "--expires"),
     ("limits", "--limit"),
     ("etag", "--etag"),
+    ("source_addresses", "--source-address"),
 ];
 
 #[derive(Args, Debug)]
@@ -71,6 +72,15 @@ pub(crate) struct UpdateArgs {
     /// Take all its limits away
     #[arg(long, alias = "clear-limits")]
     no_limits: bool,
+    /// Where requests with it may come from, from now on, in place of where
+    /// they may now: a range such as `203.0.113.0/24`, or an address. Can be
+    /// given several times
+    #[arg(long = "source-address", value_name = "RANGE", value_parser = NonEmptyStringValueParser::new(),
+          conflicts_with = "no_source_addresses")]
+    source_addresses: Vec<String>,
+    /// Let requests with it come from anywhere
+    #[arg(long, alias = "clear-source-addresses")]
+    no_source_addresses: bool,
     #[command(flatten)]
     etag: EtagFlag,
 }
@@ -142,6 +152,11 @@ impl Draft {
                 "limits",
                 (args.no_limits || !limits.is_empty()).then_some(limits),
             ),
+            source_addresses: mask.set(
+                "source_addresses",
+                (args.no_source_addresses || !args.source_addresses.is_empty())
+                    .then_some(args.source_addresses),
+            ),
             etag: args.etag.given(),
             ..Key::default()
         };
@@ -192,6 +207,7 @@ mod tests {
             "--expires",
             "never",
             "--no-limits",
+            "--no-source-addresses",
         ]);
         assert_eq!(
             key,
@@ -202,10 +218,26 @@ mod tests {
         );
         assert_eq!(
             paths,
-            ["description", "scopes", "metadata", "expire_time", "limits"]
+            [
+                "description",
+                "scopes",
+                "metadata",
+                "expire_time",
+                "limits",
+                "source_addresses"
+            ]
         );
         let (key, paths) = draft(&["--limit", "read=5/1m", "--limit=bulk=1/1s,always"]);
         assert_eq!((key.limits.len(), paths), (2, vec!["limits".to_owned()]));
+    }
+
+    #[test]
+    fn addresses_are_replaced_as_a_whole() {
+        let line = ["--source-address", "10.0.0.0/8", "--source-address", "::1"];
+        let (key, paths) = draft(&line);
+        assert_eq!(key.source_addresses, ["10.0.0.0/8", "::1"]);
+        assert_eq!(paths, ["source_addresses"]);
+        assert_eq!(draft(&["--clear-source-addresses"]).1, paths);
     }
 
     #[test]
@@ -217,6 +249,7 @@ mod tests {
             ["--no-scopes", "--remove-scope=b"],
             ["--no-metadata", "--metadata=a=b"],
             ["--no-limits", "--limit=a=1/1s"],
+            ["--no-source-addresses", "--source-address=::1"],
         ] {
             let line = [&["update", id][..], &line].concat();
             assert!(Line::try_parse_from(line).is_err());

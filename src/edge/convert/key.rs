@@ -23,6 +23,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         credits: request.credits.as_ref().map(credits::draft),
         request_id: request.request_id,
         limits: limit::drafts(request.limits),
+        source_addresses: request.source_addresses,
     }
 }
 
@@ -38,6 +39,7 @@ pub(in crate::edge) fn patch(
         "metadata",
         "expire_time",
         "limits",
+        "source_addresses",
     ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
@@ -48,6 +50,7 @@ pub(in crate::edge) fn patch(
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
         limits: named("limits").then(|| limit::drafts(key.limits)),
+        source_addresses: named("source_addresses").then_some(key.source_addresses),
     })
 }
 
@@ -117,6 +120,11 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         etag: view.etag,
         disabled: key.disabled,
         limits: limit::shown(&key.limits),
+        source_addresses: key
+            .source_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         credits: view.credits.map(credits::shown),
         rotation: view.rotation.map(rotation),
         rotate_time: view.rotate_time.map(wire_time),

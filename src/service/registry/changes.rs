@@ -14,6 +14,7 @@ use crate::store::{Expect, Record, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::audit_size::fitted;
 use super::{
     KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_revoked, refuse_stale,
 };
@@ -223,7 +224,8 @@ impl Registry {
     }
 }
 
-/// Tells which fields differ, and how far what the key may do has.
+/// Tells which fields differ, and how far what the key may do has, as far as
+/// that fits.
 fn update_entry(
     actor: &Actor,
     before: &Key,
@@ -250,7 +252,16 @@ fn update_entry(
         }
         key.limits.to_string()
     };
-    entry(
+    let sources = |key: &Key| {
+        if before.source_addresses == after.source_addresses {
+            return String::new();
+        }
+        if key.source_addresses.is_empty() {
+            return "anywhere".to_owned();
+        }
+        key.source_addresses.to_string()
+    };
+    fitted(entry(
         actor,
         Some(&after.workspace),
         (AuditAction::UpdateKey, now),
@@ -263,6 +274,8 @@ fn update_entry(
             ("expire_time", expiry(after)),
             ("limits_before", limits(before)),
             ("limits", limits(after)),
+            ("source_addresses_before", sources(before)),
+            ("source_addresses", sources(after)),
         ],
-    )
+    ))
 }

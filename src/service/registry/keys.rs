@@ -226,6 +226,7 @@ impl Registry {
             disabled: false,
             revocation: None,
             limits: spec.limits,
+            source_addresses: spec.source_addresses,
         }
     }
 
@@ -266,6 +267,7 @@ fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
             ("limits", told_limits(&key.limits)),
+            ("source_addresses", key.source_addresses.to_string()),
             ("credits", credits.map_or_else(String::new, credits_text)),
         ],
     )

@@ -272,6 +272,8 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         push(&limit.window.as_nanos().to_string());
         push(if limit.always { "always" } else { "" });
     }
+    push(&draft.source_addresses.len().to_string());
+    draft.source_addresses.iter().for_each(|range| push(range));
     push(&format!("{:?}", draft.credits));
     bytes
 }
@@ -363,6 +365,7 @@ mod tests {
             draft(|d| d.limits = vec![limit(2, false)]),
             draft(|d| d.limits = vec![limit(1, true)]),
             draft(|d| d.limits = vec![limit(1, true), limit(1, true)]),
+            draft(|d| d.source_addresses = vec!["a".into()]),
             draft(|d| d.credits = Some(CreditsDraft::default())),
         ];
         for (position, one) in different.iter().enumerate() {

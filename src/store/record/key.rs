@@ -2,13 +2,14 @@
 
 use crate::domain::clock::Timestamp;
 use crate::domain::key::Key;
+use crate::domain::source::SourceRanges;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
 use super::limit::{decode_limits, encode_limits};
 use super::part::{
-    decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
+    bad, decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
     optional_environment, read, scopes, secrets, texts,
 };
 
@@ -30,6 +31,7 @@ pub(super) fn encode(key: &Key) -> pb::KeyRecord {
         revocation: key.revocation.as_ref().map(encode_revocation),
         deletion: None,
         limits: encode_limits(&key.limits),
+        source_ranges: key.source_addresses.pack(),
     }
 }
 
@@ -61,6 +63,8 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
         disabled: record.disabled,
         revocation: record.revocation.map(decode_revocation).transpose()?,
         limits: decode_limits(&record.limits)?,
+        source_addresses: SourceRanges::unpack(&record.source_ranges)
+            .ok_or_else(|| bad("source_ranges"))?,
     }))
 }
 

@@ -117,8 +117,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
                 .collect()
         };
         let mut names: BTreeSet<String> = quoted(rest);
-        // A value, not a name.
-        names.retain(|name| name != "never" && name != "NOT_VISIBLE");
+        // Values, not names.
+        names.retain(|name| !["never", "anywhere", "NOT_VISIBLE"].contains(&name.as_str()));
         let actions: BTreeSet<String> = quoted(&format!("`{actions}"));
         for action in actions {
             details.insert(action, names.clone());
@@ -250,6 +250,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         metadata: metadata(&[("plan", "free")]),
         expire_time: Some(in_seconds(3_600)),
         request_id: "one".to_owned(),
+        source_addresses: names(&["10.0.0.0/8"]),
         ..key_request("w", &["people:write", "people:read"])
     };
     let key = admin.client.create_key(request.clone()).await.unwrap();
@@ -261,6 +262,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("scopes", "people:read people:write"),
         ("environment", "live"),
         ("expire_time", &*first),
+        ("source_addresses", "10.0.0.0/8"),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
     admin.client.create_key(request).await.unwrap();
@@ -292,10 +294,32 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("expire_time", &*second),
     ];
     watch.one("key.update", "w", &key.id, &detail).await;
+    let moved = Key {
+        source_addresses: names(&["::/0", "10.0.0.9"]),
+        ..asked
+    };
+    update_key(admin, moved, &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.0/8"),
+        ("source_addresses", "10.0.0.9/32 ::/0"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     let bare = Key {
         id: key.id.clone(),
         ..Key::default()
     };
+    update_key(admin, bare.clone(), &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.9/32 ::/0"),
+        ("source_addresses", "anywhere"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     update_key(admin, bare, &["expire_time", "scopes"])
         .await
         .unwrap();

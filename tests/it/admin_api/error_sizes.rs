@@ -46,6 +46,7 @@ async fn the_longest_errors_fit_into_the_headers_of_a_common_client() {
         expire_time: Some(in_seconds(-1)),
         request_id: "\n".to_owned(),
         limits: vec![Limit::default(); 8],
+        source_addresses: vec!["\n".repeat(1_000); 16],
         credits: Some(pb::Credits::default()),
     };
     // Typos that are each told with a scope of a hundred bytes.

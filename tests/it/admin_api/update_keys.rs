@@ -7,6 +7,8 @@ use super::calls::*;
 use keyward::edge::pb;
 
 use super::*;
+use crate::support::check_request;
+use keyward::edge::pb::{CheckRequest, DenialReason};
 
 /// The same key with other values in all fields that can be changed, and in
 /// those that cannot.
@@ -43,6 +45,7 @@ fn other_values(key: &Key) -> Key {
             }),
             always: true,
         }],
+        source_addresses: names(&["::1", "10.0.0.0/8", "::ffff:127.0.0.1"]),
         rotation: Some(Rotation::default()),
         rotate_time: Some(Timestamp::default()),
         rotation_due_time: Some(Timestamp::default()),
@@ -58,7 +61,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         admin.workspace(workspace, "klg", &["live", "test"]).await;
     }
     type Change = fn(&mut Key, &Key);
-    let fields: [(&str, Change); 6] = [
+    let fields: [(&str, Change); 7] = [
         ("name", |key, new| key.name.clone_from(&new.name)),
         ("description", |key, new| {
             key.description.clone_from(&new.description)
@@ -77,6 +80,9 @@ async fn each_field_is_changed_alone_and_stays_so() {
             });
         }),
         ("limits", |key, new| key.limits.clone_from(&new.limits)),
+        ("source_addresses", |key, _| {
+            key.source_addresses = names(&["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+        }),
     ];
     let mut changed_keys = Vec::new();
     for (field, change) in fields {
@@ -93,7 +99,11 @@ async fn each_field_is_changed_alone_and_stays_so() {
         assert_ne!(after.etag, before.etag, "{field}");
         assert_eq!(get_key(&mut admin, &before.id).await.unwrap(), after);
         // The next check judges by it.
-        let allowed = checks.header(&token, &["people:read"]).await.unwrap();
+        let question = CheckRequest {
+            source_address: "127.0.0.1".to_owned(),
+            ..check_request(&token, &["people:read"])
+        };
+        let allowed = checks.ask(question).await.unwrap();
         assert_eq!(
             (
                 allowed.name,
@@ -123,6 +133,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         "metadata",
         "description",
         "limits",
+        "source_addresses",
         "name",
     ];
     let after = update_key(&mut admin, other_values(&issued), &all)
@@ -154,6 +165,7 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
         description: "what it is for".to_owned(),
         metadata: metadata(&[("plan", "free")]),
         expire_time: Some(in_seconds(3_600)),
+        source_addresses: names(&["10.0.0.0/8"]),
         ..key_request("w", &["people:read"])
     };
     let issued = admin.client.create_key(request).await.unwrap().into_inner();
@@ -162,7 +174,17 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
         id: before.id.clone(),
         ..Key::default()
     };
-    let cleared = ["description", "scopes", "metadata", "expire_time"];
+    assert_eq!(
+        checks.denial(&issued.token).await,
+        DenialReason::SourceAddress
+    );
+    let cleared = [
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let mut expected = before.clone();
     for field in cleared {
         let after = update_key(&mut admin, bare.clone(), &[field])
@@ -172,6 +194,7 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
             "description" => expected.description.clear(),
             "scopes" => expected.scopes.clear(),
             "metadata" => expected.metadata.clear(),
+            "source_addresses" => expected.source_addresses.clear(),
             _ => expected.expire_time = None,
         }
         expected.etag.clone_from(&after.etag);
@@ -226,6 +249,7 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
         "scopes[0]",
         "expireTime",
         "expire_time.seconds",
+        "source_address",
         "ä",
         "\0",
     ] {
@@ -239,13 +263,21 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
     // What cannot be, for each field, told at once.
     let bad = Key {
         name: " ".to_owned(),
-        description: "d".repeat(501),
+        description: "d".repeat(301),
         scopes: names(&["ok", "No"]),
         metadata: metadata(&[("a b", "x")]),
         expire_time: Some(in_seconds(-1)),
+        source_addresses: names(&["::1", "10.0.0.1/8"]),
         ..asked.clone()
     };
-    let all = ["name", "description", "scopes", "metadata", "expire_time"];
+    let all = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let status = update_key(&mut admin, bad, &all).await.unwrap_err();
     assert_eq!(
         fields(&status),
@@ -254,7 +286,8 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
             "key.description",
             "key.scopes[1]",
             "key.metadata[0]",
-            "key.expire_time"
+            "key.expire_time",
+            "key.source_addresses[1]"
         ]
     );
     let nobody = keyward::edge::pb::UpdateKeyRequest {
@@ -292,11 +325,16 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         };
         (0..8).map(limit).collect::<Vec<_>>()
     };
+    // None that is written longer.
+    let addresses = |letter: &str| {
+        let address = |i| format!("{letter:a<4}:1111:2222:3333:4444:5555:6666:f{i:0>3}/128");
+        (0..16).map(address).collect::<Vec<_>>()
+    };
     let request = CreateKeyRequest {
         workspace: "w".repeat(63),
         principal: "p".repeat(128),
         name: "n".repeat(100),
-        description: "d".repeat(500),
+        description: "d".repeat(300),
         metadata: (0..16)
             .map(|i| (format!("{i:m>24}"), format!("{i:v>24}")))
             .collect(),
@@ -304,6 +342,7 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         request_id: "r".repeat(64),
         scopes: scopes("a"),
         limits: limits("a"),
+        source_addresses: addresses("a"),
         ..CreateKeyRequest::default()
     };
     let key = admin.client.create_key(request).await.unwrap().into_inner();
@@ -312,14 +351,30 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         scopes: scopes("b"),
         expire_time: Some(in_seconds(7_200)),
         limits: limits("b"),
+        name: "m".repeat(100),
+        description: "e".repeat(300),
+        metadata: BTreeMap::new(),
+        source_addresses: addresses("b"),
         ..key.clone()
     };
-    let fields = ["scopes", "expire_time", "limits"];
-    let changed = update_key(&mut admin, asked, &fields).await.unwrap();
+    let all = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "limits",
+        "source_addresses",
+    ];
+    let changed = update_key(&mut admin, asked, &all).await.unwrap();
     assert_eq!((changed.scopes, changed.limits), (scopes("b"), limits("b")));
+    assert_eq!(changed.source_addresses, addresses("b"));
     let event = events(&mut admin, log_of(&key.workspace)).await.unwrap();
     assert_eq!(event[0].detail["scopes_before"], scopes("a").join(" "));
     assert_eq!(event[0].detail["scopes"], scopes("b").join(" "));
+    for (name, letter) in [("source_addresses_before", "a"), ("source_addresses", "b")] {
+        assert_eq!(event[0].detail[name], addresses(letter).join(" "));
+    }
     switch_key(&mut admin, &key.id, "", true).await.unwrap();
     let revoked = revoke_key(&mut admin, &key.id, 3, &"n".repeat(200)).await;
     let revoked = revoked.unwrap();

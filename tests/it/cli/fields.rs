@@ -52,6 +52,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "rotation": null,
         "rotate_time": "TIME",
         "rotation_due_time": "TIME",
+        "source_addresses": [],
         "credits": null,
         "etag": "ETAG",
     });
@@ -192,6 +193,7 @@ key:
   rotation_due_time: \"TIME\"
   scopes:
   - \"*\"
+  source_addresses: []
   state: ACTIVE
   workspace: klipy
 ";

@@ -18,6 +18,7 @@ use keyward::domain::limit::{
 };
 use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
 use keyward::domain::secret::End;
+use keyward::domain::source::MAX_SOURCE_RANGES;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
@@ -111,6 +112,10 @@ fn records_at_every_limit_fit(backend: Backend) {
         ("environment".to_owned(), environment),
         ("expire_time".to_owned(), Timestamp::MAX.to_string()),
         ("limits".to_owned(), key.limits.to_string()),
+        (
+            "source_addresses".to_owned(),
+            key.source_addresses.to_string(),
+        ),
     ]);
     let at = subject.commit(batch).unwrap();
     let mut revoked = revoked(&key);
@@ -177,6 +182,14 @@ fn largest_scope(number: usize) -> String {
     format!("{number:s>len$}")
 }
 
+/// A range that is written as long as can be.
+fn largest_range(number: usize) -> String {
+    format!(
+        "2001:db8:1111:2222:3333:4444:5555:{:x}/128",
+        0xf000 + number
+    )
+}
+
 /// A key with every field as long as it can be made, and two secrets.
 fn largest_key(workspace: &Workspace, number: u64) -> Key {
     let entry = |number: usize| {
@@ -197,11 +210,13 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         credits: None,
         request_id: String::new(),
         limits: largest_limits(),
+        source_addresses: (0..MAX_SOURCE_RANGES).map(largest_range).collect(),
     };
     let KeySpec {
         environment,
         scopes,
         limits,
+        source_addresses,
         ..
     } = draft.check(workspace, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
@@ -227,6 +242,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         expire_time: draft.expire_time,
         disabled: true,
         limits,
+        source_addresses,
         ..records::key(workspace, number)
     }
 }

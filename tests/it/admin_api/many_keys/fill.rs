@@ -10,6 +10,7 @@ use keyward::domain::id::KeyId;
 use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
 use keyward::domain::limit::LimitSet;
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::edge::pb::KeyState;
 use keyward::store::{Batch, Expect, Record, Write};
@@ -203,6 +204,7 @@ impl Maker {
                 note: String::new(),
             }),
             limits: LimitSet::default(),
+            source_addresses: SourceRanges::default(),
         }
     }
 }
