@@ -100,7 +100,10 @@ fn commands_in_the_documents_exist_and_take_what_they_are_given() {
             let verbs: Vec<_> = words
                 .iter()
                 .copied()
-                .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+                .take_while(|word| {
+                    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+                    !word.starts_with('-') && word.bytes().all(is_part)
+                })
                 .take(if NOUNS.contains(&words[0]) { 2 } else { 1 })
                 .collect();
             let known = flags(&help(&verbs));

@@ -10,13 +10,14 @@ use std::time::Duration;
 use keyward::domain::admin::AdminKey;
 use keyward::domain::key::Key;
 use keyward::domain::scope::{Scope, ScopeSet};
-use keyward::domain::secret::End;
+use keyward::domain::secret::{End, Rotation, Secret};
 use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
 use keyward::store::{Batch, Damage, OpenError, Record, Revision, Store};
+use proptest::prelude::*;
 use tokio::time::timeout;
 
 use crate::records::{
@@ -564,4 +565,76 @@ fn a_token_that_stays_works_at_any_moment() {
         rotated.unwrap();
     });
     assert_eq!(index.len(), 2);
+}
+
+/// What can be the end of the older of two secrets.
+fn any_end() -> impl Strategy<Value = Option<End>> {
+    let overlap = Duration::from_secs(60);
+    prop_oneof![
+        Just(None),
+        Just(Some(End::Ended)),
+        Just(Some(End::AfterFirstUse { overlap })),
+        (1_u64..9).prop_map(move |end| Some(End::At {
+            time: time(end),
+            overlap
+        })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Each of two tokens finds the key, as it is for that token.
+    #[test]
+    fn each_token_of_a_key_finds_it_with_its_own_end_and_hint(
+        states in proptest::collection::vec((any_end(), any::<bool>(), 1_u64..9, 1_u64..9), 1..6),
+    ) {
+        let followed = Followed::new();
+        let mut at = None;
+        let base = key(&followed.workspace, 1);
+        for (end, current_ended, expiry, now) in states {
+            let older = Secret { end, tail: *b"aaaa", ..secret(1) };
+            // One that is over comes first, and stands for nothing.
+            let newer = Secret {
+                end: current_ended.then_some(End::Ended).filter(|_| end.is_none()),
+                tail: *b"bbbb",
+                ..secret(2)
+            };
+            let mut secrets = vec![older, newer];
+            if end.is_none() && current_ended {
+                secrets.reverse();
+            }
+            let key = Key {
+                secrets: secrets.clone(),
+                expire_time: Some(time(expiry)),
+                ..base.clone()
+            };
+            let batch = match at {
+                None => create(Record::Key(key.clone())),
+                Some(at) => update(Record::Key(key.clone()), at),
+            };
+            at = Some(followed.commit(batch));
+            prop_assert_eq!(followed.index.len(), 2);
+            let rotation = Rotation::of(&secrets, time(now));
+            let rotation = rotation.map(|it| (it.end.time(), it.old.digest));
+            for secret in &secrets {
+                followed.index.find(&secret.digest, |found| {
+                    let found = found.unwrap();
+                    prop_assert_eq!(found.id(), key.id);
+                    let end = secret.end_time().into_iter().chain([time(expiry)]).min();
+                    prop_assert_eq!(found.expire_time(), end);
+                    let tail = std::str::from_utf8(&secret.tail).unwrap();
+                    prop_assert!(found.hint().ends_with(tail));
+                    let rotating = found.rotating().filter(|it| it.is_under_way(time(now)));
+                    let seen = rotating.map(|it| (it.end_time(), it.superseded()));
+                    let expected = rotation.map(|(end, old)| (end, old == secret.digest));
+                    prop_assert_eq!(seen, expected);
+                    // Only a use of the new one can be what is waited for.
+                    let awaited = rotating.and_then(|it| it.awaited_use());
+                    prop_assert_eq!(awaited.is_some(), expected == Some((None, false)));
+                    Ok(())
+                })?;
+            }
+        }
+    }
 }

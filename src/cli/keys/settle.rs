@@ -10,7 +10,7 @@ use crate::cli::etag::EtagFlag;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::{argument, key_view};
-use crate::edge::pb::{CancelRotationRequest, FinishRotationRequest, Key};
+use crate::edge::pb::{CancelRotationRequest, FinishRotationRequest, Rotation};
 
 #[derive(Args, Debug)]
 pub(crate) struct SettleArgs {
@@ -22,6 +22,25 @@ pub(crate) struct SettleArgs {
     consent: Consent,
 }
 
+/// One of the two tokens, for whoever is asked whether it is to end.
+struct Side {
+    what: &'static str,
+    hint: fn(&Rotation) -> &str,
+    question: &'static str,
+}
+
+const OLD: Side = Side {
+    what: "The old token",
+    hint: |rotation| &rotation.old_hint,
+    question: "Finish the rotation?",
+};
+
+const NEW: Side = Side {
+    what: "The new token",
+    hint: |rotation| &rotation.new_hint,
+    question: "Cancel the rotation?",
+};
+
 /// Ends the old token and shows the key.
 pub(super) async fn finish(
     args: SettleArgs,
@@ -30,15 +49,7 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let asks = args.consent.must_ask("end the old token of a key")?;
     let mut admin = Admin::connect(flags).await?;
-    let (key_id, etag) = agreed(args, &mut admin, asks, |key| Loss {
-        hint: key
-            .rotation
-            .as_ref()
-            .map(|rotation| rotation.old_hint.clone()),
-        what: "The old token",
-        question: "Finish the rotation?",
-    })
-    .await?;
+    let (key_id, etag) = agreed(args, &mut admin, asks, &OLD).await?;
     let request = FinishRotationRequest { key_id, etag };
     let reply = admin
         .change(request, &[], async |client, r| {
@@ -56,15 +67,7 @@ pub(super) async fn cancel(
 ) -> Result<(), Failure> {
     let asks = args.consent.must_ask("end the new token of a key")?;
     let mut admin = Admin::connect(flags).await?;
-    let (key_id, etag) = agreed(args, &mut admin, asks, |key| Loss {
-        hint: key
-            .rotation
-            .as_ref()
-            .map(|rotation| rotation.new_hint.clone()),
-        what: "The new token",
-        question: "Cancel the rotation?",
-    })
-    .await?;
+    let (key_id, etag) = agreed(args, &mut admin, asks, &NEW).await?;
     let request = CancelRotationRequest { key_id, etag };
     let reply = admin
         .change(request, &[], async |client, r| {
@@ -74,32 +77,26 @@ pub(super) async fn cancel(
     key_view::show(output, &reply.key.unwrap_or_default())
 }
 
-/// Which token ends, for whoever is asked.
-struct Loss {
-    /// None: no rotation is under way, as the server will say.
-    hint: Option<String>,
-    what: &'static str,
-    question: &'static str,
-}
-
-/// The key and the etag to go on with, once that was agreed to if it has to be.
+/// The key and the etag to go on with, once it was agreed that this token ends,
+/// if that has to be.
 async fn agreed(
     args: SettleArgs,
     admin: &mut Admin,
     asks: bool,
-    loss: impl FnOnce(&Key) -> Loss,
+    side: &Side,
 ) -> Result<(String, String), Failure> {
     let key_id = argument::key_id(args.key_id)?;
     if !asks {
         return Ok((key_id, args.etag.given()));
     }
     let key = read(admin, &key_id).await?;
-    let loss = loss(&key);
-    if let Some(hint) = loss.hint {
+    // Without a rotation, nothing ends, and the server says so.
+    if let Some(rotation) = &key.rotation {
+        let hint = (side.hint)(rotation);
         confirm::ask(
             &stake(admin, &key),
-            &format!("{}, {hint}, stops working at once, for good.", loss.what),
-            loss.question,
+            &format!("{}, {hint}, stops working at once, for good.", side.what),
+            side.question,
         )?;
     }
     Ok((key_id, args.etag.or_shown(key.etag)))

@@ -16,6 +16,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "default_environment": "live",
             "unmarked_environment": "live",
             "scope_catalog": [],
+            "rotation_period": "7776000s",
             "disabled": false,
             "create_time": "TIME",
             "created_by": "adm_ID",
@@ -47,6 +48,9 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revoked_by": "",
         "revocation_note": "",
         "source_addresses": [],
+        "rotation": null,
+        "rotate_time": "TIME",
+        "rotation_due_time": "TIME",
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -81,6 +85,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "scopes": ["*"],
             "metadata": { "plan": "free", "equation": "a=b" },
             "expire_time": null,
+            "token": null,
         },
     });
     assert_eq!(
@@ -121,6 +126,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
     ] {
         key[field] = value.into();
     }
+    key["rotation_due_time"] = Value::Null;
     assert_eq!(
         shell.json(&format!("keys revoke {id} --yes")),
         (json!({ "key": key }), 0)
@@ -163,6 +169,9 @@ key:
   revocation_reason: null
   revoke_time: null
   revoked_by: \"\"
+  rotate_time: \"TIME\"
+  rotation: null
+  rotation_due_time: \"TIME\"
   scopes:
   - \"*\"
   source_addresses: []
