@@ -47,10 +47,10 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
-        "source_addresses": [],
         "rotation": null,
         "rotate_time": "TIME",
         "rotation_due_time": "TIME",
+        "source_addresses": [],
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
