@@ -285,16 +285,10 @@ impl World {
         match change {
             Change::CreateKey(new) => return self.create(new),
             Change::Scopes(key, scopes) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.scopes.clone_from(scopes);
+                return self.revise(*key, |key| key.scopes.clone_from(scopes));
             }
             Change::Sources(key, sources) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.sources.clone_from(sources);
+                return self.revise(*key, |key| key.sources.clone_from(sources));
             }
             Change::End(key, end) => {
                 let past = end.is_some_and(|end| end <= self.now);
@@ -304,18 +298,14 @@ impl World {
                 key.end = *end;
             }
             Change::Limits(key, limits) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                for (limit, (count, always)) in key.limits.iter_mut().zip(limits) {
-                    (limit.count, limit.always) = (*count, *always);
-                }
+                return self.revise(*key, |key| {
+                    for (limit, (count, always)) in key.limits.iter_mut().zip(limits) {
+                        (limit.count, limit.always) = (*count, *always);
+                    }
+                });
             }
             Change::SwitchKey(key, disabled) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.disabled = *disabled;
+                return self.revise(*key, |key| key.disabled = *disabled);
             }
             Change::Rotate {
                 key,
@@ -467,6 +457,11 @@ impl World {
         };
         key.tokens[old].end = key.end_after(overlap, now);
         Some(place)
+    }
+
+    /// Changes a key, unless it has ended for good.
+    fn revise(&mut self, key: usize, change: impl FnOnce(&mut Key)) -> bool {
+        self.changeable(key).map(change).is_some()
     }
 
     /// The key, unless it has ended for good.
