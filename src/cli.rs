@@ -36,6 +36,7 @@ mod pages;
 mod reach;
 mod reason;
 mod recover;
+mod refill;
 mod rotation_view;
 mod serve;
 mod server_exit;

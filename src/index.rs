@@ -4,6 +4,7 @@
 //! store's stream of commits alone (see [`follower`]), and each record is
 //! replaced whole, so that a reader sees the one before or the one after.
 
+pub mod credits;
 pub mod follower;
 
 mod interner;
@@ -18,8 +19,11 @@ use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::digest::TokenDigest;
+use crate::domain::id::KeyId;
 use crate::domain::workspace::Workspace;
 use crate::store::Revision;
+
+use credits::CreditAccount;
 
 pub use packed::{IndexedKey, Metadata};
 pub use rotating::{FirstUse, Rotating};
@@ -30,6 +34,7 @@ pub struct Index {
     keys: papaya::HashMap<TokenDigest, IndexedKey, BuildHasherDefault<DigestHasher>>,
     admins: papaya::HashMap<TokenDigest, Arc<AdminKey>, BuildHasherDefault<DigestHasher>>,
     workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
+    credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
     applied: watch::Receiver<Revision>,
 }
 
@@ -39,6 +44,7 @@ impl Index {
             keys: papaya::HashMap::default(),
             admins: papaya::HashMap::default(),
             workspaces: papaya::HashMap::default(),
+            credits: papaya::HashMap::default(),
             applied,
         }
     }
@@ -62,6 +68,18 @@ impl Index {
             .pin()
             .get(id)
             .map(|workspace| workspace.current.load_full())
+    }
+
+    /// The credits of a key; none: it needs none.
+    #[must_use]
+    pub fn credits(&self, key: KeyId) -> Option<Arc<CreditAccount>> {
+        self.credits.pin().get(&key).cloned()
+    }
+
+    /// The credits of all keys that have some.
+    #[must_use]
+    pub fn all_credits(&self) -> Vec<Arc<CreditAccount>> {
+        self.credits.pin().values().cloned().collect()
     }
 
     /// How many tokens stand for a key.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::limits;
 use super::output::Output;
+use super::refill;
 use super::table::{self, Properties, listing};
 use super::{rotation_view, text};
 use crate::domain::clock::{self, Clock, SystemClock};
@@ -34,6 +35,9 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
     lines.add("Rotation", rotation_view::sentence(key, now()));
+    if let Some(credits) = &key.credits {
+        lines.add("Credits", refill::line(credits));
+    }
     if key.revoke_time.is_some() {
         lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
         lines.add("Reason", reason(key.revocation_reason));
@@ -121,6 +125,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "rotation": key.rotation.as_ref().map(rotation_view::json),
         "rotate_time": key.rotate_time.as_ref().map(text::moment),
         "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
+        "credits": key.credits.as_ref().map(refill::json),
         "etag": key.etag,
     })
 }
@@ -223,6 +228,7 @@ mod tests {
                 "rotation": null,
                 "rotate_time": null,
                 "rotation_due_time": null,
+                "credits": null,
                 "etag": "e1",
             })
         );

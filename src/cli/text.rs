@@ -6,7 +6,9 @@ use std::time::Duration;
 use prost_types::{Duration as Delay, Timestamp};
 
 use crate::domain::token::{Shape, shape};
-use crate::edge::pb::{AdminRole, DenialReason, KeyState, RevocationReason, UndecidedReason};
+use crate::edge::pb::{
+    AdminRole, CreditsPeriod, DenialReason, KeyState, RevocationReason, UndecidedReason,
+};
 
 /// The text with all that could steer a terminal made visible: control
 /// characters, and those that change the direction or the lines of a text.
@@ -68,6 +70,12 @@ pub(crate) fn key_state(value: i32) -> String {
         "KEY_STATE_",
         value,
     )
+}
+
+/// `DAILY`, and so on.
+pub(crate) fn credits_period(value: i32) -> String {
+    let known = CreditsPeriod::try_from(value).map(|period| period.as_str_name());
+    bare(known, "CREDITS_PERIOD_", value)
 }
 
 /// `OWNER`, and so on.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Properties};
-use super::{key_view, limits, text};
-use crate::edge::pb::{Allowed, DenialReason, Denied, LimitStatus, PresentedToken};
+use super::{key_view, limits, refill, text};
+use crate::edge::pb::{Allowed, CreditsLeft, DenialReason, Denied, LimitStatus, PresentedToken};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -22,6 +22,7 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
         allowed.token.as_ref().map(token).unwrap_or_default(),
     );
     add_limits(&mut lines, &allowed.limits);
+    lines.add("Credits", credits(allowed.credits.as_ref()));
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
     lines.add("Key", &denied.key_id);
     lines.add("Hint", &denied.key_hint);
     add_limits(&mut lines, &denied.limits);
+    lines.add("Credits", credits(denied.credits.as_ref()));
     let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
     let lines = lines.lines(table::terminal_width());
     let lines = if lines.trim().is_empty() {
@@ -61,6 +63,11 @@ fn add_limits(lines: &mut Properties, statuses: &[LimitStatus]) {
         let label = if status.denied { "Used up" } else { "Limit" };
         lines.add(label, limits::standing(status));
     }
+}
+
+/// What is left of credits; empty: the key needs none.
+fn credits(left: Option<&CreditsLeft>) -> String {
+    left.map(refill::left_line).unwrap_or_default()
 }
 
 /// The reason in plain words.
@@ -101,6 +108,9 @@ fn why(reason: i32) -> &'static str {
              and `keyward workspaces get` show those that there are."
         }
         DenialReason::RateLimited => "The key works, but a limit of it is used up.",
+        DenialReason::CreditsExhausted => {
+            "The key works, but its credits are used up. `keyward keys credits` adds to them."
+        }
     }
 }
 
@@ -121,6 +131,7 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
             "superseded": token.superseded,
             "end_time": token.end_time.as_ref().map(text::moment),
         })),
+        "credits": allowed.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -134,6 +145,7 @@ pub(crate) fn denied_json(denied: &Denied) -> Value {
         "key_hint": denied.key_hint,
         "limits": limits::standing_json(&denied.limits),
         "retry_delay": denied.retry_delay.map(|delay| delay.to_string()),
+        "credits": denied.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -175,6 +187,7 @@ mod tests {
                 "key_hint": "klg_live_…x7Qa",
                 "limits": [],
                 "retry_delay": null,
+                "credits": null,
             })
         );
         let bare = Denied {

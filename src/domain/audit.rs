@@ -79,6 +79,10 @@ pub enum AuditAction {
     RevokeKey,
     /// What was left of a key was deleted.
     DeleteKey,
+    /// The credits of a key were set, or taken away.
+    SetCredits,
+    /// Credits were added to those of a key, or taken from them.
+    AdjustCredits,
     /// An admin key was made.
     CreateAdmin,
     /// An admin key was changed.
@@ -113,6 +117,8 @@ impl AuditAction {
             Self::FirstUse => "key.first_use",
             Self::RevokeKey => "key.revoke",
             Self::DeleteKey => "key.delete",
+            Self::SetCredits => "credits.set",
+            Self::AdjustCredits => "credits.adjust",
             Self::CreateAdmin => "admin.create",
             Self::UpdateAdmin => "admin.update",
             Self::RotateAdmin => "admin.rotate",
@@ -128,7 +134,9 @@ pub struct AuditEvent {
     pub workspace: Option<WorkspaceId>,
     /// Its place in the chain, from 1, without gaps.
     pub sequence: u64,
-    /// The number of the commit that wrote it; each commit writes one.
+    /// Its place in the log of everything, from 1, without gaps.
+    pub number: u64,
+    /// The number of the commit that wrote it.
     pub revision: u64,
     /// When it was done.
     pub time: Timestamp,
@@ -157,7 +165,7 @@ impl AuditLog {
     #[must_use]
     pub const fn position(&self, event: &AuditEvent) -> u64 {
         match self {
-            Self::All => event.revision,
+            Self::All => event.number,
             Self::Of(_) => event.sequence,
         }
     }

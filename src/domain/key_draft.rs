@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::clock::Timestamp;
+use super::credits::Balance;
+use super::credits_draft::CreditsDraft;
 use super::fields::{self, MAX_PRINCIPAL_LEN};
 use super::key::Key;
 use super::limit::{LimitDraft, LimitSet, read_limits};
@@ -33,6 +35,8 @@ pub struct KeyDraft {
     pub metadata: BTreeMap<String, String>,
     /// When it is to stop working.
     pub expire_time: Option<Timestamp>,
+    /// What it is to have to use up; none: it needs nothing of the kind.
+    pub credits: Option<CreditsDraft>,
     /// What makes it safe to ask again; empty: nothing does.
     pub request_id: String,
     /// How much checks of it may spend.
@@ -52,6 +56,8 @@ pub struct KeySpec {
     pub limits: LimitSet,
     /// Where requests with it may come from.
     pub source_addresses: SourceRanges,
+    /// What it has to use up.
+    pub credits: Option<Balance>,
 }
 
 impl KeyDraft {
@@ -78,6 +84,10 @@ impl KeyDraft {
         fields::check_expiry(&mut violations, "expire_time", self.expire_time, now);
         let source_addresses =
             SourceRanges::read(&mut violations, "source_addresses", &self.source_addresses);
+        let credits = self
+            .credits
+            .as_ref()
+            .and_then(|draft| draft.read(&mut violations, "credits", None, now));
         if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
             violations.add(
                 "request_id",
@@ -90,6 +100,7 @@ impl KeyDraft {
             scopes,
             limits,
             source_addresses,
+            credits,
         })
     }
 

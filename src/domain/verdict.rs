@@ -108,11 +108,13 @@ pub enum DenialReason {
     UnknownLimit,
     /// A limit is used up.
     RateLimited,
+    /// The key has not enough credits left.
+    CreditsExhausted,
 }
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -124,6 +126,7 @@ impl DenialReason {
         Self::InsufficientScope,
         Self::UnknownLimit,
         Self::RateLimited,
+        Self::CreditsExhausted,
     ];
 
     /// The reason's name on the wire and in logs.
@@ -141,6 +144,7 @@ impl DenialReason {
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
             Self::UnknownLimit => "UNKNOWN_LIMIT",
             Self::RateLimited => "RATE_LIMITED",
+            Self::CreditsExhausted => "CREDITS_EXHAUSTED",
         }
     }
 
@@ -156,7 +160,7 @@ impl DenialReason {
             | Self::SourceAddress
             | Self::InsufficientScope
             | Self::UnknownLimit => 403,
-            Self::RateLimited => 429,
+            Self::RateLimited | Self::CreditsExhausted => 429,
         }
     }
 
@@ -173,7 +177,8 @@ impl DenialReason {
             | Self::SourceAddress
             | Self::InsufficientScope
             | Self::UnknownLimit
-            | Self::RateLimited => true,
+            | Self::RateLimited
+            | Self::CreditsExhausted => true,
         }
     }
 }
@@ -331,7 +336,9 @@ mod tests {
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
-                DenialReason::UnknownLimit | DenialReason::RateLimited => {
+                DenialReason::UnknownLimit
+                | DenialReason::RateLimited
+                | DenialReason::CreditsExhausted => {
                     panic!("decided where it is spent")
                 }
             }

@@ -2,6 +2,7 @@
 //! to the registry, and encoded; those that are refused are written down.
 
 mod admin_keys;
+mod credits;
 mod keys;
 mod rotation;
 mod workspaces;
@@ -138,6 +139,8 @@ calls! {
     CancelRotation: rotation::cancel_rotation(CancelRotationRequest) -> CancelRotationResponse;
     RevokeKey: keys::revoke_key(RevokeKeyRequest) -> RevokeKeyResponse;
     DeleteKey: keys::delete_key(DeleteKeyRequest) -> DeleteKeyResponse;
+    SetCredits: credits::set_credits(SetCreditsRequest) -> SetCreditsResponse;
+    AdjustCredits: credits::adjust_credits(AdjustCreditsRequest) -> AdjustCreditsResponse;
     CreateAdminKey: admin_keys::create_admin_key(CreateAdminKeyRequest) -> CreateAdminKeyResponse;
     GetAdminKey: admin_keys::get_admin_key(GetAdminKeyRequest) -> GetAdminKeyResponse;
     ListAdminKeys: admin_keys::list_admin_keys(ListAdminKeysRequest) -> ListAdminKeysResponse;

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::credits::CreditsLeft;
 use crate::domain::due::Reading;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::MAX_REQUIREMENT_LEN;
@@ -35,7 +36,12 @@ pub(super) fn append(
     outcome: Outcome<'_>,
     required_scopes: RequiredScopes<'_>,
 ) {
-    let Outcome { key, limits, .. } = outcome;
+    let Outcome {
+        key,
+        limits,
+        credits,
+        ..
+    } = outcome;
     match (outcome.verdict, key) {
         (Verdict::Allowed, Some(key)) => {
             let token = outcome.rotating.map(|rotating| PresentedToken {
@@ -43,7 +49,12 @@ pub(super) fn append(
                 superseded: rotating.superseded(),
                 end_time: rotating.end_time().filter(|_| rotating.superseded()),
             });
-            let allowed = Allowed { key, limits, token };
+            let allowed = Allowed {
+                key,
+                limits,
+                credits,
+                token,
+            };
             enclose(buffer, within, ALLOWED, &allowed);
         }
         // It cannot be that nobody is allowed; if it were, it would not pass.
@@ -51,10 +62,10 @@ pub(super) fn append(
             buffer,
             within,
             DENIED,
-            &Denied::new(DenialReason::Unknown, None, required_scopes, &[]),
+            &Denied::new(DenialReason::Unknown, None, required_scopes, (&[], None)),
         ),
         (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes, limits);
+            let denied = Denied::new(reason, key, required_scopes, (limits, credits));
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -106,6 +117,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
         DenialReason::UnknownLimit => pb::DenialReason::UnknownLimit,
         DenialReason::RateLimited => pb::DenialReason::RateLimited,
+        DenialReason::CreditsExhausted => pb::DenialReason::CreditsExhausted,
     }
 }
 
@@ -178,6 +190,7 @@ struct Allowed<'k> {
     key: &'k IndexedKey,
     limits: &'k [Reading],
     token: Option<PresentedToken>,
+    credits: Option<CreditsLeft>,
 }
 
 impl Message for Allowed<'_> {
@@ -202,6 +215,9 @@ impl Message for Allowed<'_> {
         }
         if let Some(token) = &self.token {
             fields.nested(11, token);
+        }
+        if let Some(credits) = self.credits {
+            fields.nested(10, &credits);
         }
     }
 }
@@ -235,6 +251,15 @@ impl Message for MapEntry<'_> {
     }
 }
 
+impl Message for CreditsLeft {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.number(1, self.remaining);
+        if let Some(time) = self.refill_time {
+            fields.nested(2, &time);
+        }
+    }
+}
+
 /// A `google.protobuf.Timestamp`.
 impl Message for Timestamp {
     fn tell(&self, fields: &mut impl Fields) {
@@ -249,6 +274,7 @@ struct Denied<'k> {
     key: Option<(&'k IndexedKey, String)>,
     missing_scopes: Vec<&'k str>,
     limits: &'k [Reading],
+    credits: Option<CreditsLeft>,
 }
 
 impl<'k> Denied<'k> {
@@ -256,7 +282,7 @@ impl<'k> Denied<'k> {
         reason: DenialReason,
         key: Option<&'k IndexedKey>,
         required_scopes: RequiredScopes<'k>,
-        limits: &'k [Reading],
+        (limits, credits): (&'k [Reading], Option<CreditsLeft>),
     ) -> Self {
         let missing_scopes = match (reason, key) {
             (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
@@ -270,6 +296,7 @@ impl<'k> Denied<'k> {
             key: key.map(|key| (key, key.hint())),
             missing_scopes,
             limits,
+            credits,
         }
     }
 }
@@ -287,7 +314,11 @@ impl Message for Denied<'_> {
         for limit in self.limits {
             fields.nested(6, limit);
         }
-        if let Some(delay) = limits::retry_delay(self.limits) {
+        let retry = self.credits.and_then(|credits| credits.retry_delay);
+        if let Some(credits) = self.credits {
+            fields.nested(7, &credits);
+        }
+        if let Some(delay) = limits::retry_delay(self.limits).or(retry) {
             fields.nested(8, &delay);
         }
     }

@@ -14,6 +14,7 @@ use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
 
 use super::IndexedWorkspace;
+use super::credits::CreditAccount;
 use super::interner::Interner;
 use super::rotating::Rotating;
 
@@ -30,6 +31,7 @@ pub struct IndexedKey {
     run: Box<[u8]>,
     /// Apart, as few keys are being rotated at a time.
     rotating: Option<Box<Rotating>>,
+    credits: Option<Arc<CreditAccount>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -64,12 +66,25 @@ impl IndexedKey {
                 .intern(environment, |name| Arc::from(name)),
             run: run.into(),
             rotating: Rotating::of(key, secret).map(Box::new),
+            credits: None,
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
             // Records have at most 16.
             ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
+    }
+
+    /// The same key with the credits that all of its tokens share.
+    pub(super) fn with_credits(mut self, credits: Option<Arc<CreditAccount>>) -> Self {
+        self.credits = credits;
+        self
+    }
+
+    /// The credits of the key; none: it needs none.
+    #[must_use]
+    pub const fn credits(&self) -> Option<&Arc<CreditAccount>> {
+        self.credits.as_ref()
     }
 
     /// The id.

@@ -1,19 +1,22 @@
 //! The read path: from a raw header to a verdict, in memory alone.
 //!
 //! No I/O, no lock, no allocation before a key is found; and none after that
-//! for a key without limits, of which nothing is to be spent.
+//! for a key without limits or credits, of which nothing is to be spent.
 
 use std::sync::Arc;
 
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
+use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
-use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
+use crate::domain::due::{Demand, Reading, Source, due};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
+use crate::index::credits::CreditsSpent;
 use crate::index::{Index, IndexedKey, Rotating};
 use crate::meter::{Meter, Owners, Spending};
 
+use super::credits::{Desk, Wait};
 use super::first_use::{self, FirstUses};
 
 /// Judges credentials. Cheap to clone.
@@ -23,6 +26,7 @@ pub struct Checker {
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
     meter: Meter,
+    desk: Desk,
     /// None: nobody notes them.
     first_uses: Option<FirstUses>,
 }
@@ -36,24 +40,47 @@ pub struct Outcome<'k> {
     pub key: Option<&'k IndexedKey>,
     /// The limits that counted, as they stand now.
     pub limits: &'k [Reading],
+    /// What is left of the key's credits, where they were looked at.
+    pub credits: Option<CreditsLeft>,
     /// The rotation of the key that was allowed, if one is under way.
     pub rotating: Option<&'k Rotating>,
 }
 
+/// What came of a check that found a key.
+struct Spent {
+    verdict: Verdict,
+    limits: Vec<Reading>,
+    credits: Option<CreditsLeft>,
+}
+
+impl Spent {
+    /// Nothing was spent.
+    const fn nothing(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            limits: Vec::new(),
+            credits: None,
+        }
+    }
+}
+
 impl Checker {
-    /// A checker over `index`, which spends on `meter`.
+    /// A checker over `index`, which spends on `meter` and asks for credits at
+    /// `desk`.
     #[must_use]
     pub fn new(
         index: Arc<Index>,
         hasher: TokenHasher,
         clock: Arc<dyn Clock>,
         meter: Meter,
+        desk: Desk,
     ) -> Self {
         Self {
             index,
             hasher,
             clock,
             meter,
+            desk,
             first_uses: None,
         }
     }
@@ -70,51 +97,59 @@ impl Checker {
     /// Judges the raw header value `credential`, spends what `demand` says if
     /// all else is well, and hands the outcome to `answer`, while the key is
     /// held still.
+    ///
+    /// # Errors
+    ///
+    /// [`Wait`], if the key may have the credits that it takes, but not in
+    /// hand: `answer` was not called then, and nothing is spent.
     pub fn check<'a, R, T>(
         &self,
         credential: &[u8],
         ask: &Ask<'a, R>,
         demand: &Demand<'_>,
         answer: impl FnOnce(Outcome<'_>) -> T,
-    ) -> T
+    ) -> Result<T, Wait>
     where
         R: Iterator<Item = &'a str> + Clone,
     {
-        let decide = |presented: &Presented<'_>| judge(presented, ask, self.clock.now());
+        let now = self.clock.now();
+        let decide = |presented: &Presented<'_>| judge(presented, ask, now);
         let digest = match self.read(credential) {
             Ok(digest) => digest,
             Err(presented) => {
-                return answer(Outcome {
+                return Ok(answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
                     limits: &[],
+                    credits: None,
                     rotating: None,
-                });
+                }));
             }
         };
         self.index.find(&digest, |found| {
-            let (verdict, limits) = match found {
+            let spent = match found {
                 Some(key) => {
                     key.with_standing(|standing| match decide(&Presented::Key(standing)) {
-                        Verdict::Allowed => self.spend(key, &standing, demand),
-                        denied @ Verdict::Denied(_) => (denied, Vec::new()),
-                    })
+                        Verdict::Allowed => self.spend(key, &standing, demand, now),
+                        denied @ Verdict::Denied(_) => Ok(Spent::nothing(denied)),
+                    })?
                 }
-                None => (decide(&Presented::Unknown), Vec::new()),
+                None => Spent::nothing(decide(&Presented::Unknown)),
             };
-            let may_tell = match verdict {
+            let may_tell = match spent.verdict {
                 Verdict::Allowed => true,
                 Verdict::Denied(reason) => reason.tells_identity(),
             };
             let rotating = found.and_then(|key| Some((key, key.rotating()?)));
-            let rotating =
-                rotating.and_then(|(key, rotating)| self.used(key, rotating, digest, verdict));
-            answer(Outcome {
-                verdict,
+            let rotating = rotating
+                .and_then(|(key, rotating)| self.used(key, rotating, digest, spent.verdict));
+            Ok(answer(Outcome {
+                verdict: spent.verdict,
                 key: found.filter(|_| may_tell),
-                limits: &limits,
+                limits: &spent.limits,
+                credits: spent.credits,
                 rotating,
-            })
+            }))
         })
     }
 
@@ -125,27 +160,43 @@ impl Checker {
         key: &IndexedKey,
         standing: &Standing<'_>,
         demand: &Demand<'_>,
-    ) -> (Verdict, Vec<Reading>) {
+        now: Timestamp,
+    ) -> Result<Spent, Wait> {
         // A limit on the key hides one of the same name further out.
         let layers = [
             (Source::Key, standing.limits),
             (Source::Workspace, standing.default_limits),
         ];
-        let mut limits = match due(&layers, &demand.limits) {
-            Ok(limits) if limits.is_empty() => return (Verdict::Allowed, limits),
-            Ok(limits) => limits,
-            Err(UnknownLimit) => {
-                return (Verdict::Denied(DenialReason::UnknownLimit), Vec::new());
-            }
+        let denied = |reason| Spent::nothing(Verdict::Denied(reason));
+        let Ok(mut limits) = due(&layers, &demand.limits) else {
+            return Ok(denied(DenialReason::UnknownLimit));
         };
+        let account = key.credits();
+        if limits.is_empty() && account.is_none() {
+            return Ok(Spent::nothing(Verdict::Allowed));
+        }
         let owners = Owners::of_key(key.id());
-        let (spending, ()) = self.meter.spend(owners, &mut limits, demand.cost, || ());
-        match spending {
-            Spending::Passed => (Verdict::Allowed, limits),
-            // There is no stake yet but that of nobody, which refuses nothing.
-            Spending::Limited | Spending::Refused => {
-                (Verdict::Denied(DenialReason::RateLimited), limits)
-            }
+        let stake = || account.map(|account| account.stake(now));
+        let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
+        let credits = stake.zip(account).and_then(|(stake, account)| {
+            // Unlocked first.
+            stake.end(|| self.desk.ask(account))
+        });
+        match (spending, credits) {
+            (Spending::Limited, _) => Ok(Spent {
+                limits,
+                ..denied(DenialReason::RateLimited)
+            }),
+            (Spending::Refused, Some(CreditsSpent::Wait(news))) => Err(Wait(news)),
+            (Spending::Refused, credits) => Ok(Spent {
+                credits: credits.and_then(CreditsSpent::left),
+                ..denied(DenialReason::CreditsExhausted)
+            }),
+            (Spending::Passed, credits) => Ok(Spent {
+                limits,
+                credits: credits.and_then(CreditsSpent::left),
+                ..Spent::nothing(Verdict::Allowed)
+            }),
         }
     }
 
@@ -201,6 +252,7 @@ mod tests {
     use crate::domain::workspace::WorkspaceDraft;
     use crate::index::follower;
     use crate::meter::clock::SystemBootClock;
+    use crate::service::credits::Reserver;
     use crate::store::local::MemoryStore;
     use crate::store::{Batch, Expect, Record, Revision, Store, Write};
 
@@ -211,7 +263,9 @@ mod tests {
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
         let index = follower::start(&store).unwrap();
         let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
-        let checker = Checker::new(index, pepper.token_hasher(), clock, meter);
+        let store = Arc::new(store);
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter, desk);
 
         let prefix = TokenPrefix::try_from("klg").unwrap();
         let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
@@ -225,9 +279,10 @@ mod tests {
         let mut demand = Demand::default();
         demand.limits.add("read");
         let verdict = |credential: &str| {
-            checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+            let checked = checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
                 outcome.verdict
-            })
+            });
+            checked.unwrap()
         };
         for (credential, reason) in [
             ("", DenialReason::Missing),
@@ -338,7 +393,9 @@ mod tests {
             .unwrap();
         let [without, with] = runtime.block_on(two_keys(&store, &index, &pepper));
         let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
-        let checker = Checker::new(index, pepper.token_hasher(), clock, meter.clone());
+        let store = Arc::new(store);
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter.clone(), desk);
         let ask = Ask {
             workspace: Some("kling"),
             environment: None,
@@ -351,7 +408,7 @@ mod tests {
                 let allowed = checker.check(token.as_bytes(), &ask, &demand, |outcome| {
                     outcome.verdict == Verdict::Allowed
                 });
-                assert!(allowed);
+                assert!(allowed.unwrap());
             };
             // The first look sets up this thread's part of the maps.
             check();

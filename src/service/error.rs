@@ -63,6 +63,8 @@ pub enum Condition {
     WorkspaceEnabled,
     /// The workspace holds keys, or admin keys that are not revoked.
     WorkspaceNotEmpty,
+    /// It has no credits.
+    NoCredits,
     /// Without it, nobody could rule the system.
     LastOwner,
     /// An old token works on beside the new one.
@@ -87,6 +89,7 @@ impl Condition {
             Self::WorkspaceDisabled => "WORKSPACE_DISABLED",
             Self::WorkspaceEnabled => "WORKSPACE_ENABLED",
             Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
+            Self::NoCredits => "NO_CREDITS",
             Self::LastOwner => "LAST_OWNER",
             Self::RotationPending { .. } => "ROTATION_PENDING",
             Self::NoRotation => "NO_ROTATION",
@@ -111,6 +114,7 @@ impl fmt::Display for Condition {
             Self::WorkspaceNotEmpty => f.write_str(
                 "is not empty: delete its keys, revoked ones too, and revoke its admin keys first",
             ),
+            Self::NoCredits => f.write_str("has no credits, and needs none: set some first"),
             Self::LastOwner => f.write_str(
                 "is the last OWNER of the system that works, never expires and may grant everything: make another one first",
             ),

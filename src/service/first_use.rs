@@ -132,6 +132,7 @@ impl FirstUseNotes {
             }),
             Record::Workspace(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Request(_)
             | Record::Tombstone(_) => None,
         }))
@@ -185,6 +186,7 @@ mod tests {
     use crate::meter::Meter;
     use crate::meter::clock::SystemBootClock;
     use crate::service::checker::Checker;
+    use crate::service::credits::Reserver;
     use crate::store::Revision;
     use crate::store::local::MemoryStore;
 
@@ -243,7 +245,10 @@ mod tests {
             let (tell, notes) = first_uses(store.clone(), clock.clone());
             let hasher = pepper.token_hasher();
             let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
-            let checker = Checker::new(Arc::clone(&index), hasher.clone(), clock.clone(), meter);
+            let reserving: Arc<dyn Store> = store.clone();
+            let (desk, _) = Reserver::new(reserving, Arc::clone(&index), clock.clone());
+            let (seen, hasher_of_checks) = (Arc::clone(&index), hasher.clone());
+            let checker = Checker::new(seen, hasher_of_checks, clock.clone(), meter, desk);
             let workspace = WorkspaceDraft {
                 id: "w".into(),
                 token_prefix: "klg".into(),
@@ -305,8 +310,10 @@ mod tests {
             };
             let token = token.expose().as_bytes();
             let demand = Demand::default();
-            self.checker
-                .check(token, &ask, &demand, |outcome| outcome.verdict)
+            let checked = self
+                .checker
+                .check(token, &ask, &demand, |outcome| outcome.verdict);
+            checked.unwrap()
         }
 
         /// How many uses wait to be noted.

@@ -7,6 +7,7 @@ mod admins;
 mod audit;
 mod audit_size;
 mod changes;
+mod credits;
 mod key_list;
 mod key_rotation;
 mod keys;
@@ -45,6 +46,7 @@ use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
+pub use credits::CreditsChange;
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use rotation::RotationView;

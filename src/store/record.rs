@@ -2,6 +2,7 @@
 
 mod admin_key;
 mod audit;
+mod credits;
 mod key;
 mod limit;
 mod part;
@@ -26,6 +27,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Workspace(workspace) => workspace::encode(workspace).encode_to_vec(),
         Record::Key(key) => key::encode(key).encode_to_vec(),
         Record::AdminKey(admin) => admin_key::encode(admin).encode_to_vec(),
+        Record::Credits(credits) => credits::encode(credits).encode_to_vec(),
         Record::Request(request) => request::encode(request).encode_to_vec(),
         Record::Tombstone(tombstone) => match tombstone.of {
             Buried::Workspace(_) => workspace::bury(tombstone).encode_to_vec(),
@@ -35,7 +37,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// Reads the payload of the record at `place`, which is under [`WORKSPACES`],
-/// [`ADMIN_KEYS`], [`KEYS`] or [`REQUESTS`].
+/// [`ADMIN_KEYS`], [`KEYS`], [`CREDITS`] or [`REQUESTS`].
 pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable> {
     if place.starts_with(WORKSPACES) {
         workspace::decode(pb::WorkspaceRecord::decode(payload)?)
@@ -43,6 +45,8 @@ pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable>
         admin_key::decode(pb::AdminKeyRecord::decode(payload)?).map(Record::AdminKey)
     } else if place.starts_with(KEYS) {
         key::decode(pb::KeyRecord::decode(payload)?)
+    } else if place.starts_with(CREDITS) {
+        credits::decode(&pb::CreditsRecord::decode(payload)?).map(Record::Credits)
     } else if place.starts_with(REQUESTS) {
         request::decode(&pb::RequestRecord::decode(payload)?).map(Record::Request)
     } else {

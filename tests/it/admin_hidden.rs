@@ -25,13 +25,15 @@ const OF_WORKSPACES: [&str; 10] = [
     "ListAdminKeys",
     "ListAuditEvents",
 ];
-const OF_KEYS: [&str; 6] = [
+const OF_KEYS: [&str; 8] = [
     "GetKey",
     "UpdateKey",
     "DisableKey",
     "EnableKey",
     "RevokeKey",
     "DeleteKey",
+    "SetCredits",
+    "AdjustCredits",
 ];
 const OF_ADMINS: [&str; 4] = [
     "GetAdminKey",

@@ -19,7 +19,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 18] = [
+const CHANGES: [(&str, &str); 20] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -34,6 +34,8 @@ const CHANGES: [(&str, &str); 18] = [
     ("CancelRotation", "key.rotation_cancel"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
+    ("SetCredits", "credits.set"),
+    ("AdjustCredits", "credits.adjust"),
     ("CreateAdminKey", "admin.create"),
     ("UpdateAdminKey", "admin.update"),
     ("RotateAdminKey", "admin.rotate"),
@@ -200,12 +202,14 @@ impl Cell {
                 ask.id = made.admin_key.unwrap().id;
             }
             "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RotateKey"
-            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" => {
+            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" | "SetCredits"
+            | "AdjustCredits" => {
                 ask.id = office.key(&ask.workspace, &[self.scope]).await.id;
                 let first = match self.call.as_str() {
                     "EnableKey" => Some("DisableKey"),
                     "FinishRotation" | "CancelRotation" => Some("RotateKey"),
                     "DeleteKey" => Some("RevokeKey"),
+                    "AdjustCredits" => Some("SetCredits"),
                     _ => None,
                 };
                 if let Some(first) = first {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use keyward::edge::pb::{
     Allowed, CheckBatchRequest, CheckRequest, CheckStreamRequest, CreateKeyRequest,
-    CreateWorkspaceRequest, DenialReason, Denied, Key, Limit, LimitSource, UpdateKeyRequest,
-    UpdateWorkspaceRequest, Workspace,
+    CreateWorkspaceRequest, DenialReason, Denied, Key, Limit, LimitSource, RotateKeyRequest,
+    UpdateKeyRequest, UpdateWorkspaceRequest, Workspace,
 };
 use prost_types::FieldMask;
 use tonic::{Code, Status};
@@ -287,6 +287,29 @@ async fn what_was_spent_counts_on_when_a_limit_is_changed() {
     update(&mut admin, &key.id, &["read=7/60"]).await.unwrap();
     let verdict = checks.ask(naming(&token, &["read"], Some(2))).await;
     assert_eq!(left(&verdict), "read:0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_tokens_of_a_key_that_is_rotated_spend_of_one_count() {
+    let (_server, mut admin, mut checks) = start().await;
+    let (key, old) = issue(&mut admin, &["read=3/3600"]).await;
+    let spent = checks.ask(naming(&old, &["read"], None)).await;
+    assert_eq!(left(&spent), "read:2");
+    let rotation = RotateKeyRequest {
+        key_id: key.id,
+        ..RotateKeyRequest::default()
+    };
+    let rotated = admin.client.rotate_key(rotation).await.unwrap();
+    let new = rotated.into_inner().token;
+    for (token, expected) in [
+        (&new, "read:1"),
+        (&old, "read:0"),
+        (&new, "read:0!"),
+        (&old, "read:0!"),
+    ] {
+        let verdict = checks.ask(naming(token, &["read"], None)).await;
+        assert_eq!(left(&verdict), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,6 +16,7 @@ use keyward::index::follower;
 use keyward::meter::Meter;
 use keyward::meter::clock::ManualBootClock;
 use keyward::service::checker::Checker;
+use keyward::service::credits::Reserver;
 use keyward::store::local::MemoryStore;
 use keyward::store::{Record, Store};
 
@@ -32,7 +33,7 @@ struct Subject {
     wall: Arc<ManualClock>,
     boot: Arc<ManualBootClock>,
     /// Keeps the index fed.
-    _store: MemoryStore,
+    _store: Arc<MemoryStore>,
 }
 
 impl Subject {
@@ -41,7 +42,8 @@ impl Subject {
         let wall = Arc::new(ManualClock::at(at(50 * YEAR)));
         let clock: Arc<dyn Clock> = wall.clone();
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
-        let index = follower::start(&store).unwrap();
+        let store = Arc::new(store);
+        let index = follower::start(&*store).unwrap();
         let mark = workspace.default_environment.as_ref();
         let token = Token::mint(&workspace.token_prefix, mark);
         let secret = Secret {
@@ -66,8 +68,10 @@ impl Subject {
         });
         let boot = Arc::new(ManualBootClock::at(moment(MINUTE)));
         let meter = Meter::start(boot.clone()).unwrap();
+        let reserving: Arc<dyn Store> = store.clone();
+        let (desk, _) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
         Self {
-            checker: Checker::new(index, pepper.token_hasher(), clock, meter),
+            checker: Checker::new(index, pepper.token_hasher(), clock, meter, desk),
             token: token.expose().to_owned(),
             wall,
             boot,
@@ -84,8 +88,10 @@ impl Subject {
         };
         let credential = self.token.as_bytes();
         let demand = Demand::default();
-        self.checker
-            .check(credential, &ask, &demand, |outcome| outcome.verdict)
+        let checked = self
+            .checker
+            .check(credential, &ask, &demand, |outcome| outcome.verdict);
+        checked.unwrap()
     }
 }
 

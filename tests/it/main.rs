@@ -24,6 +24,7 @@ mod check_stream;
 mod cli;
 mod clients;
 mod config;
+mod credits;
 mod docs;
 mod drain;
 mod h2raw;

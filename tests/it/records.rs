@@ -167,7 +167,7 @@ pub(crate) fn buried(record: &Record) -> Record {
             workspace: key.workspace.clone(),
             secrets: key.secrets.clone(),
         },
-        Record::AdminKey(_) | Record::Request(_) | Record::Tombstone(_) => {
+        Record::AdminKey(_) | Record::Credits(_) | Record::Request(_) | Record::Tombstone(_) => {
             panic!("it cannot be deleted: {record:?}")
         }
     };
@@ -238,6 +238,7 @@ fn entry(record: &Record) -> AuditEntry {
             key.id.to_string(),
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
+        Record::Credits(credits) => (None, AuditAction::SetCredits, credits.key.to_string()),
         Record::Request(request) => (None, AuditAction::CreateKey, request.id.to_string()),
         Record::Tombstone(tombstone) => match &tombstone.of {
             Buried::Workspace(id) => (
@@ -283,7 +284,7 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             revision: commit.revision,
         };
         let before = match &change.after {
-            Record::Workspace(_) | Record::Key(_) | Record::AdminKey(_) => {
+            Record::Workspace(_) | Record::Key(_) | Record::AdminKey(_) | Record::Credits(_) => {
                 state.insert(change.after.id(), after)
             }
             // What is over, and what is only looked up, is in no snapshot.

@@ -12,9 +12,10 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::handover::{HandoverFlags, Issued};
 use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
+use crate::cli::refill::Refill;
 use crate::cli::status::Flags;
 use crate::cli::{key_view, table, text};
-use crate::edge::pb::CreateKeyRequest;
+use crate::edge::pb::{CreateKeyRequest, Credits};
 
 const FLAGS: Flags = &[
     ("workspace", "--workspace"),
@@ -25,6 +26,9 @@ const FLAGS: Flags = &[
     ("scopes", "--scope"),
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
+    ("credits.balance", "--credits"),
+    ("credits.refill.period", "--refill"),
+    ("credits.refill.amount", "--refill"),
     ("request_id", "--request-id"),
     ("limits", "--limit"),
     ("source_addresses", "--source-address"),
@@ -76,6 +80,14 @@ pub(crate) struct CreateArgs {
     #[arg(long = "source-address", value_name = "RANGE",
           value_parser = NonEmptyStringValueParser::new())]
     source_addresses: Vec<String>,
+    /// How many checks it is to pass until it is given more [default: any
+    /// number; with --refill, what that gives]
+    #[arg(long, value_name = "NUMBER")]
+    credits: Option<u64>,
+    /// When it is to be given more: `daily=1000` and `monthly=50000` are what
+    /// its credits become at the start of each day or month, in UTC; `none`
+    #[arg(long, value_name = "WHEN")]
+    refill: Option<Refill>,
     /// Makes it safe to try again: the same line with the same id never issues
     /// a second key [default: a new one, which is shown if it is needed]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
@@ -100,6 +112,7 @@ pub(super) async fn run(
         metadata: Entry::all(args.metadata)?,
         expire_time: args.expires.resolve()?,
         source_addresses: args.source_addresses,
+        credits: credits(args.credits, args.refill),
         request_id: args
             .request_id
             .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),
@@ -129,6 +142,16 @@ pub(super) async fn run(
             ),
         },
     )
+}
+
+/// The credits that the flags ask for; none: it needs nothing of the kind.
+fn credits(balance: Option<u64>, refill: Option<Refill>) -> Option<Credits> {
+    let refill = refill.and_then(Refill::wire);
+    (balance.is_some() || refill.is_some()).then_some(Credits {
+        balance,
+        refill,
+        refill_time: None,
+    })
 }
 
 /// How to try again without issuing a second key: with the same id, and with

@@ -5,8 +5,8 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
 
 use super::{
-    key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span,
-    wire_state, wire_time,
+    credits, key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason,
+    wire_span, wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -20,6 +20,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         scopes: request.scopes,
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
+        credits: request.credits.as_ref().map(credits::draft),
         request_id: request.request_id,
         limits: limit::drafts(request.limits),
         source_addresses: request.source_addresses,
@@ -124,6 +125,7 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        credits: view.credits.map(credits::shown),
         rotation: view.rotation.map(rotation),
         rotate_time: view.rotate_time.map(wire_time),
         rotation_due_time: view.rotation_due_time.map(wire_time),

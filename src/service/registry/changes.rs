@@ -42,11 +42,11 @@ impl Registry {
             let (key, differing) = patch.clone().apply(&found.record, &workspace.record, now)?;
             actor.may_grant(&key.scopes)?;
             if differing.is_empty() {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, &workspace.record, now));
             }
             let audit = update_entry(actor, &found.record, &key, now, &differing);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, &workspace.record, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -75,7 +75,7 @@ impl Registry {
             }
             let now = self.clock.now();
             if found.record.disabled == disabled {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, &workspace.record, now));
             }
             let what = if disabled {
                 AuditAction::DisableKey
@@ -86,7 +86,7 @@ impl Registry {
             key.disabled = disabled;
             let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, &workspace.record, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -110,7 +110,7 @@ impl Registry {
             check_note(note)?;
             let now = self.clock.now();
             if found.record.revocation.is_some() {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, &workspace.record, now));
             }
             let mut key = found.record.clone();
             key.revocation = Some(Revocation {
@@ -130,7 +130,7 @@ impl Registry {
                 ],
             );
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, &workspace.record, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -172,11 +172,13 @@ impl Registry {
                 time: now,
                 by: actor.id(),
             };
-            let batch = put(
+            let mut batch = put(
                 Record::Tombstone(tombstone),
                 Expect::At(found.revision),
                 audit,
             );
+            let credits = self.credits_removed(key.id).await?;
+            batch.writes.splice(..0, credits);
             if self.attempt(actor, batch, Kind::Key, id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "key deleted");
                 return Ok(());

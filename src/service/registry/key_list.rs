@@ -111,12 +111,13 @@ impl Registry {
                     record,
                     revision: found.revision,
                 };
-                Some(KeyView::new(key, &workspace, now))
+                Some(self.view(key, &workspace, now))
             }
             Record::Key(_)
             | Record::Tombstone(_)
             | Record::Workspace(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Request(_) => None,
         };
         self.walk(&walk, &question, keep).await

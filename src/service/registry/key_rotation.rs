@@ -78,7 +78,7 @@ impl Registry {
             let requires = vec![unchanged(place, workspace.revision)];
             let changed = self.put_key_where(actor, &found, key, audit, requires);
             if let Some(changed) = changed.await? {
-                let view = KeyView::new(changed, &workspace.record, now);
+                let view = self.view(changed, &workspace.record, now);
                 return Ok(IssuedKey { view, token });
             }
         }
@@ -142,7 +142,7 @@ impl Registry {
             let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
             let changed: Option<Versioned<Key>> = self.put_key(actor, &found, key, audit).await?;
             if let Some(changed) = changed {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, &workspace.record, now));
             }
         }
         Err(conflict(Kind::Key, id))

@@ -7,6 +7,7 @@ use tracing::info;
 use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
+use crate::domain::credits::{Balance, CreditsView};
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
@@ -19,6 +20,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::credits::first_credits;
 use super::rotation::RotationView;
 use super::{
     MAX_TRIES, Registry, conflict, entry, etag, precondition, put, told_limits, unchanged,
@@ -41,6 +43,8 @@ pub struct KeyView {
     pub rotation_due_time: Option<Timestamp>,
     /// Stands for this state of it.
     pub etag: String,
+    /// What it has left to use up; none: it needs nothing of the kind.
+    pub credits: Option<CreditsView>,
 }
 
 /// A key that was just issued.
@@ -54,7 +58,7 @@ pub struct IssuedKey {
 
 impl KeyView {
     /// What can be said at `now` of a key of `workspace`.
-    pub(super) fn new(found: Versioned<Key>, workspace: &Workspace, now: Timestamp) -> Self {
+    fn new(found: Versioned<Key>, workspace: &Workspace, now: Timestamp) -> Self {
         let key = found.record;
         let mark = workspace
             .mark(key.environment.as_ref())
@@ -70,11 +74,26 @@ impl KeyView {
             rotation_due_time: due_time(&key, workspace, now),
             key,
             etag: etag(found.revision),
+            credits: None,
         }
     }
 }
 
 impl Registry {
+    /// What can be said at `now` of a key of `workspace`.
+    pub(super) fn view(
+        &self,
+        found: Versioned<Key>,
+        workspace: &Workspace,
+        now: Timestamp,
+    ) -> KeyView {
+        let account = self.index.credits(found.record.id);
+        KeyView {
+            credits: account.and_then(|account| account.view(now)),
+            ..KeyView::new(found, workspace, now)
+        }
+    }
+
     /// Issues a key. A draft with a request id issues one key, however often
     /// it comes.
     ///
@@ -113,12 +132,15 @@ impl Registry {
                 &workspace.record.token_prefix,
                 workspace.record.mark(spec.environment.as_ref()),
             ));
+            let credits = spec.credits;
             let key = self.new_key(actor, &draft, spec, &token, &workspace.record, now);
             let mut batch = put(
                 Record::Key(key.clone()),
                 Expect::Absent,
-                issue_entry(actor, &key),
+                issue_entry(actor, &key, credits),
             );
+            let credits = credits.map(|balance| first_credits(key.id, balance));
+            batch.writes.splice(..0, credits);
             // A workspace that was disabled or deleted since gets no new key.
             batch.requires.push(unchanged(
                 RecordId::Workspace(id.clone()),
@@ -133,7 +155,7 @@ impl Registry {
                     record: key,
                     revision,
                 };
-                let view = KeyView::new(issued, &workspace.record, now);
+                let view = self.view(issued, &workspace.record, now);
                 return Ok(IssuedKey { view, token });
             }
         }
@@ -147,7 +169,7 @@ impl Registry {
     /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
     pub async fn get_key(&self, actor: &Actor, id: &str) -> Result<KeyView, RegistryError> {
         let (found, workspace) = self.key(actor, Deed::Read, (id, "key_id")).await?;
-        Ok(KeyView::new(found, &workspace.record, self.clock.now()))
+        Ok(self.view(found, &workspace.record, self.clock.now()))
     }
 
     /// The key that is named in a field, and its workspace, if the caller may
@@ -230,7 +252,7 @@ impl Registry {
     }
 }
 
-fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
+fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry {
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(
@@ -246,6 +268,15 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
             ("expire_time", expiry.unwrap_or_default()),
             ("limits", told_limits(&key.limits)),
             ("source_addresses", key.source_addresses.to_string()),
+            ("credits", credits.map_or_else(String::new, credits_text)),
         ],
+    )
+}
+
+/// A balance, and when there is more.
+fn credits_text(balance: Balance) -> String {
+    balance.refill.map_or_else(
+        || balance.free.to_string(),
+        |refill| format!("{} {refill}", balance.free),
     )
 }

@@ -24,7 +24,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Versioned, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::{IssuedKey, KeyView, MAX_TRIES, Registry, conflict, entry, unchanged};
+use super::{IssuedKey, MAX_TRIES, Registry, conflict, entry, unchanged};
 
 /// How long a token is held for a repetition.
 const HOLD: Duration = Duration::from_secs(600);
@@ -229,7 +229,7 @@ impl Registry {
             };
             if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "token of a key shown again");
-                let view = KeyView::new(found, &workspace.record, now);
+                let view = self.view(found, &workspace.record, now);
                 return Ok(Some(IssuedKey { view, token }));
             }
         }
@@ -274,6 +274,7 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
     }
     push(&draft.source_addresses.len().to_string());
     draft.source_addresses.iter().for_each(|range| push(range));
+    push(&format!("{:?}", draft.credits));
     bytes
 }
 
@@ -281,6 +282,7 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::domain::clock::Timestamp;
+    use crate::domain::credits_draft::CreditsDraft;
     use crate::domain::digest::{Pepper, StoreId};
     use crate::domain::limit::LimitDraft;
     use crate::domain::token::TokenPrefix;
@@ -364,6 +366,7 @@ mod tests {
             draft(|d| d.limits = vec![limit(1, true)]),
             draft(|d| d.limits = vec![limit(1, true), limit(1, true)]),
             draft(|d| d.source_addresses = vec!["a".into()]),
+            draft(|d| d.credits = Some(CreditsDraft::default())),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));

@@ -120,9 +120,11 @@ impl Registry {
                 let revision = found.revision;
                 Some(Versioned { record, revision }.into())
             }
-            Record::Tombstone(_) | Record::Key(_) | Record::AdminKey(_) | Record::Request(_) => {
-                None
-            }
+            Record::Tombstone(_)
+            | Record::Key(_)
+            | Record::AdminKey(_)
+            | Record::Credits(_)
+            | Record::Request(_) => None,
         };
         self.walk(&walk, &question, keep).await
     }

@@ -106,12 +106,14 @@ pub(in crate::store) fn records<E: Engine>(
     let hasher = RandomState::new();
     let mut expected = Postings::default();
     let mut chunk = Vec::with_capacity(CHUNK);
-    // Workspaces first, keys last: a key is indexed under its workspace.
+    // Workspaces first, keys last: a key is indexed under its workspace, and
+    // with its credits.
     for prefix in [
         record::WORKSPACES,
         record::ADMIN_KEYS,
         record::AUDIT_HEADS,
         record::REQUESTS,
+        record::CREDITS,
         record::KEYS,
     ] {
         for entry in engine.scan(prefix, b"") {

@@ -74,9 +74,11 @@ fn posted<E: Engine>(
     match &found.record {
         Record::Key(key) if key.workspace == *workspace => Ok(Some(found)),
         Record::Tombstone(_) => Ok(None),
-        Record::Key(_) | Record::Workspace(_) | Record::AdminKey(_) | Record::Request(_) => {
-            Err(lost().into())
-        }
+        Record::Key(_)
+        | Record::Workspace(_)
+        | Record::AdminKey(_)
+        | Record::Credits(_)
+        | Record::Request(_) => Err(lost().into()),
     }
 }
 

@@ -53,6 +53,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "rotate_time": "TIME",
         "rotation_due_time": "TIME",
         "source_addresses": [],
+        "credits": null,
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -98,6 +99,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
                 "denied": false,
             }],
             "token": null,
+            "credits": null,
         },
     });
     assert_eq!(
@@ -114,6 +116,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
                 "key_hint": key_hint,
                 "limits": [],
                 "retry_delay": null,
+                "credits": null,
             },
         })
     };
@@ -169,6 +172,7 @@ const KEY: &str = "\
 key:
   create_time: \"TIME\"
   created_by: adm_ID
+  credits: null
   description: \"no\"
   disabled: false
   environment: \"\"

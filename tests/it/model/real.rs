@@ -23,6 +23,7 @@ use keyward::meter::clock::{BootClock, ManualBootClock};
 use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap;
 use keyward::service::checker::{Checker, Outcome};
+use keyward::service::credits::Reserver;
 use keyward::service::error::RegistryError;
 use keyward::service::first_use::first_uses;
 use keyward::service::registry::{IssuedKey, Registry};
@@ -74,7 +75,11 @@ impl Parts {
         runtime().spawn(notes.take());
         let boot_clock: Arc<dyn BootClock> = Arc::<ManualBootClock>::clone(boot_clock);
         let meter = Meter::start(boot_clock).unwrap();
-        let checker = Checker::new(Arc::clone(&index), hasher, Arc::clone(&clock), meter);
+        let reserving: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
+        // No key has credits here.
+        let (desk, _) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
+        let seen = Arc::clone(&index);
+        let checker = Checker::new(seen, hasher, Arc::clone(&clock), meter, desk);
         let header = format!("Bearer {}", owner.expose());
         Self {
             actor: admission.authenticate(header.as_bytes()).unwrap(),
@@ -278,9 +283,9 @@ impl Real {
             required_scopes: required.iter().map(String::as_str),
             source_address: source.as_deref(),
         };
-        self.parts
-            .checker
-            .check(credential.as_bytes(), &ask, &demand, told)
+        let checker = &self.parts.checker;
+        let checked = checker.check(credential.as_bytes(), &ask, &demand, told);
+        checked.unwrap()
     }
 
     /// The next of several ways.

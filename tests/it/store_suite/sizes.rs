@@ -207,6 +207,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         scopes: (0..MAX_SCOPES).map(largest_scope).collect(),
         metadata: (0..MAX_METADATA).map(entry).collect(),
         expire_time: Some(Timestamp::MAX),
+        credits: None,
         request_id: String::new(),
         limits: largest_limits(),
         source_addresses: (0..MAX_SOURCE_RANGES).map(largest_range).collect(),
@@ -216,6 +217,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         scopes,
         limits,
         source_addresses,
+        ..
     } = draft.check(workspace, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
