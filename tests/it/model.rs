@@ -80,17 +80,17 @@ fn live(seed: u64, heard: &mut BTreeMap<String, usize>) {
                 .or_default() += 1;
         } else {
             let ask = dice.ask(&world);
-            let expected = world.answer(&ask);
+            let right = world.answers(&ask);
             let answer = real.answer(&ask, &world);
-            assert_eq!(
-                answer,
-                expected,
-                "{}: {ask:?} in {world:#?} after\n{}",
+            assert!(
+                right.contains(&answer),
+                "{}: {answer:?}, not {right:?}, to {ask:?} in {world:#?} after\n{}",
                 at(),
                 past.join("\n")
             );
-            *heard.entry(expected.name().to_owned()).or_default() += 1;
-            if let Some(key) = world.note(&ask, &expected) {
+            world.spend(&ask, &answer);
+            *heard.entry(answer.name().to_owned()).or_default() += 1;
+            if let Some(key) = world.note(&ask, &answer) {
                 real.wait_for_note(&world.keys[key].id);
                 *heard.entry("first use".to_owned()).or_default() += 1;
             }

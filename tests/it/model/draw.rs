@@ -9,19 +9,20 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::slow::{
-    Address, Ask, Change, Credential, Key, NewKey, RETENTION, Range, Requirement, SEGMENTS, Source,
-    World,
+    Address, Ask, Change, Credential, Key, LIMITS, NewKey, RETENTION, Range, Requirement, SEGMENTS,
+    Source, World,
 };
 
 /// The most keys of a history: fewer are asked for more often.
 const MAX_KEYS: usize = 12;
 
 /// The names of all changes.
-pub(super) const ALL_CHANGES: [&str; 14] = [
+pub(super) const ALL_CHANGES: [&str; 15] = [
     "create key",
     "scopes",
     "sources",
     "end",
+    "limits",
     "switch key",
     "rotate",
     "finish",
@@ -41,6 +42,7 @@ impl Change {
             Self::Scopes(..) => "scopes",
             Self::Sources(..) => "sources",
             Self::End(..) => "end",
+            Self::Limits(..) => "limits",
             Self::SwitchKey(..) => "switch key",
             Self::Rotate { .. } => "rotate",
             Self::Finish(_) => "finish",
@@ -83,7 +85,7 @@ impl Dice {
         }
         let key = self.0.random_range(0..world.keys.len());
         let workspace = self.0.random_range(0..world.workspaces.len());
-        match self.0.random_range(0..31) {
+        match self.0.random_range(0..34) {
             0..4 => Change::Scopes(key, self.scopes()),
             4..8 => Change::Sources(key, self.ranges()),
             8..11 => Change::End(key, self.end(world)),
@@ -101,8 +103,21 @@ impl Dice {
             },
             28 => Change::Finish(self.rotating(world).unwrap_or(key)),
             29 => Change::Cancel(self.rotating(world).unwrap_or(key)),
+            30..33 => match world.keys[key].limits.len() {
+                0 => Change::Scopes(key, self.scopes()),
+                _ => Change::Limits(key, self.limits()),
+            },
             _ => Change::Restart,
         }
+    }
+
+    /// Counts of all limits, and whether they always count.
+    fn limits(&mut self) -> Vec<(u32, bool)> {
+        let mut limits = Vec::new();
+        for _ in LIMITS {
+            limits.push((self.0.random_range(1..6), self.once_in(3)));
+        }
+        limits
     }
 
     fn new_key(&mut self, world: &World) -> NewKey {
@@ -111,6 +126,11 @@ impl Dice {
             environment: self.one_of(&["", "", "live", "test"]),
             scopes: self.scopes(),
             sources: self.ranges(),
+            limits: if self.once_in(2) {
+                self.limits()
+            } else {
+                Vec::new()
+            },
             end: self.end(world),
         }
     }
@@ -143,7 +163,13 @@ impl Dice {
         let due = world.keys.iter().flat_map(|key| {
             let kept = key.revoked.map(|at| at + RETENTION);
             let tokens = key.tokens.iter().filter_map(|token| token.end.time());
-            key.end.into_iter().chain(kept).chain(tokens)
+            let limits = LIMITS.iter().zip(&key.limits);
+            let given_back = limits.flat_map(|((_, window), limit)| {
+                let back = move |(at, _): &(u64, u32)| [at + window, at + window + window / 64];
+                limit.spent.iter().flat_map(back)
+            });
+            let due = key.end.into_iter().chain(kept).chain(tokens);
+            due.chain(given_back)
         });
         let due: Vec<_> = due.filter(|due| *due > world.now).collect();
         match due.choose(&mut self.0) {
@@ -252,7 +278,24 @@ impl Dice {
             environment,
             required: (0..required).map(|_| self.requirement()).collect(),
             source: self.source(home.map_or(&[], |key| &key.sources)),
+            limits: self.names(home),
+            cost: self.one_of(&[0, 1, 1, 1, 2, 7]),
         }
+    }
+
+    /// The names of limits, mostly of those that the key has.
+    fn names(&mut self, key: Option<&Key>) -> Vec<&'static str> {
+        let has_any = key.is_some_and(|key| !key.limits.is_empty());
+        let mut names = Vec::new();
+        for (name, _) in LIMITS {
+            if self.once_in(if has_any { 2 } else { 16 }) {
+                names.push(name);
+            }
+        }
+        if self.once_in(24) {
+            names.push("nowhere");
+        }
+        names
     }
 
     fn credential(&mut self, world: &World) -> Credential {

@@ -10,14 +10,16 @@ use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::due::Demand;
 use keyward::domain::key::RevocationReason;
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
+use keyward::domain::limit::LimitDraft;
 use keyward::domain::rotation::RotationDraft;
 use keyward::domain::secret::End;
 use keyward::domain::token::{Token, TokenPrefix};
 use keyward::domain::verdict::{Ask as RealAsk, Verdict};
+use keyward::domain::window::Moment;
 use keyward::domain::workspace::{WorkspaceDraft, WorkspacePatch};
 use keyward::index::{Rotating, follower};
 use keyward::meter::Meter;
-use keyward::meter::clock::SystemBootClock;
+use keyward::meter::clock::{BootClock, ManualBootClock};
 use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap;
 use keyward::service::checker::{Checker, Outcome};
@@ -31,8 +33,8 @@ use keyward::store::local::MemoryStore;
 use crate::records::{block_on, pepper, runtime};
 
 use super::slow::{
-    Address, Answer, Ask, Change, Credential, Issued, NewKey, RETENTION, Range, Requirement,
-    Source, Told, World,
+    Address, Answer, Ask, Change, Credential, Issued, LIMITS, NewKey, RETENTION, Range,
+    Requirement, Source, Told, World,
 };
 
 /// How often to look for what is due any moment.
@@ -40,6 +42,7 @@ const MANY: usize = 100_000;
 
 pub(super) struct Real {
     clock: Arc<ManualClock>,
+    boot_clock: Arc<ManualBootClock>,
     store: Arc<MemoryStore>,
     owner: Token,
     stranger: Token,
@@ -57,7 +60,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn load(store: &Arc<MemoryStore>, clock: &Arc<ManualClock>, owner: &Token) -> Self {
+    fn load(
+        store: &Arc<MemoryStore>,
+        (clock, boot_clock): (&Arc<ManualClock>, &Arc<ManualBootClock>),
+        owner: &Token,
+    ) -> Self {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
         let index = follower::start(&**store).unwrap();
         let hasher = pepper().token_hasher();
@@ -66,7 +73,8 @@ impl Parts {
         // It ends with the checker that tells it anything.
         let (first_uses, notes) = first_uses(shared, Arc::clone(&clock));
         runtime().spawn(notes.take());
-        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let boot_clock: Arc<dyn BootClock> = Arc::<ManualBootClock>::clone(boot_clock);
+        let meter = Meter::start(boot_clock).unwrap();
         let reserving: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
         // No key has credits here.
         let (desk, _) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
@@ -90,6 +98,7 @@ impl Parts {
 impl Real {
     /// The workspaces of a new world, and no keys.
     pub(super) fn new(now: u64) -> Self {
+        let boot_clock = Arc::new(ManualBootClock::at(Moment::from_micros(now)));
         let now = Timestamp::from_micros(now);
         let clock = Arc::new(ManualClock::at(now));
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -98,7 +107,7 @@ impl Real {
         store.snapshot().unwrap().for_each(drop);
         let owner = bootstrap::mint_admin_token().unwrap();
         block_on(store.commit(bootstrap::first_owner(&owner, &pepper(), now))).unwrap();
-        let parts = Parts::load(&store, &clock, &owner);
+        let parts = Parts::load(&store, (&clock, &boot_clock), &owner);
         for workspace in World::default().workspaces {
             let draft = WorkspaceDraft {
                 id: workspace.id.to_owned(),
@@ -110,6 +119,7 @@ impl Real {
         }
         Self {
             clock,
+            boot_clock,
             store,
             owner,
             stranger: Token::mint(&TokenPrefix::try_from("klg").unwrap(), None),
@@ -135,7 +145,7 @@ impl Real {
         let workspace = |place: usize| (world.workspaces[place].id, "");
         match change {
             Change::CreateKey(new) => return self.create(new, world).map(Some),
-            Change::Scopes(..) | Change::Sources(..) | Change::End(..) => {}
+            Change::Scopes(..) | Change::Sources(..) | Change::End(..) | Change::Limits(..) => {}
             Change::SwitchKey(key, disabled) => {
                 block_on(registry.switch_key(actor, (id(*key), ""), *disabled))?;
             }
@@ -172,8 +182,13 @@ impl Real {
                 };
                 block_on(registry.update_workspace(actor, workspace(*place), patch))?;
             }
-            Change::Wait(_) => self.clock.set(Timestamp::from_micros(world.now)),
-            Change::Restart => self.parts = Parts::load(&self.store, &self.clock, &self.owner),
+            Change::Wait(_) => {
+                self.clock.set(Timestamp::from_micros(world.now));
+                self.boot_clock.set(Moment::from_micros(world.now));
+            }
+            Change::Restart => {
+                self.parts = Parts::load(&self.store, (&self.clock, &self.boot_clock), &self.owner)
+            }
         }
         Ok(None)
     }
@@ -194,6 +209,10 @@ impl Real {
             }
             Change::End(key, end) => {
                 patch.expire_time = Some(end.map(Timestamp::from_micros));
+                key
+            }
+            Change::Limits(key, limits) => {
+                patch.limits = Some(drafts(limits));
                 key
             }
             Change::CreateKey(_)
@@ -219,6 +238,7 @@ impl Real {
             name: "a key".to_owned(),
             scopes: new.scopes.iter().cloned().collect(),
             expire_time: new.end.map(Timestamp::from_micros),
+            limits: drafts(&new.limits),
             source_addresses: new.sources.iter().map(|range| self.range(range)).collect(),
             ..KeyDraft::default()
         };
@@ -252,6 +272,11 @@ impl Real {
             Source::Nonsense(text) => Some((*text).to_owned()),
             Source::Address(address) => Some(self.address(address)),
         };
+        let mut demand = Demand {
+            cost: ask.cost,
+            ..Demand::default()
+        };
+        ask.limits.iter().for_each(|name| demand.limits.add(name));
         let ask = RealAsk {
             workspace: ask.workspace,
             environment: ask.environment,
@@ -259,7 +284,7 @@ impl Real {
             source_address: source.as_deref(),
         };
         let checker = &self.parts.checker;
-        let checked = checker.check(credential.as_bytes(), &ask, &Demand::default(), told);
+        let checked = checker.check(credential.as_bytes(), &ask, &demand, told);
         checked.unwrap()
     }
 
@@ -368,6 +393,17 @@ fn told(outcome: Outcome<'_>) -> Answer {
             superseded: outcome.rotating.map(Rotating::superseded),
         }),
     }
+}
+
+/// The limits of a key, if it has any.
+fn drafts(limits: &[(u32, bool)]) -> Vec<LimitDraft> {
+    let of = |((name, window), (count, always)): ((&str, u64), &(u32, bool))| LimitDraft {
+        name: name.to_owned(),
+        count: *count,
+        window: Duration::from_micros(window),
+        always: *always,
+    };
+    LIMITS.into_iter().zip(limits).map(of).collect()
 }
 
 fn as_text(requirement: &Requirement) -> String {

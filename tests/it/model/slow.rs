@@ -13,7 +13,7 @@ pub(super) const RETENTION: u64 = 30 * 24 * 3_600 * 1_000_000;
 pub(super) const SEGMENTS: [&str; 2] = ["a", "b"];
 
 /// All that can be answered.
-pub(super) const ALL_ANSWERS: [&str; 10] = [
+pub(super) const ALL_ANSWERS: [&str; 12] = [
     "allowed",
     "MISSING",
     "MALFORMED",
@@ -24,7 +24,13 @@ pub(super) const ALL_ANSWERS: [&str; 10] = [
     "ENVIRONMENT",
     "SOURCE_ADDRESS",
     "INSUFFICIENT_SCOPE",
+    "UNKNOWN_LIMIT",
+    "RATE_LIMITED",
 ];
+
+/// The limits that a key has, if it has any: their names, and their windows in
+/// microseconds.
+pub(super) const LIMITS: [(&str, u64); 2] = [("read", 1_000_000), ("bulk", 60_000_000)];
 
 /// All that there is.
 #[derive(Debug)]
@@ -58,12 +64,22 @@ pub(super) struct Key {
     pub(super) environment: &'static str,
     pub(super) scopes: BTreeSet<String>,
     pub(super) sources: Vec<Range>,
+    /// None, or all of [`LIMITS`].
+    pub(super) limits: Vec<Limit>,
     /// When it ends, in microseconds.
     pub(super) end: Option<u64>,
     pub(super) disabled: bool,
     /// When it was revoked.
     pub(super) revoked: Option<u64>,
     pub(super) deleted: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    pub(super) count: u32,
+    pub(super) always: bool,
+    /// When how much was spent, since the last restart.
+    pub(super) spent: Vec<(u64, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +146,8 @@ pub(super) enum Change {
     Scopes(usize, BTreeSet<String>),
     Sources(usize, Vec<Range>),
     End(usize, Option<u64>),
+    /// Other counts, of a key that has limits, and whether they always count.
+    Limits(usize, Vec<(u32, bool)>),
     SwitchKey(usize, bool),
     Rotate {
         key: usize,
@@ -154,6 +172,7 @@ pub(super) struct NewKey {
     pub(super) environment: &'static str,
     pub(super) scopes: BTreeSet<String>,
     pub(super) sources: Vec<Range>,
+    pub(super) limits: Vec<(u32, bool)>,
     pub(super) end: Option<u64>,
 }
 
@@ -172,6 +191,9 @@ pub(super) struct Ask {
     pub(super) environment: Option<&'static str>,
     pub(super) required: Vec<Requirement>,
     pub(super) source: Source,
+    /// The names of limits to count it on.
+    pub(super) limits: Vec<&'static str>,
+    pub(super) cost: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -263,16 +285,10 @@ impl World {
         match change {
             Change::CreateKey(new) => return self.create(new),
             Change::Scopes(key, scopes) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.scopes.clone_from(scopes);
+                return self.revise(*key, |key| key.scopes.clone_from(scopes));
             }
             Change::Sources(key, sources) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.sources.clone_from(sources);
+                return self.revise(*key, |key| key.sources.clone_from(sources));
             }
             Change::End(key, end) => {
                 let past = end.is_some_and(|end| end <= self.now);
@@ -281,11 +297,15 @@ impl World {
                 };
                 key.end = *end;
             }
+            Change::Limits(key, limits) => {
+                return self.revise(*key, |key| {
+                    for (limit, (count, always)) in key.limits.iter_mut().zip(limits) {
+                        (limit.count, limit.always) = (*count, *always);
+                    }
+                });
+            }
             Change::SwitchKey(key, disabled) => {
-                let Some(key) = self.changeable(*key) else {
-                    return false;
-                };
-                key.disabled = *disabled;
+                return self.revise(*key, |key| key.disabled = *disabled);
             }
             Change::Rotate {
                 key,
@@ -314,7 +334,11 @@ impl World {
                 workspace.default = environment;
             }
             Change::Wait(span) => self.now += span,
-            Change::Restart => {}
+            // What was spent is forgotten.
+            Change::Restart => {
+                let limits = self.keys.iter_mut().flat_map(|key| &mut key.limits);
+                limits.for_each(|limit| limit.spent.clear());
+            }
         }
         true
     }
@@ -340,6 +364,7 @@ impl World {
             environment,
             scopes: new.scopes.clone(),
             sources: new.sources.clone(),
+            limits: new.limits.iter().map(|limit| Limit::from(*limit)).collect(),
             end: new.end,
             disabled: false,
             revoked: None,
@@ -417,7 +442,13 @@ impl World {
             return None;
         };
         // As far as to its scopes, so that the client has it and it works there.
-        let is_use = ["allowed", "INSUFFICIENT_SCOPE"].contains(&answer.name());
+        let is_use = [
+            "allowed",
+            "INSUFFICIENT_SCOPE",
+            "UNKNOWN_LIMIT",
+            "RATE_LIMITED",
+        ]
+        .contains(&answer.name());
         let now = self.now;
         let key = &mut self.keys[place];
         let old = key.other.filter(|_| is_use && token == key.current)?;
@@ -428,14 +459,65 @@ impl World {
         Some(place)
     }
 
+    /// Changes a key, unless it has ended for good.
+    fn revise(&mut self, key: usize, change: impl FnOnce(&mut Key)) -> bool {
+        self.changeable(key).map(change).is_some()
+    }
+
     /// The key, unless it has ended for good.
     fn changeable(&mut self, key: usize) -> Option<&mut Key> {
         let key = &mut self.keys[key];
         (key.revoked.is_none() && !key.deleted).then_some(key)
     }
 
-    /// The first ground for denial, in the documented order.
-    pub(super) fn answer(&self, ask: &Ask) -> Answer {
+    /// All answers that are right: mostly one. What was spent of a limit may be
+    /// given back a 64th of its window late, in which time either is.
+    pub(super) fn answers(&self, ask: &Ask) -> Vec<Answer> {
+        let answer = self.answer(ask);
+        let (Answer::Allowed(told), Credential::Token(key, _)) = (&answer, ask.credential) else {
+            return vec![answer];
+        };
+        let key_id = told.key_id.clone();
+        let denied = |reason| Answer::Denied {
+            reason,
+            key_id: Some(key_id.clone()),
+        };
+        let key = &self.keys[key];
+        let is_known = |name: &&str| key.due(&[*name]).iter().any(|(known, ..)| known == name);
+        if !ask.limits.iter().all(is_known) {
+            return vec![denied(DenialReason::UnknownLimit)];
+        }
+        let due = key.due(&ask.limits);
+        let fits = |late: bool| {
+            due.iter().all(|(_, window, limit)| {
+                let window = if late { window + window / 64 } else { *window };
+                let recent = limit.spent.iter().filter(|(at, _)| self.now - at < window);
+                let spent: u32 = recent.map(|(_, cost)| cost).sum();
+                ask.cost == 0 || spent + ask.cost <= limit.count
+            })
+        };
+        match (fits(true), fits(false)) {
+            (true, _) => vec![answer],
+            (false, true) => vec![answer, denied(DenialReason::RateLimited)],
+            (false, false) => vec![denied(DenialReason::RateLimited)],
+        }
+    }
+
+    /// Takes what a check has cost.
+    pub(super) fn spend(&mut self, ask: &Ask, answer: &Answer) {
+        if let (Answer::Allowed(_), Credential::Token(key, _)) = (answer, ask.credential) {
+            let now = self.now;
+            let limits = LIMITS.iter().zip(&mut self.keys[key].limits);
+            for ((name, _), limit) in limits {
+                if limit.always || ask.limits.contains(name) {
+                    limit.spent.push((now, ask.cost));
+                }
+            }
+        }
+    }
+
+    /// The first ground for denial, in the documented order, but for limits.
+    fn answer(&self, ask: &Ask) -> Answer {
         let nobody = |reason| Answer::Denied {
             reason,
             key_id: None,
@@ -495,6 +577,15 @@ impl World {
 }
 
 impl Key {
+    /// The limits that count on a check that names these: the name, the window
+    /// and the limit.
+    fn due(&self, named: &[&str]) -> Vec<(&'static str, u64, &Limit)> {
+        let all = LIMITS.into_iter().zip(&self.limits);
+        all.filter(|((name, _), limit)| limit.always || named.contains(name))
+            .map(|((name, window), limit)| (name, window, limit))
+            .collect()
+    }
+
     fn has_ended(&self, now: u64) -> bool {
         self.end.is_some_and(|end| now >= end)
     }
@@ -516,6 +607,16 @@ impl Key {
             TokenEnd::Over
         } else {
             TokenEnd::At(end)
+        }
+    }
+}
+
+impl From<(u32, bool)> for Limit {
+    fn from((count, always): (u32, bool)) -> Self {
+        Self {
+            count,
+            always,
+            spent: Vec::new(),
         }
     }
 }
