@@ -7,18 +7,21 @@
 pub mod follower;
 
 mod interner;
+mod members;
 mod packed;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::digest::TokenDigest;
+use crate::domain::scope::ScopeSet;
 use crate::domain::workspace::Workspace;
 use crate::store::Revision;
+
+use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use packed::{IndexedKey, Metadata};
 
@@ -28,6 +31,8 @@ pub struct Index {
     keys: papaya::HashMap<TokenDigest, IndexedKey, BuildHasherDefault<DigestHasher>>,
     admins: papaya::HashMap<TokenDigest, Arc<AdminKey>, BuildHasherDefault<DigestHasher>>,
     workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
+    principals: papaya::HashSet<ById>,
+    memberships: papaya::HashSet<Seat>,
     applied: watch::Receiver<Revision>,
 }
 
@@ -37,6 +42,8 @@ impl Index {
             keys: papaya::HashMap::default(),
             admins: papaya::HashMap::default(),
             workspaces: papaya::HashMap::default(),
+            principals: papaya::HashSet::default(),
+            memberships: papaya::HashSet::default(),
             applied,
         }
     }
@@ -60,6 +67,14 @@ impl Index {
             .pin()
             .get(id)
             .map(|workspace| workspace.current.load_full())
+    }
+
+    /// What the keys of `principal` may do in `workspace` at most; none: it is no
+    /// member there.
+    #[must_use]
+    pub fn ceiling(&self, workspace: &str, principal: &str) -> Option<Arc<ScopeSet>> {
+        let memberships = self.memberships.pin();
+        memberships.get(&Names(workspace, principal))?.0.ceiling()
     }
 
     /// How many tokens stand for a key.
@@ -98,14 +113,6 @@ impl Index {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the index is not fed any more")]
 pub struct FollowerEnded;
-
-/// A workspace as the keys bound to it see it: a change to it is seen through
-/// all of them at once.
-#[derive(Debug)]
-struct IndexedWorkspace {
-    id: Box<str>,
-    current: ArcSwap<Workspace>,
-}
 
 /// Takes a digest's own hash for what it is.
 #[derive(Default)]

@@ -67,6 +67,18 @@ pub enum AuditAction {
     RevokeKey,
     /// What was left of a key was deleted.
     DeleteKey,
+    /// A principal was made.
+    CreatePrincipal,
+    /// A principal was changed.
+    UpdatePrincipal,
+    /// A principal was switched off, with all its keys.
+    DisablePrincipal,
+    /// A principal was switched on again.
+    EnablePrincipal,
+    /// What a principal may do in a workspace was set.
+    SetMembership,
+    /// A principal was taken out of a workspace.
+    RemoveMembership,
     /// An admin key was made.
     CreateAdmin,
     /// An admin key was changed.
@@ -97,6 +109,12 @@ impl AuditAction {
             Self::EnableKey => "key.enable",
             Self::RevokeKey => "key.revoke",
             Self::DeleteKey => "key.delete",
+            Self::CreatePrincipal => "principal.create",
+            Self::UpdatePrincipal => "principal.update",
+            Self::DisablePrincipal => "principal.disable",
+            Self::EnablePrincipal => "principal.enable",
+            Self::SetMembership => "membership.set",
+            Self::RemoveMembership => "membership.remove",
             Self::CreateAdmin => "admin.create",
             Self::UpdateAdmin => "admin.update",
             Self::RotateAdmin => "admin.rotate",

@@ -4,7 +4,7 @@
 //! what it needs to know and carries the answer.
 
 use super::clock::Timestamp;
-use super::scope::ScopeSet;
+use super::granted::Granted;
 
 /// The environment to ask for when any will do.
 pub const ANY_ENVIRONMENT: &str = "*";
@@ -17,7 +17,8 @@ pub const MAX_REQUIREMENTS: usize = 100;
 /// holding a copy of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a, R> {
-    /// The workspace that the request is for; none: the key's own.
+    /// The workspace that the request is for; none: the key's own. A personal
+    /// key has none.
     pub workspace: Option<&'a str>,
     /// The environment that the request is for; none: the workspace's
     /// default; [`ANY_ENVIRONMENT`]: any.
@@ -39,16 +40,25 @@ pub enum Presented<'k> {
     Key(Standing<'k>),
 }
 
-/// All that the verdict looks at in a key and its workspace.
+/// All that the verdict looks at in a key, its principal and the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'k> {
-    /// The workspace that the key is bound to.
+    /// Whether the key is good in all workspaces of its principal.
+    pub personal: bool,
+    /// The workspace that the key is bound to; of a personal key, the one that
+    /// was asked for, and empty without.
     pub workspace: &'k str,
+    /// Whether the principal is a member there. Nobody is where there is no
+    /// such workspace.
+    pub member: bool,
+    /// Whether the principal is switched off.
+    pub principal_disabled: bool,
     /// Whether that workspace is switched off.
     pub workspace_disabled: bool,
     /// The environment that is meant there by default; empty: there are none.
     pub default_environment: &'k str,
-    /// The environment of the key; empty: none.
+    /// The environment of the key; empty: none. One that a personal key does not
+    /// name is the default of the workspace.
     pub environment: &'k str,
     /// Whether the key was revoked.
     pub revoked: bool,
@@ -56,8 +66,8 @@ pub struct Standing<'k> {
     pub expire_time: Option<Timestamp>,
     /// Whether the key is switched off.
     pub disabled: bool,
-    /// What the key may do.
-    pub scopes: &'k ScopeSet,
+    /// What the key may do there.
+    pub scopes: Granted<'k>,
 }
 
 /// The answer.
@@ -78,11 +88,14 @@ pub enum DenialReason {
     Malformed,
     /// No such key, for all that the asker may know.
     Unknown,
+    /// The key is personal, and the check selects no workspace.
+    WorkspaceRequired,
     /// The key was revoked.
     Revoked,
     /// The key's expiry has passed.
     Expired,
-    /// The key or its workspace is switched off.
+    /// The key, its principal or its workspace is switched off, or the principal
+    /// is no member there any more.
     Disabled,
     /// The key is of another environment.
     Environment,
@@ -92,10 +105,11 @@ pub enum DenialReason {
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
+        Self::WorkspaceRequired,
         Self::Revoked,
         Self::Expired,
         Self::Disabled,
@@ -110,6 +124,7 @@ impl DenialReason {
             Self::Missing => "MISSING",
             Self::Malformed => "MALFORMED",
             Self::Unknown => "UNKNOWN",
+            Self::WorkspaceRequired => "WORKSPACE_REQUIRED",
             Self::Revoked => "REVOKED",
             Self::Expired => "EXPIRED",
             Self::Disabled => "DISABLED",
@@ -124,7 +139,10 @@ impl DenialReason {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
-            Self::Disabled | Self::Environment | Self::InsufficientScope => 403,
+            Self::WorkspaceRequired
+            | Self::Disabled
+            | Self::Environment
+            | Self::InsufficientScope => 403,
         }
     }
 
@@ -134,7 +152,8 @@ impl DenialReason {
     pub const fn tells_identity(self) -> bool {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown => false,
-            Self::Revoked
+            Self::WorkspaceRequired
+            | Self::Revoked
             | Self::Expired
             | Self::Disabled
             | Self::Environment
@@ -159,11 +178,10 @@ where
         Presented::Key(standing) => standing,
     };
     let grounds = [
-        // A key of another workspace does not exist in this one.
+        (DenialReason::Unknown, is_unknown(key, ask.workspace)),
         (
-            DenialReason::Unknown,
-            ask.workspace
-                .is_some_and(|workspace| workspace != key.workspace),
+            DenialReason::WorkspaceRequired,
+            key.personal && ask.workspace.is_none(),
         ),
         (DenialReason::Revoked, key.revoked),
         // The moment of expiry is the first at which the key is dead.
@@ -173,7 +191,7 @@ where
         ),
         (
             DenialReason::Disabled,
-            key.disabled || key.workspace_disabled,
+            key.disabled || key.principal_disabled || key.workspace_disabled || !key.member,
         ),
         (
             DenialReason::Environment,
@@ -184,7 +202,7 @@ where
         return Verdict::Denied(reason);
     }
     // Last, as it is the only one that costs more than a comparison.
-    if unmet(key.scopes, ask.required_scopes.clone())
+    if unmet(&key.scopes, ask.required_scopes.clone())
         .next()
         .is_none()
     {
@@ -197,13 +215,23 @@ where
 /// Those of `required` that `granted` does not meet. What is behind the
 /// [`MAX_REQUIREMENTS`]th is never met.
 pub fn unmet<'a>(
-    granted: &ScopeSet,
+    granted: &Granted<'_>,
     required: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = &'a str> {
     required
         .enumerate()
         .filter(|(place, requirement)| *place >= MAX_REQUIREMENTS || !granted.meets(requirement))
         .map(|(_, requirement)| requirement)
+}
+
+/// A key of another workspace does not exist in this one, and neither does a
+/// personal one whose principal is no member here.
+fn is_unknown(key: &Standing<'_>, asked: Option<&str>) -> bool {
+    if key.personal {
+        asked.is_some() && !key.member
+    } else {
+        asked.is_some_and(|workspace| workspace != key.workspace)
+    }
 }
 
 fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
@@ -218,12 +246,16 @@ fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::scope::Scope;
+    use crate::domain::scope::{Scope, ScopeSet};
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
     fn scopes(texts: &[&str]) -> ScopeSet {
         ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
+    }
+
+    fn leaked(scopes: ScopeSet) -> Granted<'static> {
+        Granted::all(Box::leak(Box::new(scopes)))
     }
 
     /// One key for each set of defects, so that any two can be had together.
@@ -238,14 +270,17 @@ mod tests {
     impl Case {
         fn sound() -> Self {
             let standing = Standing {
+                personal: false,
                 workspace: "kling",
+                member: true,
+                principal_disabled: false,
                 workspace_disabled: false,
                 default_environment: "live",
                 environment: "live",
                 revoked: false,
                 expire_time: None,
                 disabled: false,
-                scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
+                scopes: leaked(scopes(&["read:customers"])),
             };
             Self {
                 presented: None,
@@ -262,6 +297,11 @@ mod tests {
                     self.presented = self.presented.or(Some(reason));
                 }
                 DenialReason::Unknown => self.workspace = Some("klipy"),
+                DenialReason::WorkspaceRequired => {
+                    self.standing.personal = true;
+                    self.standing.workspace = "";
+                    self.standing.member = false;
+                }
                 DenialReason::Revoked => self.standing.revoked = true,
                 DenialReason::Expired => self.standing.expire_time = Some(NOW),
                 DenialReason::Disabled => self.standing.disabled = true,
@@ -335,6 +375,52 @@ mod tests {
     }
 
     #[test]
+    fn a_principal_that_is_switched_off_or_no_member_stops_its_keys() {
+        let disabled = Verdict::Denied(DenialReason::Disabled);
+        let mut case = Case::sound();
+        case.standing.principal_disabled = true;
+        assert_eq!(case.verdict(), disabled);
+        let mut case = Case::sound();
+        case.standing.member = false;
+        assert_eq!(case.verdict(), disabled);
+        // Nothing is told of it to another workspace.
+        case.workspace = Some("klipy");
+        assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Unknown));
+    }
+
+    #[test]
+    fn a_personal_key_is_judged_where_it_is_asked_for() {
+        let verdict = |asked: Option<&'static str>, member| {
+            let mut case = Case::sound();
+            case.standing.personal = true;
+            case.standing.workspace = asked.unwrap_or_default();
+            case.standing.member = member;
+            case.workspace = asked;
+            // What comes later in the order is not looked at.
+            case.standing.revoked = !member;
+            case.verdict()
+        };
+        let denied = Verdict::Denied;
+        assert_eq!(verdict(Some("kling"), true), Verdict::Allowed);
+        assert_eq!(verdict(Some("klipy"), true), Verdict::Allowed);
+        assert_eq!(verdict(Some("kling"), false), denied(DenialReason::Unknown));
+        let required = denied(DenialReason::WorkspaceRequired);
+        assert_eq!(verdict(None, false), required);
+    }
+
+    #[test]
+    fn a_ceiling_narrows_what_a_key_may() {
+        let mut case = Case::sound();
+        let own = Box::leak(Box::new(scopes(&["*"])));
+        let ceiling = Box::leak(Box::new(scopes(&["read:customers"])));
+        case.standing.scopes = Granted::within(own, Some(ceiling));
+        assert_eq!(case.verdict(), Verdict::Allowed);
+        case.required = &["write:customers"];
+        let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+        assert_eq!(case.verdict(), insufficient);
+    }
+
+    #[test]
     fn a_key_is_dead_from_the_moment_of_its_expiry() {
         let at = |micros| {
             let mut case = Case::sound();
@@ -401,7 +487,7 @@ mod tests {
         let all = scopes(&["*"]);
         let verdict = |number: usize| {
             let mut case = Case::sound();
-            case.standing.scopes = Box::leak(Box::new(all.clone()));
+            case.standing.scopes = leaked(all.clone());
             case.required = vec!["a:b"; number].leak();
             case.verdict()
         };
@@ -409,6 +495,7 @@ mod tests {
         let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
         assert_eq!(verdict(101), insufficient);
         assert_eq!(verdict(100_000), insufficient);
+        let all = Granted::all(&all);
         assert!(unmet(&all, ["a", "A", "b"].into_iter()).eq(["A"]));
         assert_eq!(unmet(&all, ["a"; 103].into_iter()).count(), 3);
     }

@@ -3,6 +3,7 @@
 
 mod admin_keys;
 mod keys;
+mod principals;
 mod workspaces;
 
 use std::sync::Arc;
@@ -134,6 +135,15 @@ calls! {
     EnableKey: keys::enable_key(EnableKeyRequest) -> EnableKeyResponse;
     RevokeKey: keys::revoke_key(RevokeKeyRequest) -> RevokeKeyResponse;
     DeleteKey: keys::delete_key(DeleteKeyRequest) -> DeleteKeyResponse;
+    CreatePrincipal: principals::create_principal(CreatePrincipalRequest) -> CreatePrincipalResponse;
+    GetPrincipal: principals::get_principal(GetPrincipalRequest) -> GetPrincipalResponse;
+    ListPrincipals: principals::list_principals(ListPrincipalsRequest) -> ListPrincipalsResponse;
+    UpdatePrincipal: principals::update_principal(UpdatePrincipalRequest) -> UpdatePrincipalResponse;
+    DisablePrincipal: principals::disable_principal(DisablePrincipalRequest) -> DisablePrincipalResponse;
+    EnablePrincipal: principals::enable_principal(EnablePrincipalRequest) -> EnablePrincipalResponse;
+    SetMembership: principals::set_membership(SetMembershipRequest) -> SetMembershipResponse;
+    RemoveMembership: principals::remove_membership(RemoveMembershipRequest) -> RemoveMembershipResponse;
+    ListMemberships: principals::list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     CreateAdminKey: admin_keys::create_admin_key(CreateAdminKeyRequest) -> CreateAdminKeyResponse;
     GetAdminKey: admin_keys::get_admin_key(GetAdminKeyRequest) -> GetAdminKeyResponse;
     ListAdminKeys: admin_keys::list_admin_keys(ListAdminKeysRequest) -> ListAdminKeysResponse;

@@ -4,13 +4,15 @@
 //! messages, and to write them. A test holds the result against the generated
 //! reader.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::ID_LEN;
-use crate::domain::scope::MAX_REQUIREMENT_LEN;
-use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
+use crate::domain::scope::{MAX_REQUIREMENT_LEN, ScopeSet};
+use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Standing, Verdict, unmet};
 use crate::index::IndexedKey;
 use crate::service::checker::Outcome;
 
@@ -32,8 +34,11 @@ pub(super) fn append(
     outcome: Outcome<'_>,
     required_scopes: RequiredScopes<'_>,
 ) {
-    match (outcome.verdict, outcome.key) {
-        (Verdict::Allowed, Some(key)) => enclose(buffer, within, ALLOWED, &Allowed(key)),
+    let found = outcome.key.zip(outcome.standing);
+    match (outcome.verdict, found) {
+        (Verdict::Allowed, Some((key, standing))) => {
+            enclose(buffer, within, ALLOWED, &Allowed::new(key, &standing));
+        }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
             buffer,
@@ -41,8 +46,8 @@ pub(super) fn append(
             DENIED,
             &Denied::new(DenialReason::Unknown, None, required_scopes),
         ),
-        (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes);
+        (Verdict::Denied(reason), found) => {
+            let denied = Denied::new(reason, found, required_scopes);
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -86,6 +91,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Missing => pb::DenialReason::Missing,
         DenialReason::Malformed => pb::DenialReason::Malformed,
         DenialReason::Unknown => pb::DenialReason::Unknown,
+        DenialReason::WorkspaceRequired => pb::DenialReason::WorkspaceRequired,
         DenialReason::Revoked => pb::DenialReason::Revoked,
         DenialReason::Expired => pb::DenialReason::Expired,
         DenialReason::Disabled => pb::DenialReason::Disabled,
@@ -159,17 +165,33 @@ impl Fields for BytesMut {
     }
 }
 
-struct Allowed<'k>(&'k IndexedKey);
+struct Allowed<'k> {
+    key: &'k IndexedKey,
+    workspace: &'k str,
+    environment: &'k str,
+    scopes: Cow<'k, ScopeSet>,
+}
+
+impl<'k> Allowed<'k> {
+    fn new(key: &'k IndexedKey, standing: &Standing<'k>) -> Self {
+        Self {
+            key,
+            workspace: standing.workspace,
+            environment: standing.environment,
+            scopes: standing.scopes.scopes(),
+        }
+    }
+}
 
 impl Message for Allowed<'_> {
     fn tell(&self, fields: &mut impl Fields) {
-        let key = self.0;
+        let key = self.key;
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
-        fields.text(4, key.workspace());
-        fields.text(5, key.environment());
-        for scope in key.scopes() {
+        fields.text(4, self.workspace);
+        fields.text(5, self.environment);
+        for scope in self.scopes.iter() {
             fields.entry(6, scope.as_str().as_bytes());
         }
         for (name, value) in key.metadata() {
@@ -211,19 +233,21 @@ struct Denied<'k> {
 impl<'k> Denied<'k> {
     fn new(
         reason: DenialReason,
-        key: Option<&'k IndexedKey>,
+        found: Option<(&'k IndexedKey, Standing<'k>)>,
         required_scopes: RequiredScopes<'k>,
     ) -> Self {
-        let missing_scopes = match (reason, key) {
-            (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
-                .filter(|requirement| requirement.len() <= MAX_REQUIREMENT_LEN)
-                .take(MAX_REQUIREMENTS)
-                .collect(),
+        let missing_scopes = match (reason, &found) {
+            (DenialReason::InsufficientScope, Some((_, standing))) => {
+                unmet(&standing.scopes, required_scopes)
+                    .filter(|requirement| requirement.len() <= MAX_REQUIREMENT_LEN)
+                    .take(MAX_REQUIREMENTS)
+                    .collect()
+            }
             (_, _) => Vec::new(),
         };
         Self {
             reason,
-            key: key.map(|key| (key, key.hint())),
+            key: found.map(|(key, _)| (key, key.hint())),
             missing_scopes,
         }
     }

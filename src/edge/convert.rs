@@ -3,6 +3,7 @@
 pub(super) mod admin_key;
 pub(super) mod audit_event;
 pub(super) mod key;
+pub(super) mod principal;
 pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;

@@ -8,7 +8,7 @@ use crate::domain::clock::Clock;
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::token::{self, Shape};
-use crate::domain::verdict::{Ask, Presented, Verdict, judge};
+use crate::domain::verdict::{Ask, Presented, Standing, Verdict, judge};
 use crate::index::{Index, IndexedKey};
 
 /// Judges credentials. Cheap to clone.
@@ -26,6 +26,8 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// How the key stands where it was asked for: there with the key.
+    pub standing: Option<Standing<'k>>,
 }
 
 impl Checker {
@@ -57,21 +59,29 @@ impl Checker {
                 return answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
+                    standing: None,
                 });
             }
         };
         self.index.find(&digest, |found| {
-            let verdict = match found {
-                Some(key) => key.with_standing(|standing| decide(&Presented::Key(standing))),
-                None => decide(&Presented::Unknown),
+            let Some(key) = found else {
+                return answer(Outcome {
+                    verdict: decide(&Presented::Unknown),
+                    key: None,
+                    standing: None,
+                });
             };
-            let may_tell = match verdict {
-                Verdict::Allowed => true,
-                Verdict::Denied(reason) => reason.tells_identity(),
-            };
-            answer(Outcome {
-                verdict,
-                key: found.filter(|_| may_tell),
+            key.with_standing(&self.index, ask.workspace, |standing| {
+                let verdict = decide(&Presented::Key(standing));
+                let may_tell = match verdict {
+                    Verdict::Allowed => true,
+                    Verdict::Denied(reason) => reason.tells_identity(),
+                };
+                answer(Outcome {
+                    verdict,
+                    key: Some(key).filter(|_| may_tell),
+                    standing: Some(standing).filter(|_| may_tell),
+                })
             })
         })
     }

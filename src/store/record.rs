@@ -5,6 +5,7 @@ mod audit;
 mod key;
 mod part;
 mod place;
+mod principal;
 mod request;
 mod workspace;
 
@@ -26,6 +27,10 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Key(key) => key::encode(key).encode_to_vec(),
         Record::AdminKey(admin) => admin_key::encode(admin).encode_to_vec(),
         Record::Request(request) => request::encode(request).encode_to_vec(),
+        Record::Principal(principal) => principal::encode(principal).encode_to_vec(),
+        Record::Membership(membership) => {
+            principal::encode_membership(membership).encode_to_vec()
+        }
         Record::Tombstone(tombstone) => match tombstone.of {
             Buried::Workspace(_) => workspace::bury(tombstone).encode_to_vec(),
             Buried::Key { .. } => key::bury(tombstone).encode_to_vec(),
@@ -34,7 +39,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// Reads the payload of the record at `place`, which is under [`WORKSPACES`],
-/// [`ADMIN_KEYS`], [`KEYS`] or [`REQUESTS`].
+/// [`ADMIN_KEYS`], [`PRINCIPALS`], [`MEMBERSHIPS`], [`KEYS`] or [`REQUESTS`].
 pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable> {
     if place.starts_with(WORKSPACES) {
         workspace::decode(pb::WorkspaceRecord::decode(payload)?)
@@ -42,6 +47,10 @@ pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable>
         admin_key::decode(pb::AdminKeyRecord::decode(payload)?).map(Record::AdminKey)
     } else if place.starts_with(KEYS) {
         key::decode(pb::KeyRecord::decode(payload)?)
+    } else if place.starts_with(PRINCIPALS) {
+        principal::decode(pb::PrincipalRecord::decode(payload)?)
+    } else if place.starts_with(MEMBERSHIPS) {
+        principal::decode_membership(pb::MembershipRecord::decode(payload)?)
     } else if place.starts_with(REQUESTS) {
         request::decode(&pb::RequestRecord::decode(payload)?).map(Record::Request)
     } else {

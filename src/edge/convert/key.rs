@@ -12,6 +12,7 @@ use super::{
 pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
     KeyDraft {
         workspace: request.workspace,
+        token_prefix: request.token_prefix,
         environment: request.environment,
         principal: request.principal,
         name: request.name,
@@ -79,7 +80,14 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         });
     pb::Key {
         id: key.id.to_string(),
-        workspace: key.workspace.to_string(),
+        workspace: key
+            .workspace()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        personal: key.workspace().is_none(),
+        effective_scopes: view.effective_scopes.map(|scopes| pb::EffectiveScopes {
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+        }),
         environment: key
             .environment
             .map(|name| name.as_str().to_owned())

@@ -304,7 +304,12 @@ pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
             record,
             revision: found.revision,
         }),
-        Record::Workspace(_) | Record::Key(_) | Record::Request(_) | Record::Tombstone(_) => None,
+        Record::Workspace(_)
+        | Record::Key(_)
+        | Record::Request(_)
+        | Record::Principal(_)
+        | Record::Membership(_)
+        | Record::Tombstone(_) => None,
     }
 }
 

@@ -5,11 +5,14 @@ use tracing::info;
 
 use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
+use crate::domain::catalog::ScopeCatalog;
 use crate::domain::clock::Timestamp;
 use crate::domain::fields::check_note;
 use crate::domain::key::{Key, Revocation, RevocationReason};
 use crate::domain::key_draft::KeyPatch;
+use crate::domain::principal::check_ceiling;
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::violation::Violations;
 use crate::store::{Expect, Record, Versioned};
 
 use super::super::admission::Actor;
@@ -34,18 +37,18 @@ impl Registry {
         patch: KeyPatch,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             let now = self.clock.now();
-            let (key, differing) = patch.clone().apply(&found.record, &workspace.record, now)?;
+            let (key, differing) = self.patched(&patch, &found.record, now)?;
             actor.may_grant(&key.scopes)?;
             if differing.is_empty() {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let audit = update_entry(actor, &found.record, &key, now, &differing);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -66,7 +69,7 @@ impl Registry {
         disabled: bool,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             if !disabled {
@@ -74,7 +77,7 @@ impl Registry {
             }
             let now = self.clock.now();
             if found.record.disabled == disabled {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let what = if disabled {
                 AuditAction::DisableKey
@@ -83,9 +86,9 @@ impl Registry {
             };
             let mut key = found.record.clone();
             key.disabled = disabled;
-            let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
+            let audit = entry(actor, key.workspace(), (what, now), id, []);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -105,11 +108,11 @@ impl Registry {
         note: &str,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             check_note(note)?;
             let now = self.clock.now();
             if found.record.revocation.is_some() {
-                return Ok(KeyView::new(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let mut key = found.record.clone();
             key.revocation = Some(Revocation {
@@ -120,7 +123,7 @@ impl Registry {
             });
             let audit = entry(
                 actor,
-                Some(&key.workspace),
+                key.workspace(),
                 (AuditAction::RevokeKey, now),
                 id,
                 [
@@ -129,7 +132,7 @@ impl Registry {
                 ],
             );
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(KeyView::new(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -148,7 +151,7 @@ impl Registry {
         (id, etag): (&str, &str),
     ) -> Result<(), RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, _) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             let now = self.clock.now();
             let refuse = |condition| precondition(Kind::Key, id, condition);
@@ -161,11 +164,11 @@ impl Registry {
                 return Err(refuse(Condition::RetentionNotOver { until }));
             }
             let what = (AuditAction::DeleteKey, now);
-            let audit = entry(actor, Some(&key.workspace), what, id, []);
+            let audit = entry(actor, key.workspace(), what, id, []);
             let tombstone = Tombstone {
                 of: Buried::Key {
                     id: key.id,
-                    workspace: key.workspace,
+                    workspace: key.workspace().cloned(),
                     secrets: key.secrets,
                 },
                 time: now,
@@ -182,6 +185,35 @@ impl Registry {
             }
         }
         Err(conflict(Kind::Key, id))
+    }
+
+    /// The key as it is to be. Scopes that it is given lie within its workspace's
+    /// catalog and its principal's ceiling there.
+    fn patched(
+        &self,
+        patch: &KeyPatch,
+        key: &Key,
+        now: Timestamp,
+    ) -> Result<(Key, Vec<&'static str>), Violations> {
+        let Some(id) = key.workspace() else {
+            return patch.clone().apply(key, &ScopeCatalog::default(), now);
+        };
+        let workspace = self.index.workspace(id.as_str());
+        let catalog = workspace.map_or_else(ScopeCatalog::default, |workspace| {
+            workspace.scope_catalog.clone()
+        });
+        let (changed, differing) = patch.clone().apply(key, &catalog, now)?;
+        // Without a ceiling, it is no member and the key is dead; one that is
+        // set again will narrow the key in checks.
+        let ceiling = self.index.ceiling(id.as_str(), &key.principal);
+        if let (Some(scopes), Some(ceiling)) = (&patch.scopes, ceiling)
+            && changed.scopes != key.scopes
+        {
+            let mut violations = Violations::default();
+            check_ceiling(&mut violations, "key.scopes", scopes, &ceiling);
+            violations.none()?;
+        }
+        Ok((changed, differing))
     }
 
     /// Puts a changed key in the place of the one that was found; none, if
@@ -230,7 +262,7 @@ fn update_entry(
     };
     entry(
         actor,
-        Some(&after.workspace),
+        after.workspace(),
         (AuditAction::UpdateKey, now),
         &after.id.to_string(),
         [

@@ -7,16 +7,19 @@ use tracing::info;
 use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
-use crate::domain::id::KeyId;
-use crate::domain::key::{Key, KeyState};
+use crate::domain::granted::Granted;
+use crate::domain::id::{KeyId, WorkspaceId};
+use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
-use crate::domain::token::{self, Token};
+use crate::domain::scope::ScopeSet;
+use crate::domain::token::{self, EnvironmentName, Token};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
 use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::principals::harmless;
 use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
 
 /// A key, with what can be said of it now.
@@ -28,6 +31,9 @@ pub struct KeyView {
     pub state: KeyState,
     /// What may be displayed of its token.
     pub hint: String,
+    /// What it may do within its principal's ceiling in its workspace; none:
+    /// all that its scopes say, or it is personal.
+    pub effective_scopes: Option<ScopeSet>,
     /// Stands for this state of it.
     pub etag: String,
 }
@@ -41,29 +47,50 @@ pub struct IssuedKey {
     pub token: Arc<Token>,
 }
 
-impl KeyView {
-    /// What can be said at `now` of a key of `workspace`.
-    pub(super) fn new(found: Versioned<Key>, workspace: &Workspace, now: Timestamp) -> Self {
+impl Registry {
+    /// What can be said of a key at `now`.
+    pub(super) fn view(&self, found: Versioned<Key>, now: Timestamp) -> KeyView {
         let key = found.record;
-        let mark = workspace
-            .mark(key.environment.as_ref())
-            .map(|name| name.as_str());
-        let tail = key
-            .secrets
-            .last()
-            .map(|secret| secret.tail)
-            .unwrap_or_default();
-        let hint = token::hint(workspace.token_prefix.as_str(), mark, tail);
-        Self {
+        KeyView {
             state: key.state(now),
-            hint,
+            hint: self.hint(&key),
+            effective_scopes: self.effective_scopes(&key),
             key,
             etag: etag(found.revision),
         }
     }
-}
 
-impl Registry {
+    fn hint(&self, key: &Key) -> String {
+        let tail = key.secrets.last().map(|secret| secret.tail);
+        let hint = |prefix: &str, environment: Option<&EnvironmentName>| {
+            let mark = environment.map(EnvironmentName::as_str);
+            token::hint(prefix, mark, tail.unwrap_or_default())
+        };
+        let environment = key.environment.as_ref();
+        match &key.bond {
+            Bond::Personal { token_prefix } => hint(token_prefix.as_str(), environment),
+            // No workspace goes before its keys.
+            Bond::Workspace(id) => self
+                .index
+                .workspace(id.as_str())
+                .map(|workspace| {
+                    hint(workspace.token_prefix.as_str(), workspace.mark(environment))
+                })
+                .unwrap_or_default(),
+        }
+    }
+
+    fn effective_scopes(&self, key: &Key) -> Option<ScopeSet> {
+        let workspace = key.workspace()?;
+        let ceiling = self.index.ceiling(workspace.as_str(), &key.principal);
+        let ceiling = ceiling.unwrap_or_default();
+        if ceiling.covers_all(&key.scopes) {
+            return None;
+        }
+        let granted = Granted::within(&key.scopes, Some(&ceiling));
+        Some(granted.scopes().into_owned())
+    }
+
     /// Issues a key. A draft with a request id issues one key, however often
     /// it comes.
     ///
@@ -71,7 +98,8 @@ impl Registry {
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
     /// [`RegistryError::NotFound`] for the workspace,
-    /// [`RegistryError::Precondition`] if that is disabled,
+    /// [`RegistryError::Precondition`] if that or the principal is disabled, or
+    /// the principal was taken out of it,
     /// [`RegistryError::Issued`], or the caller may not, or the store fails.
     pub async fn create_key(
         &self,
@@ -80,9 +108,7 @@ impl Registry {
     ) -> Result<IssuedKey, RegistryError> {
         let request = self.requests.identify(actor, &draft);
         for _ in 0..MAX_TRIES {
-            let workspace = self
-                .workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
-                .await?;
+            let workspace = self.place_of(actor, &draft).await?;
             let now = self.clock.now();
             // Before the draft is judged: what has changed since it was carried
             // out makes it no other request.
@@ -91,28 +117,25 @@ impl Registry {
             {
                 return Ok(issued);
             }
-            let spec = draft.check(&workspace.record, now)?;
+            let here = workspace.as_ref().map(|found| &found.record);
+            let (spec, token) = specified(&draft, here, now)?;
             actor.may_grant(&spec.scopes)?;
-            let id = &workspace.record.id;
-            if workspace.record.disabled {
-                let condition = Condition::WorkspaceDisabled;
-                return Err(precondition(Kind::Workspace, id, condition));
-            }
-            let token = Arc::new(Token::mint(
-                &workspace.record.token_prefix,
-                workspace.record.mark(spec.environment.as_ref()),
-            ));
-            let key = self.new_key(actor, &draft, spec, &token, &workspace.record, now);
+            refuse_disabled(here)?;
+            let id = spec.bond.workspace();
+            let footing = self.footing(actor, id, &draft.principal, now).await?;
+            footing.admits(&draft.scopes)?;
+            let token = Arc::new(token);
+            let key = self.new_key(actor, &draft, spec, &token, now);
             let mut batch = put(
                 Record::Key(key.clone()),
                 Expect::Absent,
                 issue_entry(actor, &key),
             );
+            footing.lay(&mut batch);
             // A workspace that was disabled or deleted since gets no new key.
-            batch.requires.push(unchanged(
-                RecordId::Workspace(id.clone()),
-                workspace.revision,
-            ));
+            batch.requires.extend(workspace.map(|found| {
+                unchanged(RecordId::Workspace(found.record.id), found.revision)
+            }));
             if let Some(request) = &request {
                 batch.writes.push(request.carried_out(key.id));
                 self.requests.hold(key.id, &token);
@@ -122,11 +145,29 @@ impl Registry {
                     record: key,
                     revision,
                 };
-                let view = KeyView::new(issued, &workspace.record, now);
+                let view = self.view(issued, now);
                 return Ok(IssuedKey { view, token });
             }
         }
-        Err(conflict(Kind::Workspace, &draft.workspace))
+        Err(match draft.workspace.as_str() {
+            "" => conflict(Kind::Principal, &harmless(&draft.principal)),
+            workspace => conflict(Kind::Workspace, workspace),
+        })
+    }
+
+    /// The workspace that a key is to be issued in; none: it is to be personal.
+    /// The caller may issue keys there.
+    async fn place_of(
+        &self,
+        actor: &Actor,
+        draft: &KeyDraft,
+    ) -> Result<Option<Versioned<Workspace>>, RegistryError> {
+        if draft.is_personal() {
+            return actor.may(Deed::ManageKeys).map(|()| None);
+        }
+        self.workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
+            .await
+            .map(Some)
     }
 
     /// Reads a key.
@@ -135,18 +176,18 @@ impl Registry {
     ///
     /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
     pub async fn get_key(&self, actor: &Actor, id: &str) -> Result<KeyView, RegistryError> {
-        let (found, workspace) = self.key(actor, Deed::Read, (id, "key_id")).await?;
-        Ok(KeyView::new(found, &workspace.record, self.clock.now()))
+        let found = self.key(actor, Deed::Read, (id, "key_id")).await?;
+        Ok(self.view(found, self.clock.now()))
     }
 
-    /// The key that is named in a field, and its workspace, if the caller may
-    /// do `deed` there.
+    /// The key that is named in a field, if the caller may do `deed` where it
+    /// is. Personal keys are the system's: for others they are not there.
     pub(super) async fn key(
         &self,
         actor: &Actor,
         deed: Deed,
         (id, field): (&str, &str),
-    ) -> Result<(Versioned<Key>, Versioned<Workspace>), RegistryError> {
+    ) -> Result<Versioned<Key>, RegistryError> {
         if id.is_empty() {
             return Err(Violations::of(field, "is required").into());
         }
@@ -162,10 +203,14 @@ impl Registry {
         else {
             return Err(actor.absent(Kind::Key, id));
         };
-        let place = Place::Workspace(&record.workspace);
-        actor.may_at(deed, place, Kind::Key, id)?;
-        let workspace = self.existing_workspace(record.workspace.clone()).await?;
-        Ok((Versioned { record, revision }, workspace))
+        match (record.workspace(), actor.workspace()) {
+            (Some(workspace), _) => {
+                actor.may_at(deed, Place::Workspace(workspace), Kind::Key, id)?;
+            }
+            (None, None) => actor.may(deed)?,
+            (None, Some(_)) => return Err(actor.absent(Kind::Key, id)),
+        }
+        Ok(Versioned { record, revision })
     }
 
     fn new_key(
@@ -174,12 +219,11 @@ impl Registry {
         draft: &KeyDraft,
         spec: KeySpec,
         token: &Token,
-        workspace: &Workspace,
         now: Timestamp,
     ) -> Key {
         Key {
             id: KeyId::generate(now),
-            workspace: workspace.id.clone(),
+            bond: spec.bond,
             environment: spec.environment,
             principal: draft.principal.clone(),
             name: draft.name.clone(),
@@ -207,7 +251,8 @@ impl Registry {
         let committed = self.attempt(actor, batch, Kind::Key, &id).await;
         match &committed {
             Ok(Some(_)) => {
-                info!(actor = key.created_by, key = id, workspace = %key.workspace, "key issued");
+                let workspace = key.workspace().map(WorkspaceId::as_str);
+                info!(actor = key.created_by, key = id, workspace, "key issued");
             }
             // The token may be needed yet.
             Err(RegistryError::OutcomeUnknown) => {}
@@ -217,12 +262,41 @@ impl Registry {
     }
 }
 
+/// What is asked for, in `workspace` or as a personal key, and a token for it.
+fn specified(
+    draft: &KeyDraft,
+    workspace: Option<&Workspace>,
+    now: Timestamp,
+) -> Result<(KeySpec, Token), Violations> {
+    let Some(workspace) = workspace else {
+        let (spec, prefix) = draft.check_personal(now)?;
+        let token = Token::mint(&prefix, spec.environment.as_ref());
+        return Ok((spec, token));
+    };
+    let spec = draft.check(workspace, now)?;
+    let mark = workspace.mark(spec.environment.as_ref());
+    let token = Token::mint(&workspace.token_prefix, mark);
+    Ok((spec, token))
+}
+
+/// No key is issued in a workspace that is switched off.
+fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), RegistryError> {
+    match workspace {
+        Some(workspace) if workspace.disabled => Err(precondition(
+            Kind::Workspace,
+            &workspace.id,
+            Condition::WorkspaceDisabled,
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(
         actor,
-        Some(&key.workspace),
+        key.workspace(),
         (AuditAction::CreateKey, key.create_time),
         &key.id.to_string(),
         [

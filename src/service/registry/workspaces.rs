@@ -115,9 +115,12 @@ impl Registry {
                 let revision = found.revision;
                 Some(Versioned { record, revision }.into())
             }
-            Record::Tombstone(_) | Record::Key(_) | Record::AdminKey(_) | Record::Request(_) => {
-                None
-            }
+            Record::Tombstone(_)
+            | Record::Key(_)
+            | Record::AdminKey(_)
+            | Record::Request(_)
+            | Record::Principal(_)
+            | Record::Membership(_) => None,
         };
         self.walk(&walk, &question, keep).await
     }

@@ -232,7 +232,7 @@ fn a_key_that_is_missing_in_its_workspace_s_list_is_missed() {
     assert!(deleted.is_some());
     let error = sample.refusal();
     assert!(
-        matches!(error, OpenError::Damaged(Damage::Lists { keys, found }) if keys == found + 1),
+        matches!(error, OpenError::Damaged(Damage::Lists { expected, found }) if expected == found + 1),
         "{error}"
     );
 }
@@ -253,7 +253,7 @@ fn a_list_of_as_many_keys_that_are_others_is_seen() {
         assert!(
             matches!(
                 error,
-                OpenError::Damaged(Damage::Lists { keys: 2, found: 2 })
+                OpenError::Damaged(Damage::Lists { expected: 4, found: 4 })
             ),
             "{error}"
         );
@@ -302,7 +302,7 @@ fn a_deleted_key_is_on_no_list() {
     assert!(
         matches!(
             error,
-            OpenError::Damaged(Damage::Lists { keys: 2, found: 3 })
+            OpenError::Damaged(Damage::Lists { expected: 4, found: 5 })
         ),
         "{error}"
     );
