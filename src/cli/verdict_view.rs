@@ -54,7 +54,11 @@ fn why(reason: i32) -> &'static str {
         }
         DenialReason::Unknown => {
             "No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of \
-             another workspace."
+             another workspace, or personal and its principal no member of this one."
+        }
+        DenialReason::WorkspaceRequired => {
+            "The key is personal: it works in the workspace that the check selects, and none was selected. \
+             --workspace does that."
         }
         DenialReason::Revoked => {
             "The key was revoked, which is final. `keyward keys create` issues another."
@@ -62,7 +66,10 @@ fn why(reason: i32) -> &'static str {
         DenialReason::Expired => {
             "The key's expiry has passed. `keyward keys create` issues another."
         }
-        DenialReason::Disabled => "The key or its workspace is switched off, which can be undone.",
+        DenialReason::Disabled => {
+            "The key, its principal or its workspace is switched off, or the principal was taken out of the \
+             workspace, which can be undone."
+        }
         DenialReason::Environment => {
             "The key is of another environment than was asked for. Without --environment, the workspace's \
              default is meant."
@@ -102,10 +109,10 @@ mod tests {
 
     #[test]
     fn every_reason_is_explained() {
-        let mut told: Vec<_> = (0..=8).map(why).collect();
+        let mut told: Vec<_> = (0..=9).map(why).collect();
         assert!(!told.contains(&why(999)));
         told.dedup();
-        assert_eq!(told.len(), 9);
+        assert_eq!(told.len(), 10);
     }
 
     #[test]

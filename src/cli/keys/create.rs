@@ -17,6 +17,7 @@ use crate::edge::pb::CreateKeyRequest;
 
 const FLAGS: Flags = &[
     ("workspace", "--workspace"),
+    ("token_prefix", "--token-prefix"),
     ("environment", "--environment"),
     ("principal", "--principal"),
     ("name", "--name"),
@@ -30,8 +31,17 @@ const FLAGS: Flags = &[
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
     /// The workspace that the key is to work in
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-    workspace: String,
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(),
+          required_unless_present = "personal")]
+    workspace: Option<String>,
+    /// The key is to work in every workspace that its principal is a member of;
+    /// each check selects one
+    #[arg(long, conflicts_with = "workspace", requires = "token_prefix")]
+    personal: bool,
+    /// What the tokens of a personal key start with, such as `klg_user`
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new(),
+          requires = "personal")]
+    token_prefix: Option<String>,
     /// A name for people
     #[arg(long)]
     name: String,
@@ -51,7 +61,8 @@ pub(crate) struct CreateArgs {
         hide_default_value = true
     )]
     description: String,
-    /// One of the workspace's environments [default: the workspace's]
+    /// One of the workspace's environments; of a personal key, any [default: the
+    /// workspace's]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     environment: Option<String>,
     /// When it is to stop working: `90d`, `2027-01-01`, `2027-01-01T09:30:00Z`
@@ -77,7 +88,8 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let request = CreateKeyRequest {
-        workspace: args.workspace,
+        workspace: args.workspace.unwrap_or_default(),
+        token_prefix: args.token_prefix.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         principal: args.principal,
         name: args.name,

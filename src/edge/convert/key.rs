@@ -68,6 +68,7 @@ pub(in crate::edge) fn question(
 /// A key as it is shown.
 pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
     let key = view.key;
+    let workspace = key.workspace().map(ToString::to_string);
     let revocation = key.revocation;
     let (revoked_by, note) = revocation
         .as_ref()
@@ -80,11 +81,8 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         });
     pb::Key {
         id: key.id.to_string(),
-        workspace: key
-            .workspace()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        personal: key.workspace().is_none(),
+        personal: workspace.is_none(),
+        workspace: workspace.unwrap_or_default(),
         effective_scopes: view.effective_scopes.map(|scopes| pb::EffectiveScopes {
             scopes: scopes.iter().map(ToString::to_string).collect(),
         }),
