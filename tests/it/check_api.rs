@@ -652,6 +652,8 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                 | Record::Workspace(_)
                 | Record::AdminKey(_)
                 | Record::Request(_)
+                | Record::Principal(_)
+                | Record::Membership(_)
                 | Record::Tombstone(_) => continue,
             };
             batches.push(records::update(changed, revision));

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use keyward::domain::admin::AdminKey;
+use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::Key;
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::tombstone::{Buried, Tombstone};
@@ -74,14 +75,14 @@ fn empty_store() -> Arc<MemoryStore> {
 }
 
 /// Holds what was found against the key that it should be.
-fn assert_is(found: Option<&IndexedKey>, key: &Key) {
+fn assert_is(index: &Index, found: Option<&IndexedKey>, key: &Key) {
     let Some(found) = found else {
         panic!("{} is not found", key.id)
     };
     assert_eq!(found.id(), key.id);
     assert_eq!(found.name(), key.name);
     assert_eq!(found.principal(), key.principal);
-    assert_eq!(found.workspace(), key.workspace.as_str());
+    assert_eq!(found.workspace(), key.workspace().map(WorkspaceId::as_str));
     assert_eq!(
         found.environment(),
         key.environment.as_ref().map_or("", |name| name.as_str())
@@ -94,17 +95,17 @@ fn assert_is(found: Option<&IndexedKey>, key: &Key) {
             .map(|(name, value)| (name.as_str(), value.as_str())))
     );
     assert_eq!(found.expire_time(), key.expire_time);
-    found.with_standing(|standing| {
+    found.with_standing(index, None, |standing| {
         assert_eq!(
             (standing.revoked, standing.disabled),
             (key.revocation.is_some(), key.disabled)
         );
         assert_eq!(
-            (standing.workspace, standing.environment),
+            (Some(standing.workspace), standing.environment),
             (found.workspace(), found.environment())
         );
         assert_eq!(
-            (standing.expire_time, standing.scopes),
+            (standing.expire_time, &*standing.scopes.scopes()),
             (key.expire_time, &key.scopes)
         );
     });
@@ -130,7 +131,7 @@ fn a_token_ends_with_its_key_or_before() {
         followed.index.find(&digest(number), |found| {
             let found = found.unwrap();
             assert_eq!(found.expire_time(), expected.map(time), "row {number}");
-            found.with_standing(|standing| {
+            found.with_standing(&followed.index, None, |standing| {
                 assert_eq!(standing.expire_time, expected.map(time), "row {number}");
             });
         });
@@ -149,7 +150,7 @@ fn a_key_is_found_once_its_creation_is_answered() {
         followed.commit(create(Record::Key(key.clone())));
         followed
             .index
-            .find(&digest(number), |found| assert_is(found, &key));
+            .find(&digest(number), |found| assert_is(&followed.index, found, &key));
     }
     assert_eq!(followed.index.len(), 50);
     assert!(!followed.knows(51));
@@ -171,7 +172,7 @@ fn what_was_there_before_the_start_is_found_too() {
     wait_for(&index, Revision(3_002));
     assert_eq!(index.len(), keys.len());
     for (number, key) in (0..).zip(&keys) {
-        index.find(&digest(number), |found| assert_is(found, key));
+        index.find(&digest(number), |found| assert_is(&index, found, key));
     }
     assert!(index.admin(&digest(5_000)).is_some());
 }
@@ -213,7 +214,7 @@ fn a_revocation_is_seen_once_it_is_answered() {
         followed.commit(update(Record::Key(revoked(&key)), at));
         followed
             .index
-            .find(&digest(number), |found| assert_is(found, &revoked(&key)));
+            .find(&digest(number), |found| assert_is(&followed.index, found, &revoked(&key)));
     }
     assert_eq!(followed.index.len(), 50, "a revoked key is known to be one");
 }
@@ -239,7 +240,7 @@ fn every_field_of_a_key_is_replaced() {
     followed.commit(update(Record::Key(after.clone()), at));
     followed
         .index
-        .find(&digest(1), |found| assert_is(found, &after));
+        .find(&digest(1), |found| assert_is(&followed.index, found, &after));
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn a_token_that_leaves_its_key_stops() {
         for number in list {
             followed
                 .index
-                .find(&digest(*number), |found| assert_is(found, &key));
+                .find(&digest(*number), |found| assert_is(&followed.index, found, &key));
         }
     }
 }
@@ -292,12 +293,12 @@ fn a_deleted_key_is_found_by_none_of_its_tokens() {
     assert_eq!(followed.index.len(), 1);
     followed
         .index
-        .find(&digest(3), |found| assert_is(found, &other));
+        .find(&digest(3), |found| assert_is(&followed.index, found, &other));
 
     // Nor are they by an index that starts on what is left.
     let later = follower::start(&*followed.store).unwrap();
     assert_eq!(later.len(), 1);
-    later.find(&digest(3), |found| assert_is(found, &other));
+    later.find(&digest(3), |found| assert_is(&later, found, &other));
 }
 
 #[test]
@@ -343,7 +344,7 @@ fn a_workspace_is_seen_through_all_its_keys_at_once() {
     }
     let seen_disabled = |number| {
         followed.index.find(&digest(number), |found| {
-            found.unwrap().with_standing(|standing| {
+            found.unwrap().with_standing(&followed.index, None, |standing| {
                 (
                     standing.workspace_disabled,
                     standing.default_environment == "test",
@@ -493,7 +494,7 @@ fn readers_see_a_whole_record_at_any_moment() {
                         .name()
                         .parse()
                         .unwrap();
-                    assert_is(found, &version(key, number));
+                    assert_is(&followed.index, found, &version(key, number));
                     number
                 });
                 assert!(seen >= newest, "version {seen} came after {newest}");

@@ -89,7 +89,7 @@ async fn a_token_that_was_unknown_passes_once_it_is_issued() {
         }
         let key = key_for(&token, &workspace, &pepper, number);
         let revision = store
-            .commit(records::create(Record::Key(key)))
+            .commit(records::issue(key))
             .await
             .unwrap();
         // What the reply to CreateKey waits for.
@@ -158,7 +158,7 @@ async fn plant(site: &Site, tokens: &[Token]) {
     for (number, token) in tokens.iter().enumerate() {
         let key = key_for(token, &workspace, &pepper, number as u64);
         store
-            .commit(records::create(Record::Key(key)))
+            .commit(records::issue(key))
             .await
             .unwrap();
     }

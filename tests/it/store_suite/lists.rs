@@ -76,7 +76,7 @@ fn keys_come_in_pages_by_their_ids(backend: Backend) {
 
     let of = |workspace: &Workspace| {
         keys.iter()
-            .filter(|key| key.workspace == workspace.id)
+            .filter(|key| key.workspace() == Some(&workspace.id))
             .cloned()
             .collect()
     };
@@ -252,7 +252,7 @@ fn assert_holds(read: &[Record], list: &List, staying: &[Record]) {
     let is_of = |record: &Record| match (list, record) {
         (List::Workspaces, Record::Workspace(_)) | (List::AdminKeys, Record::AdminKey(_)) => true,
         (List::Keys, Record::Key(_)) => true,
-        (List::KeysOf(workspace), Record::Key(key)) => key.workspace == *workspace,
+        (List::KeysOf(workspace), Record::Key(key)) => key.workspace() == Some(workspace),
         _ => false,
     };
     let expected: Vec<_> = staying.iter().filter(|record| is_of(record)).collect();

@@ -167,6 +167,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     };
     let draft = KeyDraft {
         workspace: workspace.id.to_string(),
+        token_prefix: String::new(),
         environment: workspace.environments[0].as_str().to_owned(),
         principal: "p".repeat(MAX_PRINCIPAL_LEN),
         name: "x".repeat(MAX_NAME_LEN),
@@ -177,6 +178,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         request_id: String::new(),
     };
     let KeySpec {
+        bond,
         environment,
         scopes,
     } = draft.check(workspace, time(0)).unwrap();
@@ -188,6 +190,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         ..secret(number)
     };
     Key {
+        bond,
         environment,
         principal: draft.principal,
         name: draft.name,
