@@ -76,10 +76,9 @@ impl Record {
             Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
             Self::Request(request) => RecordId::Request(request.id),
             Self::Principal(principal) => RecordId::Principal(principal.id.clone()),
-            Self::Membership(membership) => RecordId::Membership(
-                membership.workspace.clone(),
-                membership.principal.clone(),
-            ),
+            Self::Membership(membership) => {
+                RecordId::Membership(membership.workspace.clone(), membership.principal.clone())
+            }
             Self::Tombstone(tombstone) => match &tombstone.of {
                 Buried::Workspace(id) => RecordId::Workspace(id.clone()),
                 Buried::Key { id, .. } => RecordId::Key(*id),

@@ -182,10 +182,7 @@ impl Hand {
             AuditAction::CreateKey,
             Record::Key(key),
         );
-        let first = [
-            Record::Principal(principal),
-            Record::Membership(membership),
-        ];
+        let first = [Record::Principal(principal), Record::Membership(membership)];
         batch.writes.extend(first.map(|record| Write {
             record,
             expect: Expect::Absent,

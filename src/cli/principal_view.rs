@@ -77,7 +77,12 @@ pub(crate) fn list(principals: &[Principal], width: Option<u16>) -> String {
         ]
     };
     let rows: Vec<_> = principals.iter().map(row).collect();
-    listing(&["PRINCIPAL", "STATE", "DISPLAY NAME"], &rows, &[0, 1], width)
+    listing(
+        &["PRINCIPAL", "STATE", "DISPLAY NAME"],
+        &rows,
+        &[0, 1],
+        width,
+    )
 }
 
 /// Many memberships, a line each.
@@ -94,7 +99,12 @@ pub(crate) fn memberships(memberships: &[Membership], width: Option<u16>) -> Str
         ]
     };
     let rows: Vec<_> = memberships.iter().map(row).collect();
-    listing(&["WORKSPACE", "PRINCIPAL", "SCOPE CEILING"], &rows, &[0], width)
+    listing(
+        &["WORKSPACE", "PRINCIPAL", "SCOPE CEILING"],
+        &rows,
+        &[0],
+        width,
+    )
 }
 
 /// The keys of one principal, a line each.

@@ -115,7 +115,9 @@ mod tests {
                 let granted = Granted::within(own, Some(ceiling));
                 let expected = ScopeSet::new(
                     own.iter()
-                        .flat_map(|one| ceiling.iter().filter_map(move |other| narrower(one, other)))
+                        .flat_map(|one| {
+                            ceiling.iter().filter_map(move |other| narrower(one, other))
+                        })
                         .cloned(),
                 );
                 assert_eq!(*granted.scopes(), expected, "{own} within {ceiling}");

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::clock::Timestamp;
 use super::catalog::ScopeCatalog;
+use super::clock::Timestamp;
 use super::fields;
 use super::key::{Bond, Key};
 use super::principal::check_principal;

@@ -132,7 +132,6 @@ impl WorkspaceDraft {
             scope_catalog,
         })
     }
-
 }
 
 /// What to change of a workspace; what is none stays.

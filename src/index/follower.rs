@@ -15,9 +15,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store};
 
 use super::Index;
-use super::members::{
-    ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat,
-};
+use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
 use super::packed::{Bond, IndexedKey, Personal, Shared};
 
 /// Loads the whole store into an index and starts the thread that follows it.

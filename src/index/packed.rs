@@ -49,12 +49,7 @@ pub(super) struct Personal {
 
 impl IndexedKey {
     /// Packs `key` as `secret`, one of its tokens, finds it.
-    pub(super) fn new(
-        key: &Key,
-        secret: &Secret,
-        bond: Bond,
-        shared: &mut Shared,
-    ) -> Self {
+    pub(super) fn new(key: &Key, secret: &Secret, bond: Bond, shared: &mut Shared) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         Self {
             id: key.id,
@@ -196,11 +191,7 @@ impl IndexedKey {
     }
 
     /// The standing of the key as a personal one that is asked for nowhere.
-    fn standing<'k>(
-        &'k self,
-        principal: &IndexedPrincipal,
-        member: &'k Member,
-    ) -> Standing<'k> {
+    fn standing<'k>(&'k self, principal: &IndexedPrincipal, member: &'k Member) -> Standing<'k> {
         Standing {
             personal: true,
             workspace: "",
@@ -241,7 +232,8 @@ impl Shared {
 
     /// The shared copy of some scopes.
     pub(super) fn scopes(&mut self, scopes: &ScopeSet) -> Arc<ScopeSet> {
-        self.scopes.intern(scopes, |scopes| Arc::new(scopes.clone()))
+        self.scopes
+            .intern(scopes, |scopes| Arc::new(scopes.clone()))
     }
 }
 

@@ -28,9 +28,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::AdminKey(admin) => admin_key::encode(admin).encode_to_vec(),
         Record::Request(request) => request::encode(request).encode_to_vec(),
         Record::Principal(principal) => principal::encode(principal).encode_to_vec(),
-        Record::Membership(membership) => {
-            principal::encode_membership(membership).encode_to_vec()
-        }
+        Record::Membership(membership) => principal::encode_membership(membership).encode_to_vec(),
         Record::Tombstone(tombstone) => match tombstone.of {
             Buried::Workspace(_) => workspace::bury(tombstone).encode_to_vec(),
             Buried::Key { .. } => key::bury(tombstone).encode_to_vec(),

@@ -19,7 +19,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 15] = [
+const CHANGES: [(&str, &str); 21] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -31,6 +31,12 @@ const CHANGES: [(&str, &str); 15] = [
     ("EnableKey", "key.enable"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
+    ("CreatePrincipal", "principal.create"),
+    ("UpdatePrincipal", "principal.update"),
+    ("DisablePrincipal", "principal.disable"),
+    ("EnablePrincipal", "principal.enable"),
+    ("SetMembership", "membership.set"),
+    ("RemoveMembership", "membership.remove"),
     ("CreateAdminKey", "admin.create"),
     ("UpdateAdminKey", "admin.update"),
     ("RotateAdminKey", "admin.rotate"),
@@ -97,7 +103,11 @@ fn every_call_is_in_the_table_for_every_place_that_it_has() {
             "CreateWorkspace" => &["system"],
             "ListWorkspaces" => &["all"],
             "CreateAdminKey" => &["system", "own", "other"],
-            "ListKeys" | "ListAdminKeys" => &["all", "own", "other"],
+            "ListKeys" | "ListAdminKeys" | "ListMemberships" => &["all", "own", "other"],
+            "ListPrincipals" => &["all"],
+            principals if principals.contains("Principal") => &["system"],
+            "CreateKey" | "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey"
+            | "DeleteKey" => &["system", "own", "other"],
             "ListAuditEvents" => &["all", "system", "own", "other"],
             "UpdateWorkspace" => &["own", "other", "own default", "other default"],
             admins if admins.contains("AdminKey") => &["itself", "system", "own", "other"],
@@ -125,7 +135,8 @@ impl Cell {
         let role = AdminRole::from_str_name(&format!("ADMIN_ROLE_{role}")).unwrap();
         let home = if place == "system" { "" } else { own.as_str() };
         // What keys with any scopes pass by is beyond all ceilings but one.
-        let ceiling = match (self.on.ends_with("default"), self.scope) {
+        let any = self.on.ends_with("default") || self.call == "EnablePrincipal";
+        let ceiling = match (any, self.scope) {
             (true, WITHIN) => "*",
             (_, _) => CEILING,
         };
@@ -176,6 +187,20 @@ impl Cell {
         match self.call.as_str() {
             "CreateWorkspace" => {
                 ask.workspace = format!("by-{}-{}", &caller.id[4..], self.scope.len())
+            }
+            "CreatePrincipal" => ask.id = format!("user:{}-{}", caller.id, self.scope),
+            call if call.ends_with("Principal") => {
+                ask.id = format!("user:{}-{}", caller.id, self.scope);
+                ask.send(&mut owner, "CreatePrincipal").await.unwrap();
+                ask.name.push_str(", too");
+                if call == "EnablePrincipal" {
+                    ask.send(&mut owner, "DisablePrincipal").await.unwrap();
+                }
+            }
+            "SetMembership" => ask.id = "user:ada".to_owned(),
+            "RemoveMembership" => {
+                ask.id = "user:ada".to_owned();
+                ask.send(&mut owner, "SetMembership").await.unwrap();
             }
             "EnableWorkspace" | "DeleteWorkspace" => {
                 ask.send(&mut owner, "DisableWorkspace").await.unwrap();

@@ -148,9 +148,9 @@ fn a_key_is_found_once_its_creation_is_answered() {
             ..key(&followed.workspace, number)
         };
         followed.commit(create(Record::Key(key.clone())));
-        followed
-            .index
-            .find(&digest(number), |found| assert_is(&followed.index, found, &key));
+        followed.index.find(&digest(number), |found| {
+            assert_is(&followed.index, found, &key)
+        });
     }
     assert_eq!(followed.index.len(), 50);
     assert!(!followed.knows(51));
@@ -212,9 +212,9 @@ fn a_revocation_is_seen_once_it_is_answered() {
         let key = key(&followed.workspace, number);
         let at = followed.commit(create(Record::Key(key.clone())));
         followed.commit(update(Record::Key(revoked(&key)), at));
-        followed
-            .index
-            .find(&digest(number), |found| assert_is(&followed.index, found, &revoked(&key)));
+        followed.index.find(&digest(number), |found| {
+            assert_is(&followed.index, found, &revoked(&key))
+        });
     }
     assert_eq!(followed.index.len(), 50, "a revoked key is known to be one");
 }
@@ -238,9 +238,9 @@ fn every_field_of_a_key_is_replaced() {
         ..before
     };
     followed.commit(update(Record::Key(after.clone()), at));
-    followed
-        .index
-        .find(&digest(1), |found| assert_is(&followed.index, found, &after));
+    followed.index.find(&digest(1), |found| {
+        assert_is(&followed.index, found, &after)
+    });
 }
 
 #[test]
@@ -261,9 +261,9 @@ fn a_token_that_leaves_its_key_stops() {
         }
         assert_eq!(followed.index.len(), list.len());
         for number in list {
-            followed
-                .index
-                .find(&digest(*number), |found| assert_is(&followed.index, found, &key));
+            followed.index.find(&digest(*number), |found| {
+                assert_is(&followed.index, found, &key)
+            });
         }
     }
 }
@@ -291,9 +291,9 @@ fn a_deleted_key_is_found_by_none_of_its_tokens() {
     followed.commit(update(grave, at));
     assert!(!followed.knows(1) && !followed.knows(2));
     assert_eq!(followed.index.len(), 1);
-    followed
-        .index
-        .find(&digest(3), |found| assert_is(&followed.index, found, &other));
+    followed.index.find(&digest(3), |found| {
+        assert_is(&followed.index, found, &other)
+    });
 
     // Nor are they by an index that starts on what is left.
     let later = follower::start(&*followed.store).unwrap();
@@ -344,12 +344,14 @@ fn a_workspace_is_seen_through_all_its_keys_at_once() {
     }
     let seen_disabled = |number| {
         followed.index.find(&digest(number), |found| {
-            found.unwrap().with_standing(&followed.index, None, |standing| {
-                (
-                    standing.workspace_disabled,
-                    standing.default_environment == "test",
-                )
-            })
+            found
+                .unwrap()
+                .with_standing(&followed.index, None, |standing| {
+                    (
+                        standing.workspace_disabled,
+                        standing.default_environment == "test",
+                    )
+                })
         })
     };
     let mut changed = followed.workspace.clone();

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use keyward::domain::clock::{Clock, SystemClock};
-use keyward::edge::pb::{CheckRequest, DenialReason, Key};
+use keyward::edge::pb::{CheckRequest, CreateKeyRequest, DenialReason, Key};
 use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::admin_api::calls::{switch_key, switch_workspace, update_key};
+use crate::admin_api::calls::{
+    remove_membership, set_membership, switch_key, switch_principal, switch_workspace, update_key,
+};
 use crate::support::{self, Admin, Checks, Server, Site};
 
 /// How often each thing is taken away, each time under fire.
@@ -32,13 +34,18 @@ enum Taken {
     Workspace,
     Scope,
     Lifetime,
+    Principal,
+    Membership,
+    Ceiling,
 }
 
 impl Taken {
     fn denial(self) -> DenialReason {
         match self {
-            Self::Key | Self::Workspace => DenialReason::Disabled,
-            Self::Scope => DenialReason::InsufficientScope,
+            Self::Key | Self::Workspace | Self::Principal | Self::Membership => {
+                DenialReason::Disabled
+            }
+            Self::Scope | Self::Ceiling => DenialReason::InsufficientScope,
             Self::Lifetime => DenialReason::Expired,
         }
     }
@@ -59,6 +66,14 @@ impl Taken {
                 update_key(admin, narrowed(key), &["scopes"]).await.unwrap();
             }
             Self::Lifetime => return Some(end_soon(admin, key).await),
+            Self::Principal => {
+                switch_principal(admin, &key.principal, true).await.unwrap();
+            }
+            Self::Membership => {
+                let (place, who) = (&key.workspace, &key.principal);
+                remove_membership(admin, place, who).await.unwrap();
+            }
+            Self::Ceiling => set_ceiling(admin, key, "people:write").await,
         }
         None
     }
@@ -75,9 +90,26 @@ impl Taken {
                 .map(drop),
             Self::Scope => update_key(admin, key, &["scopes"]).await.map(drop),
             Self::Lifetime => update_key(admin, key, &["expire_time"]).await.map(drop),
+            Self::Principal => switch_principal(admin, &key.principal, false)
+                .await
+                .map(drop),
+            Self::Membership => {
+                set_ceiling(admin, &key, "*").await;
+                Ok(())
+            }
+            Self::Ceiling => {
+                set_ceiling(admin, &key, "people:*").await;
+                Ok(())
+            }
         }
         .unwrap();
     }
+}
+
+async fn set_ceiling(admin: &mut Admin, key: &Key, ceiling: &str) {
+    set_membership(admin, &key.workspace, &key.principal, &[ceiling])
+        .await
+        .unwrap();
 }
 
 fn narrowed(key: &Key) -> Key {
@@ -136,6 +168,21 @@ async fn nothing_passes_after_the_reply_that_took_its_scope() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_passes_after_the_end_that_was_moved_closer() {
     under_fire(Taken::Lifetime).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_disabled_its_principal() {
+    under_fire(Taken::Principal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_removed_its_membership() {
+    under_fire(Taken::Membership).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_lowered_its_ceiling() {
+    under_fire(Taken::Ceiling).await;
 }
 
 /// Takes it away and gives it back, over and over, while many check.
@@ -286,7 +333,15 @@ impl Fire {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_before_a_crash_stays_so_after_it() {
     let mut site = Site::init();
-    let all = [Taken::Key, Taken::Workspace, Taken::Scope, Taken::Lifetime];
+    let all = [
+        Taken::Key,
+        Taken::Workspace,
+        Taken::Scope,
+        Taken::Lifetime,
+        Taken::Principal,
+        Taken::Membership,
+        Taken::Ceiling,
+    ];
     for crash in 0..support::count("KEYWARD_TEST_CRASHES", 3) {
         let server = site.serve();
         let mut admin = server.admin().await;
@@ -295,7 +350,12 @@ async fn what_was_taken_before_a_crash_stays_so_after_it() {
             let workspace = format!("w{crash}-{taken:?}").to_lowercase();
             admin.workspace(&workspace, "klg", &[]).await;
             for _ in 0..8 {
-                let issued = admin.key(&workspace, &["people:read"]).await;
+                let asked = CreateKeyRequest {
+                    // So that each is switched off by itself.
+                    principal: format!("user:{workspace}"),
+                    ..support::key_request(&workspace, &["people:read"])
+                };
+                let issued = admin.client.create_key(asked).await.unwrap().into_inner();
                 targets.push((taken, issued.token, issued.key.unwrap()));
             }
         }

@@ -284,11 +284,9 @@ fn entry(record: &Record) -> AuditEntry {
                 AuditAction::DeleteWorkspace,
                 id.to_string(),
             ),
-            Buried::Key { id, workspace, .. } => (
-                workspace.clone(),
-                AuditAction::DeleteKey,
-                id.to_string(),
-            ),
+            Buried::Key { id, workspace, .. } => {
+                (workspace.clone(), AuditAction::DeleteKey, id.to_string())
+            }
         },
     };
     AuditEntry {
@@ -326,9 +324,7 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             | Record::Key(_)
             | Record::AdminKey(_)
             | Record::Principal(_)
-            | Record::Membership(_) => {
-                state.insert(change.after.id(), after)
-            }
+            | Record::Membership(_) => state.insert(change.after.id(), after),
             // What is over, and what is only looked up, is in no snapshot.
             Record::Tombstone(_) | Record::Request(_) => state.remove(&change.after.id()),
         };

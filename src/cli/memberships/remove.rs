@@ -31,7 +31,9 @@ pub(super) async fn run(
     flags: AdminFlags,
     output: Output,
 ) -> Result<(), Failure> {
-    let asks = args.consent.must_ask("take a principal out of a workspace")?;
+    let asks = args
+        .consent
+        .must_ask("take a principal out of a workspace")?;
     let mut admin = Admin::connect(flags).await?;
     if asks {
         let mut lines = Properties::default();

@@ -73,9 +73,7 @@ impl Registry {
             Bond::Workspace(id) => self
                 .index
                 .workspace(id.as_str())
-                .map(|workspace| {
-                    hint(workspace.token_prefix.as_str(), workspace.mark(environment))
-                })
+                .map(|workspace| hint(workspace.token_prefix.as_str(), workspace.mark(environment)))
                 .unwrap_or_default(),
         }
     }
@@ -133,9 +131,10 @@ impl Registry {
             );
             footing.lay(&mut batch);
             // A workspace that was disabled or deleted since gets no new key.
-            batch.requires.extend(workspace.map(|found| {
-                unchanged(RecordId::Workspace(found.record.id), found.revision)
-            }));
+            batch.requires.extend(
+                workspace
+                    .map(|found| unchanged(RecordId::Workspace(found.record.id), found.revision)),
+            );
             if let Some(request) = &request {
                 batch.writes.push(request.carried_out(key.id));
                 self.requests.hold(key.id, &token);

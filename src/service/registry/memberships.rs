@@ -7,9 +7,7 @@ use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
-use crate::domain::principal::{
-    Membership, MembershipDraft, Principal, Removal, is_principal,
-};
+use crate::domain::principal::{Membership, MembershipDraft, Principal, Removal, is_principal};
 use crate::domain::violation::Violations;
 use crate::store::{Batch, Expect, List, Record, RecordId, Versioned, Write};
 

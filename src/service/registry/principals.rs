@@ -12,9 +12,7 @@ use crate::store::{Expect, List, Record, RecordId, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::walk::{Page, PageQuestion, Walk};
-use super::{
-    MAX_TRIES, MembershipView, Registry, conflict, entry, etag, put, refuse_stale,
-};
+use super::{MAX_TRIES, MembershipView, Registry, conflict, entry, etag, put, refuse_stale};
 
 /// A principal, with what stands for its state.
 #[derive(Clone, Debug)]

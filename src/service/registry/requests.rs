@@ -204,8 +204,7 @@ impl Registry {
             let Some(token) = self.requests.token_of(carried_out.key) else {
                 return Err(RegistryError::Issued { id });
             };
-            let found = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await
-            {
+            let found = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await {
                 // Deleted since: its id stays used, and the request's too. To
                 // one who is confined to a workspace, what is not there is
                 // hidden; it was his own, so he may know.
