@@ -10,6 +10,7 @@ use prost_types::FileDescriptorSet;
 use tokio::task::JoinSet;
 
 use crate::office::{Ask, Caller, Office, admin_key, create_admin, told};
+use crate::support::Admin;
 
 const DOCUMENT: &str = include_str!("../../docs/admin-rights.md");
 
@@ -169,6 +170,21 @@ impl Cell {
         ))
     }
 
+    /// Makes the principal that the call is to act on, if it is to be there.
+    async fn prepared_principal(&self, ask: &mut Ask, owner: &mut Admin) {
+        let first: &[&str] = match self.call.as_str() {
+            "EnablePrincipal" => &["CreatePrincipal", "DisablePrincipal"],
+            "RemoveMembership" => &["SetMembership"],
+            "CreatePrincipal" | "SetMembership" => &[],
+            _ => &["CreatePrincipal"],
+        };
+        for call in first {
+            ask.send(owner, call).await.unwrap();
+        }
+        // So that an update changes something.
+        ask.name.push_str(", too");
+    }
+
     /// Makes what the call is to act on, in a state in which it can.
     async fn prepared(&self, office: &Office, caller: &Caller, own: &str) -> Ask {
         let mut owner = office.owner.clone();
@@ -188,19 +204,9 @@ impl Cell {
             "CreateWorkspace" => {
                 ask.workspace = format!("by-{}-{}", &caller.id[4..], self.scope.len())
             }
-            "CreatePrincipal" => ask.id = format!("user:{}-{}", caller.id, self.scope),
-            call if call.ends_with("Principal") => {
+            call if call.contains("Principal") || call.ends_with("Membership") => {
                 ask.id = format!("user:{}-{}", caller.id, self.scope);
-                ask.send(&mut owner, "CreatePrincipal").await.unwrap();
-                ask.name.push_str(", too");
-                if call == "EnablePrincipal" {
-                    ask.send(&mut owner, "DisablePrincipal").await.unwrap();
-                }
-            }
-            "SetMembership" => ask.id = "user:ada".to_owned(),
-            "RemoveMembership" => {
-                ask.id = "user:ada".to_owned();
-                ask.send(&mut owner, "SetMembership").await.unwrap();
+                self.prepared_principal(&mut ask, &mut owner).await;
             }
             "EnableWorkspace" | "DeleteWorkspace" => {
                 ask.send(&mut owner, "DisableWorkspace").await.unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/grpc.md",
     "docs/installing.md",
     "docs/operating.md",
+    "docs/principals.md",
     "docs/verdict.md",
 ];
 
@@ -40,12 +41,14 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 6] = [
+const NOUNS: [&str; 8] = [
     "admins",
     "audit",
     "config",
     "contexts",
     "keys",
+    "memberships",
+    "principals",
     "workspaces",
 ];
 

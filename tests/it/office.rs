@@ -369,12 +369,11 @@ impl Ask {
         })
     }
 
-    /// Makes the call of this name to a principal or a membership, if it is one
-    /// of those. The principal is the one of the id.
+    /// Makes the call of this name to the principal of the id, if it is one of
+    /// those.
     async fn of_a_principal(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
         let client = &mut admin.client;
         let (principal, etag) = (self.id.clone(), self.etag.clone());
-        let workspace = self.workspace.clone();
         let record = Some(Principal {
             id: principal.clone(),
             display_name: self.name.clone(),
@@ -409,6 +408,17 @@ impl Ask {
                 let request = EnablePrincipalRequest { principal, etag };
                 client.enable_principal(request).await.map(drop)
             }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name to the membership of the principal of the id,
+    /// if it is one of those.
+    async fn of_a_membership(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (principal, etag) = (self.id.clone(), self.etag.clone());
+        let workspace = self.workspace.clone();
+        Some(match call {
             "SetMembership" => {
                 let membership = Membership {
                     workspace,
@@ -450,6 +460,9 @@ impl Ask {
             return answer;
         }
         if let Some(answer) = self.of_a_principal(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_a_membership(admin, call).await {
             return answer;
         }
         match call {

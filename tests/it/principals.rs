@@ -1,5 +1,9 @@
 //! Principals, memberships and personal keys, through the socket: what the
 //! first key makes, what a membership narrows, and where a personal key passes.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 
 use std::collections::BTreeSet;
 

@@ -41,8 +41,12 @@ impl Registry {
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             let now = self.clock.now();
-            let (key, differing) = self.patched(&patch, &found.record, now)?;
+            let catalog = self.catalog(&found.record);
+            let (key, differing) = patch.clone().apply(&found.record, &catalog, now)?;
             actor.may_grant(&key.scopes)?;
+            if key.scopes != found.record.scopes {
+                self.within_ceiling(&key, patch.scopes.as_deref())?;
+            }
             if differing.is_empty() {
                 return Ok(self.view(found, now));
             }
@@ -187,33 +191,27 @@ impl Registry {
         Err(conflict(Kind::Key, id))
     }
 
-    /// The key as it is to be. Scopes that it is given lie within its workspace's
-    /// catalog and its principal's ceiling there.
-    fn patched(
-        &self,
-        patch: &KeyPatch,
-        key: &Key,
-        now: Timestamp,
-    ) -> Result<(Key, Vec<&'static str>), Violations> {
-        let Some(id) = key.workspace() else {
-            return patch.clone().apply(key, &ScopeCatalog::default(), now);
-        };
-        let workspace = self.index.workspace(id.as_str());
-        let catalog = workspace.map_or_else(ScopeCatalog::default, |workspace| {
-            workspace.scope_catalog.clone()
-        });
-        let (changed, differing) = patch.clone().apply(key, &catalog, now)?;
+    /// What the scopes of a key can be, where its workspace says that.
+    fn catalog(&self, key: &Key) -> ScopeCatalog {
+        key.workspace()
+            .and_then(|id| self.index.workspace(id.as_str()))
+            .map(|workspace| workspace.scope_catalog.clone())
+            .unwrap_or_default()
+    }
+
+    /// Lets scopes pass that the principal of `key` may have in its workspace.
+    fn within_ceiling(&self, key: &Key, scopes: Option<&[String]>) -> Result<(), Violations> {
+        let ceiling = key
+            .workspace()
+            .and_then(|id| self.index.ceiling(id.as_str(), &key.principal));
         // Without a ceiling, it is no member and the key is dead; one that is
         // set again will narrow the key in checks.
-        let ceiling = self.index.ceiling(id.as_str(), &key.principal);
-        if let (Some(scopes), Some(ceiling)) = (&patch.scopes, ceiling)
-            && changed.scopes != key.scopes
-        {
-            let mut violations = Violations::default();
-            check_ceiling(&mut violations, "key.scopes", scopes, &ceiling);
-            violations.none()?;
-        }
-        Ok((changed, differing))
+        let (Some(scopes), Some(ceiling)) = (scopes, ceiling) else {
+            return Ok(());
+        };
+        let mut violations = Violations::default();
+        check_ceiling(&mut violations, "key.scopes", scopes, &ceiling);
+        violations.none()
     }
 
     /// Puts a changed key in the place of the one that was found; none, if
