@@ -54,7 +54,7 @@ fn why(reason: i32) -> &'static str {
         }
         DenialReason::Unknown => {
             "No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of \
-             another workspace, or personal and its principal no member of this one."
+             another workspace or of nobody who is a member of this one."
         }
         DenialReason::WorkspaceRequired => {
             "The key is personal: it works in the workspace that the check selects, and none was selected. \

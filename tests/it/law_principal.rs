@@ -142,7 +142,8 @@ impl Fire {
                     checks: volley.to_vec(),
                 };
                 let reply = checks.client.check_batch(batch).await.unwrap();
-                let certain = self.phase.load(Ordering::SeqCst) == before && before.is_multiple_of(2);
+                let certain =
+                    self.phase.load(Ordering::SeqCst) == before && before.is_multiple_of(2);
                 tally.crossing += u64::from(!certain);
                 let results = reply.into_inner().results;
                 assert_eq!(results.len(), volley.len());

@@ -1,7 +1,7 @@
 //! `keyward keys create`: issue a key and hand over its token, this once.
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use ulid::Ulid;
 
@@ -29,14 +29,14 @@ const FLAGS: Flags = &[
 ];
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("place").args(["workspace", "personal"]).required(true))]
 pub(crate) struct CreateArgs {
     /// The workspace that the key is to work in
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(),
-          required_unless_present = "personal")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace: Option<String>,
     /// The key is to work in every workspace that its principal is a member of;
     /// each check selects one
-    #[arg(long, conflicts_with = "workspace", requires = "token_prefix")]
+    #[arg(long, requires = "token_prefix")]
     personal: bool,
     /// What the tokens of a personal key start with, such as `klg_user`
     #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new(),

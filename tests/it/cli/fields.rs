@@ -30,11 +30,13 @@ fn json_holds_every_field_by_its_name_in_the_api() {
     let mut key = json!({
         "id": "key_ID",
         "workspace": "kling",
+        "personal": false,
         "environment": "live",
         "principal": "user:ada",
         "name": "crm",
         "description": "",
         "scopes": ["*"],
+        "effective_scopes": null,
         "metadata": { "plan": "free", "equation": "a=b" },
         "state": "ACTIVE",
         "disabled": false,
@@ -150,6 +152,7 @@ key:
   created_by: adm_ID
   description: \"no\"
   disabled: false
+  effective_scopes: null
   environment: \"\"
   etag: ETAG
   expire_time: null
@@ -157,6 +160,7 @@ key:
   id: key_ID
   metadata: {}
   name: \"n\"
+  personal: false
   principal: p
   revocation_note: \"\"
   revocation_reason: null
