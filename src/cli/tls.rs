@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::failure::Failure;
@@ -26,7 +28,7 @@ impl Tls {
     pub(crate) fn config(&self) -> Result<ClientTlsConfig, Failure> {
         let mut config = ClientTlsConfig::new();
         config = match &self.ca_file {
-            Some(path) => config.ca_certificate(Certificate::from_pem(read("--ca-file", path)?)),
+            Some(path) => config.ca_certificate(authority(path)?),
             None => config.with_native_roots(),
         };
         config = match (&self.client_cert, &self.client_key) {
@@ -45,6 +47,19 @@ impl Tls {
             Some(name) => config.domain_name(name),
             None => config,
         })
+    }
+}
+
+/// Who may have signed the server's certificate. A file that names nobody would
+/// leave nobody to trust, which would look like a fault of the server's.
+fn authority(path: &Path) -> Result<Certificate, Failure> {
+    let pem = read("--ca-file", path)?;
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok(Certificate::from_pem(pem)),
+        Some(Err(_)) | None => Err(Failure::usage(format!(
+            "--ca-file {}: there is no certificate in it, as PEM",
+            path.display()
+        ))),
     }
 }
 

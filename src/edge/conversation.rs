@@ -127,6 +127,7 @@ async fn stuck(line: &Line, patience: Duration) {
 /// not in time.
 async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
     let acceptor = terms.tls.as_ref().map(|tls| tls.acceptor());
+    let peer = socket.peer();
     let opening = timeout(
         terms.limits.receive_timeout,
         Connection::open(socket, acceptor, terms.turns.clone()),
@@ -145,7 +146,8 @@ async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
         // What TLS finds wrong: somebody may be waiting to be told.
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
             if let Some(withheld) = terms.failures.pass() {
-                warn!(%error, withheld, "TLS handshake failed");
+                let listener = terms.tls.as_ref().map(|tls| tls.listener());
+                warn!(listener, peer = peer.map(display), %error, withheld, "TLS handshake failed");
             }
         }
         Ok(Err(error)) => debug!(%error, "connection ended before it began"),

@@ -53,6 +53,11 @@ struct Read {
 }
 
 impl Tls {
+    /// What the log calls the listener.
+    pub(super) const fn listener(&self) -> &'static str {
+        self.listener
+    }
+
     /// Reads the files in `settings`. The log calls the listener `listener`.
     ///
     /// # Errors

@@ -145,6 +145,11 @@ fn a_server_is_trusted_by_who_signed_it_and_its_name() {
     ] {
         all.not_reached(local, flags, "with --ca-file.");
     }
+    let nobody = all.file("nobody.pem", "no certificate");
+    for listener in ["check", "admin"] {
+        let (code, told) = all.ask(listener, local, &[("--ca-file", &nobody), named]);
+        assert!(code == 2 && told.contains("no certificate in it"), "{told}");
+    }
 }
 
 #[test]
