@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use keyward::domain::admin::AdminKey;
 use keyward::domain::id::WorkspaceId;
-use keyward::domain::key::Key;
+use keyward::domain::key::{Bond, Key};
+use keyward::domain::principal::{Membership, Principal, Removal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::tombstone::{Buried, Tombstone};
+use keyward::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
@@ -19,8 +21,8 @@ use keyward::store::{Batch, Damage, OpenError, Record, Revision, Store};
 use tokio::time::timeout;
 
 use crate::records::{
-    admin, block_on, buried, clock, create, digest, key, note, pepper, request, revoked, runtime,
-    scopes, secret, time, update, workspace,
+    admin, block_on, buried, clock, create, digest, issue, key, membership_of, note, pepper,
+    principal_of, request, revoked, runtime, scopes, secret, time, update, workspace,
 };
 
 /// Nothing here takes this long, unless it never ends.
@@ -370,6 +372,165 @@ fn a_workspace_is_seen_through_all_its_keys_at_once() {
     followed.commit(create(Record::Key(key(&changed, 20))));
     assert_eq!(seen_disabled(20), (true, true));
     assert_eq!(followed.index.workspace("kl"), None);
+}
+
+/// What a check in `asked` comes to, and the scopes that were granted.
+fn judged(index: &Index, token: u64, asked: Option<&str>) -> (Verdict, String) {
+    let ask = Ask {
+        workspace: asked,
+        environment: None,
+        required_scopes: ["people:read"].into_iter(),
+    };
+    index.find(&digest(token), |found| {
+        found.unwrap().with_standing(index, asked, |standing| {
+            let verdict = judge(&Presented::Key(standing), &ask, time(0));
+            (verdict, standing.scopes.scopes().to_string())
+        })
+    })
+}
+
+#[test]
+fn a_principal_and_its_membership_are_seen_through_all_its_keys_at_once() {
+    const OWN: &str = "companies:remove people:read";
+    let followed = Followed::new();
+    let own = |number| Key {
+        principal: "user:own".to_owned(),
+        ..key(&followed.workspace, number)
+    };
+    let other = key(&followed.workspace, 50);
+    followed.commit(issue(other));
+    let (principal, membership) = (principal_of(&own(0)), membership_of(&own(0)));
+    // A key that is there before what it stands on is of no use until then.
+    followed.commit(create(Record::Key(own(0))));
+    let disabled = Verdict::Denied(DenialReason::Disabled);
+    assert_eq!(judged(&followed.index, 0, None).0, disabled);
+    let mut member_at = followed.commit(create(Record::Membership(membership.clone())));
+    assert_eq!(judged(&followed.index, 0, None).0, disabled);
+    let mut at = followed.commit(create(Record::Principal(principal.clone())));
+    for number in 1..20 {
+        followed.commit(create(Record::Key(own(number))));
+    }
+    let all = |expected: (Verdict, &str)| {
+        // As it is, and as a server that starts now has it.
+        for index in [&followed.index, &follower::start(&*followed.store).unwrap()] {
+            for number in 0..20 {
+                let (verdict, scopes) = judged(index, number, None);
+                assert_eq!((verdict, &*scopes), expected, "key {number}");
+            }
+            let untouched = (Verdict::Allowed, OWN.to_owned());
+            assert_eq!(judged(index, 50, None), untouched);
+        }
+    };
+    all((Verdict::Allowed, OWN));
+    for disabled in [true, false] {
+        let principal = Principal {
+            disabled,
+            ..principal.clone()
+        };
+        at = followed.commit(update(Record::Principal(principal), at));
+        let verdict = match disabled {
+            true => Verdict::Denied(DenialReason::Disabled),
+            false => Verdict::Allowed,
+        };
+        all((verdict, OWN));
+    }
+    let removal = Removal {
+        time: time(1),
+        by: String::new(),
+    };
+    let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+    for (ceiling, removal, expected) in [
+        ("people:*", None, (Verdict::Allowed, "people:read")),
+        ("companies:*", None, (insufficient, "companies:remove")),
+        ("*", None, (Verdict::Allowed, OWN)),
+        ("people:read", Some(removal.clone()), (disabled, OWN)),
+        ("*", Some(removal), (disabled, OWN)),
+        ("people:read", None, (Verdict::Allowed, "people:read")),
+        ("*", None, (Verdict::Allowed, OWN)),
+    ] {
+        let membership = Membership {
+            scope_ceiling: scopes([ceiling]),
+            removal,
+            ..membership.clone()
+        };
+        member_at = followed.commit(update(Record::Membership(membership), member_at));
+        all(expected);
+    }
+}
+
+#[test]
+fn a_personal_key_finds_the_membership_where_it_is_asked_for() {
+    let followed = Followed::new();
+    let other = workspace("kling");
+    let other_at = followed.commit(create(Record::Workspace(other.clone())));
+    let bound = key(&other, 1);
+    let personal = Key {
+        bond: Bond::Personal {
+            token_prefix: "klg_user".try_into().unwrap(),
+        },
+        environment: None,
+        secrets: vec![secret(2)],
+        ..key(&other, 2)
+    };
+    let personal = Key {
+        principal: bound.principal.clone(),
+        ..personal
+    };
+    let member_at = followed.commit(issue(bound.clone()));
+    followed.commit(create(Record::Key(personal)));
+    let unknown = Verdict::Denied(DenialReason::Unknown);
+    let verdicts = |expected: [Verdict; 4]| {
+        for index in [&followed.index, &follower::start(&*followed.store).unwrap()] {
+            for (asked, expected) in [None, Some("kling"), Some("klipy"), Some("no")]
+                .into_iter()
+                .zip(expected)
+            {
+                assert_eq!(judged(index, 2, asked).0, expected, "{asked:?}");
+            }
+            index.find(&digest(2), |found| {
+                let found = found.unwrap();
+                assert_eq!((found.workspace(), found.principal()), (None, "user:1"));
+                assert_eq!(found.hint(), "klg_user_…x7Qa");
+            });
+        }
+    };
+    let required = Verdict::Denied(DenialReason::WorkspaceRequired);
+    verdicts([required, Verdict::Allowed, unknown, unknown]);
+    let narrow = Membership {
+        scope_ceiling: scopes(["companies:*"]),
+        ..membership_of(&bound)
+    };
+    followed.commit(update(Record::Membership(narrow), member_at));
+    let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+    verdicts([required, insufficient, unknown, unknown]);
+
+    // To judge costs no memory, wherever it is asked for.
+    let index = &followed.index;
+    for (token, asked) in [(1, None), (2, Some("kling")), (2, Some("no")), (2, None)] {
+        let ask = Ask {
+            workspace: asked,
+            environment: None,
+            required_scopes: ["people:read"].into_iter(),
+        };
+        let check = || {
+            index.find(&digest(token), |found| {
+                found.unwrap().with_standing(index, asked, |standing| {
+                    judge(&Presented::Key(standing), &ask, time(0))
+                })
+            })
+        };
+        check();
+        // The digest is made anew each time.
+        let digest_alone = allocation_counter::measure(|| drop(digest(token))).count_total;
+        let allocations = allocation_counter::measure(|| drop(check()));
+        assert_eq!(allocations.count_total, digest_alone, "{token} {asked:?}");
+    }
+
+    // A workspace that is gone is none, though the membership is there yet. (No
+    // workspace with keys can be deleted; this index does not ask.)
+    let grave = buried(&Record::Workspace(other));
+    followed.commit(update(grave, other_at));
+    assert_eq!(judged(index, 2, Some("kling")).0, unknown);
 }
 
 #[test]
