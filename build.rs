@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "keyward.v1.CreateKeyResponse",
             "keyward.v1.CreateAdminKeyResponse",
             "keyward.v1.RotateAdminKeyResponse",
+            "keyward.v1.RotateKeyResponse",
         ])
         .compile_fds(files)?;
     Ok(())

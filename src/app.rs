@@ -28,6 +28,7 @@ use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
 use crate::service::denials::Denials;
+use crate::service::first_use::{FirstUseNotes, first_uses};
 use crate::service::registry::Registry;
 use crate::store::{OpenError, Store, StoreHealth};
 
@@ -78,6 +79,7 @@ struct Parts {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     checker: Checker,
+    first_use_notes: FirstUseNotes,
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
@@ -162,7 +164,9 @@ impl App {
         info!(tokens = index.len(), store = %store.id(), "store loaded");
 
         let hasher = pepper.token_hasher();
-        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
+        let (first_uses, first_use_notes) = first_uses(Arc::clone(&store), Arc::clone(&clock));
+        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock))
+            .telling(first_uses);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Arc::new(Registry::new(
             Arc::clone(&store),
@@ -179,6 +183,7 @@ impl App {
             store,
             index,
             checker,
+            first_use_notes,
             registry,
             admission,
             denials,
@@ -228,7 +233,8 @@ impl Parts {
             () = ready(()) => {}
         }
         let addresses = self.addresses();
-        let _watches = look_after_tls([&self.check, &self.admin], hangups);
+        let mut chores = look_after_tls([&self.check, &self.admin], hangups);
+        chores.spawn(self.first_use_notes.take());
         let (stop, stopping) = watch::channel(false);
         let drain = Drain {
             stop: stopping,
@@ -266,7 +272,8 @@ impl Parts {
             () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
-            // None of them ends before it is told to.
+            // None of these ends before it is told to.
+            _ = chores.join_next() => Err(RunError::ThreadDied),
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
 

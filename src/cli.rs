@@ -38,6 +38,7 @@ mod principals;
 mod reach;
 mod reason;
 mod recover;
+mod rotation_view;
 mod serve;
 mod server_exit;
 mod settings;

@@ -9,6 +9,7 @@ pub mod follower;
 mod interner;
 mod members;
 mod packed;
+mod rotating;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::store::Revision;
 use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use packed::{IndexedKey, Metadata};
+pub use rotating::{FirstUse, Rotating};
 
 /// All records of one store, by what they are asked for by.
 #[derive(Debug)]

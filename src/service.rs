@@ -9,5 +9,6 @@ pub mod bootstrap;
 pub mod checker;
 pub mod denials;
 pub mod error;
+pub mod first_use;
 pub mod page;
 pub mod registry;

@@ -149,7 +149,7 @@ impl Hand {
             tail: token.tail(),
             create_time: now,
             pepper_id: self.pepper.id(),
-            end_time: None,
+            end: None,
         };
         let principal = Principal::plain(&draft.principal, OFFLINE.to_owned(), now);
         let membership = Membership {
@@ -175,6 +175,7 @@ impl Hand {
             expire_time: None,
             disabled: false,
             revocation: None,
+            source_addresses: spec.source_addresses,
         };
         let mut batch = batch(
             &self.workspace,

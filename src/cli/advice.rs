@@ -85,9 +85,10 @@ fn exists(failure: Failure, about: &About) -> Failure {
         None => failure,
     };
     match noun(about) {
-        Some("keys") => failure.note(
-            "If its token was never received, revoke the key and issue another, with another --request-id.",
-        ),
+        Some("keys") => failure.note(format!(
+            "If its token was never received, `keyward keys rotate {} --overlap 0s` makes another.",
+            text(about, "id")
+        )),
         _ => failure,
     }
 }
@@ -125,7 +126,16 @@ fn precondition(failure: Failure, about: &About) -> Failure {
                 "`keyward memberships set --workspace {workspace} --principal {principal} --ceiling SCOPES` sets it again."
             ))
         }
+        "ROTATION_PENDING" if noun == "keys" => failure
+            .note(format!(
+                "`keyward keys finish-rotation {id}` ends the old token, `keyward keys cancel-rotation {id}` the new one."
+            ))
+            .note("`--overlap 0s` ends all older tokens at once."),
         "ROTATION_PENDING" => failure.note("`--overlap 0s` ends all older tokens at once."),
+        "NO_ROTATION" => failure.note(format!("`keyward {noun} rotate {id}` starts one.")),
+        "EXPIRED" => failure.note(format!(
+            "`keyward {noun} update {id} --expires 90d` gives it time, and `keyward {noun} create` makes another."
+        )),
         // When a key can be deleted is in the sentence.
         _ => failure,
     }
@@ -243,6 +253,9 @@ mod tests {
             ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
             ("PRINCIPAL_DISABLED", "principal", "principals enable ID"),
             ("MEMBERSHIP_REMOVED", "membership", "--workspace ID"),
+            ("ROTATION_PENDING", "key", "cancel-rotation ID"),
+            ("NO_ROTATION", "key", "`keyward keys rotate ID`"),
+            ("EXPIRED", "key", "update ID --expires"),
         ] {
             let about = [("condition", condition), ("type", of), ("id", "ID")];
             let (exit, text) = told("PRECONDITION_FAILED", &about);

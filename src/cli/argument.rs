@@ -98,6 +98,16 @@ pub(crate) fn span_or_none(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// A span for the wire, as the flag of this name has it.
+pub(crate) fn wire_span(
+    flag: &str,
+    span: Option<Duration>,
+) -> Result<Option<prost_types::Duration>, Failure> {
+    span.map(prost_types::Duration::try_from)
+        .transpose()
+        .map_err(|_| Failure::usage(format!("{flag} is too long")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,6 +47,10 @@ pub(crate) struct CheckArgs {
     /// hold several separated by spaces; all must hold
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
+    /// The address that the request came from, such as `203.0.113.7` or
+    /// `[2001:db8::1]:443`, which decides if the key is confined to some
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    source_address: Option<String>,
     /// The check listener: `http://host:port`, `https://host:port` or
     /// `unix:PATH` [default: that of the context, else `http://127.0.0.1:50051`]
     #[arg(long, value_name = "URL", env = "KEYWARD_CHECK_SERVER")]
@@ -82,6 +86,7 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
         workspace: args.workspace.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
+        source_address: args.source_address.unwrap_or_default(),
     };
     let headers = match &args.batch {
         Some(file) => Some(check_many::open(file)?),

@@ -151,6 +151,10 @@ fn worse(one: Exit, other: Exit) -> Exit {
 }
 
 /// What there is to tell of one header.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is there at a time, and most are of the large kind"
+)]
 enum Answer {
     Judged(Outcome),
     Undecided(Undecided),

@@ -23,8 +23,7 @@ impl Consent {
     ///
     /// Nobody agreed, and nobody can be asked.
     pub(crate) fn must_ask(&self, act: &str) -> Result<bool, Failure> {
-        let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
-        match (self.yes, somebody) {
+        match (self.yes, is_somebody_there()) {
             (true, _) => Ok(false),
             (false, true) => Ok(true),
             (false, false) => Err(Failure::usage(format!(
@@ -33,6 +32,16 @@ impl Consent {
             .note("If it is meant, say so with --yes.")),
         }
     }
+
+    /// Whether to ask before what takes nothing away: if somebody is there, and
+    /// has not agreed yet.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.yes && is_somebody_there()
+    }
+}
+
+fn is_somebody_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Shows what is at stake and asks whether to go on. Anything but a yes is a

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{self, Properties, listing};
-use super::text;
+use super::{rotation_view, text};
+use crate::domain::clock::{self, Clock, SystemClock};
 use crate::edge::pb::Key;
 
 /// The narrowest terminal, in columns, in which a list shows all that it can.
@@ -29,9 +30,11 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Effective", scopes(&effective.scopes));
     }
     lines.add("Metadata", metadata(&key.metadata));
+    lines.add("Works from", key.source_addresses.join(" "));
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
+    lines.add("Rotation", rotation_view::sentence(key, now()));
     if key.revoke_time.is_some() {
         lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
         lines.add("Reason", reason(key.revocation_reason));
@@ -47,6 +50,10 @@ pub(crate) fn workspace(key: &Key) -> &str {
     } else {
         &key.workspace
     }
+}
+
+fn now() -> clock::Timestamp {
+    SystemClock::default().now()
 }
 
 /// Why it was revoked; empty if that was not said.
@@ -65,6 +72,12 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
     if roomy {
         header.extend(["WORKSPACE", "HINT", "SCOPES", "EXPIRES"]);
     }
+    let now = now();
+    let rotations = keys.iter().map(|key| rotation_view::brief(key, now));
+    let rotates = roomy && rotations.into_iter().any(|rotation| !rotation.is_empty());
+    if rotates {
+        header.push("ROTATION");
+    }
     let row = |key: &Key| {
         let mut row = vec![
             key.id.clone(),
@@ -80,6 +93,9 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
                 scopes(&key.scopes),
                 expires,
             ]);
+        }
+        if rotates {
+            row.push(rotation_view::brief(key, now));
         }
         row
     };
@@ -112,6 +128,10 @@ pub(crate) fn json(key: &Key) -> Value {
         "revocation_reason": key.revoke_time.map(|_| text::revocation_reason(key.revocation_reason)),
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
+        "source_addresses": key.source_addresses,
+        "rotation": key.rotation.as_ref().map(rotation_view::json),
+        "rotate_time": key.rotate_time.as_ref().map(text::moment),
+        "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
         "etag": key.etag,
     })
 }
@@ -202,6 +222,10 @@ mod tests {
                 "revocation_reason": null,
                 "revoked_by": "",
                 "revocation_note": "",
+                "source_addresses": [],
+                "rotation": null,
+                "rotate_time": null,
+                "rotation_due_time": null,
                 "etag": "e1",
             })
         );
@@ -230,6 +254,21 @@ mod tests {
             text.ends_with("by adm_2\nNote         said so on the phone\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_due_says_so_where_there_is_room() {
+        let mut key = sample();
+        assert!(!list(&[key.clone()], None).contains("ROTATION"));
+        key.rotation_due_time = key.create_time;
+        let due = "due since 2026-05-28T20:26:40Z";
+        assert!(lines(&key, None).contains(&format!("Rotation     {due}\n")));
+        let listed = list(&[sample(), key.clone()], None);
+        assert!(
+            listed.contains("ROTATION") && listed.contains(due),
+            "{listed}"
+        );
+        assert!(!list(&[key], Some(80)).contains("ROTATION"));
     }
 
     #[test]

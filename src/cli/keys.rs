@@ -4,6 +4,8 @@ mod create;
 mod delete;
 mod list;
 mod revoke;
+mod rotate;
+mod settle;
 mod switch;
 mod update;
 
@@ -37,6 +39,12 @@ enum KeysCommand {
     Disable(switch::SwitchArgs),
     /// Switch a key on again
     Enable(switch::SwitchArgs),
+    /// Give a key a new token. The old one works on for a while
+    Rotate(rotate::RotateArgs),
+    /// End the old token of a key that is being rotated
+    FinishRotation(settle::SettleArgs),
+    /// End the new token of a key that is being rotated; the old one works on
+    CancelRotation(settle::SettleArgs),
     /// Revoke a key, for good: no check that starts from then on passes
     Revoke(revoke::RevokeArgs),
     /// Delete what is left of a key that was revoked long enough ago
@@ -63,6 +71,9 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::Update(args) => update::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
         KeysCommand::Enable(args) => switch::on(args, flags, output).await?,
+        KeysCommand::Rotate(args) => rotate::run(args, flags, output).await?,
+        KeysCommand::FinishRotation(args) => settle::finish(args, flags, output).await?,
+        KeysCommand::CancelRotation(args) => settle::cancel(args, flags, output).await?,
         KeysCommand::Revoke(args) => revoke::run(args, flags, output).await?,
         KeysCommand::Delete(args) => delete::run(args, flags, output).await?,
     }

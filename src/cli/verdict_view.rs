@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::table::{self, Properties};
 use super::{key_view, text};
-use crate::edge::pb::{Allowed, DenialReason, Denied};
+use crate::edge::pb::{Allowed, DenialReason, Denied, PresentedToken};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -17,7 +17,21 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
     lines.add("Key", &allowed.key_id);
     lines.add("Name", &allowed.name);
     lines.add("Expires", text::expiry(allowed.expire_time.as_ref()));
+    lines.add(
+        "Token",
+        allowed.token.as_ref().map(token).unwrap_or_default(),
+    );
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
+}
+
+/// Which of two tokens it was, and what to do about the old one.
+fn token(token: &PresentedToken) -> String {
+    let hint = &token.hint;
+    match (token.superseded, &token.end_time) {
+        (false, _) => format!("{hint}, the new one: the key is being rotated"),
+        (true, Some(end)) => format!("{hint}, the old one: it works until {}", text::second(end)),
+        (true, None) => format!("{hint}, the old one: it works until the new one was used"),
+    }
 }
 
 /// The reason, what it means, and which key it is.
@@ -64,7 +78,7 @@ fn why(reason: i32) -> &'static str {
             "The key was revoked, which is final. `keyward keys create` issues another."
         }
         DenialReason::Expired => {
-            "The key's expiry has passed. `keyward keys create` issues another."
+            "The key's expiry has passed, or another token has replaced this one: `keyward keys get` shows which."
         }
         DenialReason::Disabled => {
             "The key, its principal or its workspace is switched off, or the principal was taken out of the \
@@ -73,6 +87,10 @@ fn why(reason: i32) -> &'static str {
         DenialReason::Environment => {
             "The key is of another environment than was asked for. Without --environment, the workspace's \
              default is meant."
+        }
+        DenialReason::SourceAddress => {
+            "The key works from certain addresses alone, and the request came from none of them, as far as is \
+             known. `--source-address` says from where."
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
     }
@@ -89,6 +107,11 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
         "scopes": allowed.scopes,
         "metadata": allowed.metadata,
         "expire_time": allowed.expire_time.as_ref().map(text::moment),
+        "token": allowed.token.as_ref().map(|token| json!({
+            "hint": token.hint,
+            "superseded": token.superseded,
+            "end_time": token.end_time.as_ref().map(text::moment),
+        })),
     })
 }
 
@@ -109,10 +132,11 @@ mod tests {
 
     #[test]
     fn every_reason_is_explained() {
-        let mut told: Vec<_> = (0..=9).map(why).collect();
-        assert!(!told.contains(&why(999)));
-        told.dedup();
-        assert_eq!(told.len(), 10);
+        let known = (0..99).filter(|reason| DenialReason::try_from(*reason).is_ok());
+        let told: Vec<_> = known.map(why).collect();
+        assert!(told.len() > 8 && !told.contains(&why(999)));
+        let different: std::collections::HashSet<_> = told.iter().collect();
+        assert_eq!(different.len(), told.len());
     }
 
     #[test]
@@ -165,6 +189,34 @@ mod tests {
             "ALLOWED\n\nPrincipal  user:ada\nWorkspace  klipy\nScopes     *\nKey        key_1\nExpires    never\n"
         );
         assert_eq!(allowed_json(&allowed)["expire_time"], Value::Null);
+        assert_eq!(allowed_json(&allowed)["token"], Value::Null);
         assert_eq!(allowed_json(&allowed)["environment"], "");
+    }
+
+    #[test]
+    fn which_of_two_tokens_it_was_is_shown() {
+        let shown = |superseded, end_time| {
+            let allowed = Allowed {
+                token: Some(PresentedToken {
+                    hint: "klg_…x7Qa".to_owned(),
+                    superseded,
+                    end_time,
+                }),
+                ..Allowed::default()
+            };
+            assert_eq!(allowed_json(&allowed)["token"]["superseded"], superseded);
+            allowed_lines(&allowed)
+        };
+        let end = prost_types::Timestamp {
+            seconds: 1_780_000_000,
+            nanos: 0,
+        };
+        for (text, told) in [
+            (shown(false, None), "klg_…x7Qa, the new one"),
+            (shown(true, None), "the old one: it works until the new one"),
+            (shown(true, Some(end)), "works until 2026-05-28T20:26:40Z"),
+        ] {
+            assert!(text.contains(told), "{text}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{self, Properties, listing};
-use super::{key_view, text};
+use super::{key_view, rotation_view, text};
+use crate::domain::rotation::USUAL_PERIOD;
 use crate::edge::pb::Workspace;
 
 /// All of a workspace, a line for each property that it has.
@@ -19,11 +20,21 @@ pub(crate) fn lines(workspace: &Workspace, width: Option<u16>) -> String {
     lines.add("Default", &workspace.default_environment);
     lines.add("Unmarked", &workspace.unmarked_environment);
     lines.add("Catalog", workspace.scope_catalog.join(" "));
+    lines.add("Rotation", rotation(workspace));
     lines.add(
         "Created",
         key_view::by(workspace.create_time.as_ref(), &workspace.created_by),
     );
     lines.lines(width)
+}
+
+/// How often its keys should get new tokens, if that is not what is usual.
+fn rotation(workspace: &Workspace) -> String {
+    let usual = prost_types::Duration::try_from(USUAL_PERIOD).ok();
+    match &workspace.rotation_period {
+        period if *period == usual || period.is_none() => String::new(),
+        period => format!("every {}", rotation_view::span(period.as_ref())),
+    }
 }
 
 /// Many workspaces, a line each.
@@ -65,6 +76,7 @@ pub(crate) fn json(workspace: &Workspace) -> Value {
         "default_environment": workspace.default_environment,
         "unmarked_environment": workspace.unmarked_environment,
         "scope_catalog": workspace.scope_catalog,
+        "rotation_period": workspace.rotation_period.as_ref().map(ToString::to_string),
         "disabled": workspace.disabled,
         "create_time": workspace.create_time.as_ref().map(text::moment),
         "created_by": workspace.created_by,
@@ -95,6 +107,7 @@ mod tests {
                 seconds: 1_780_000_000,
                 nanos: 0,
             }),
+            rotation_period: prost_types::Duration::try_from(USUAL_PERIOD).ok(),
             etag: "e1".to_owned(),
             ..Workspace::default()
         }
@@ -112,12 +125,24 @@ mod tests {
                 "default_environment": "live",
                 "unmarked_environment": "",
                 "scope_catalog": ["people:read"],
+                "rotation_period": "7776000s",
                 "disabled": false,
                 "create_time": "2026-05-28T20:26:40Z",
                 "created_by": "",
                 "etag": "e1",
             })
         );
+    }
+
+    #[test]
+    fn a_period_is_shown_if_it_is_not_the_usual_one() {
+        let mut workspace = sample();
+        assert!(!lines(&workspace, None).contains("Rotation"));
+        workspace.rotation_period = Some(prost_types::Duration {
+            seconds: 30 * 24 * 3_600,
+            nanos: 0,
+        });
+        assert!(lines(&workspace, None).contains("Rotation      every 30days\n"));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::fmt;
 
 use super::clock::Timestamp;
 use super::id::{AdminKeyId, WorkspaceId};
-use super::key::{KeyState, Revocation, Secret};
+use super::key::{KeyState, Revocation};
 use super::scope::ScopeSet;
+use super::secret::Secret;
 use super::verdict::DenialReason;
 
 /// The prefix of admin tokens.
@@ -28,7 +29,8 @@ pub struct AdminKey {
     pub reach: Reach,
     /// The scopes that it may hand out.
     pub grant_ceiling: ScopeSet,
-    /// The digests of the tokens that stand for it.
+    /// What is kept of its tokens: at most two, the one that stands for it from
+    /// now on last.
     pub secrets: Vec<Secret>,
     /// When it was created.
     pub create_time: Timestamp,

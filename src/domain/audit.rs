@@ -14,6 +14,9 @@ use super::id::WorkspaceId;
 /// The actor of what is done on the command line beside a stopped server.
 pub const OFFLINE: &str = "offline";
 
+/// The actor of what the server does by itself.
+pub const KEYWARD: &str = "keyward";
+
 /// The actor of a call without a valid admin token.
 pub const UNKNOWN: &str = "unknown";
 
@@ -24,7 +27,8 @@ pub struct AuditEntry {
     pub workspace: Option<WorkspaceId>,
     /// When.
     pub time: Timestamp,
-    /// The id of the admin key that acted, [`OFFLINE`] or [`UNKNOWN`].
+    /// The id of the admin key that acted, [`OFFLINE`], [`KEYWARD`] or
+    /// [`UNKNOWN`].
     pub actor: String,
     /// What was done.
     pub action: AuditAction,
@@ -63,6 +67,14 @@ pub enum AuditAction {
     DisableKey,
     /// A key was switched on again.
     EnableKey,
+    /// A key was given a new token.
+    RotateKey,
+    /// The old token of a key was ended.
+    FinishRotation,
+    /// The new token of a key was ended, and the old one works on.
+    CancelRotation,
+    /// A new token was first used, so that the old one has an end.
+    FirstUse,
     /// A key was revoked.
     RevokeKey,
     /// What was left of a key was deleted.
@@ -107,6 +119,10 @@ impl AuditAction {
             Self::UpdateKey => "key.update",
             Self::DisableKey => "key.disable",
             Self::EnableKey => "key.enable",
+            Self::RotateKey => "key.rotate",
+            Self::FinishRotation => "key.rotation_finish",
+            Self::CancelRotation => "key.rotation_cancel",
+            Self::FirstUse => "key.first_use",
             Self::RevokeKey => "key.revoke",
             Self::DeleteKey => "key.delete",
             Self::CreatePrincipal => "principal.create",
@@ -134,7 +150,8 @@ pub struct AuditEvent {
     pub revision: u64,
     /// When it was done.
     pub time: Timestamp,
-    /// The id of the admin key that acted, [`OFFLINE`] or [`UNKNOWN`].
+    /// The id of the admin key that acted, [`OFFLINE`], [`KEYWARD`] or
+    /// [`UNKNOWN`].
     pub actor: String,
     /// What was done: the name of an [`AuditAction`].
     pub action: String,

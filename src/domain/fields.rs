@@ -11,7 +11,7 @@ use super::violation::{MAX_TOLD, Violations, plain_text};
 /// The longest name, in bytes.
 pub const MAX_NAME_LEN: usize = 100;
 /// The longest description, in bytes.
-pub const MAX_DESCRIPTION_LEN: usize = 500;
+pub const MAX_DESCRIPTION_LEN: usize = 300;
 /// The longest principal, in bytes.
 pub const MAX_PRINCIPAL_LEN: usize = 128;
 /// The longest note on a revocation, in bytes.

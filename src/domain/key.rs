@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::clock::Timestamp;
-use super::digest::{PepperId, TokenDigest};
 use super::id::{KeyId, WorkspaceId};
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::{EnvironmentName, TokenPrefix};
+
+pub use super::secret::Secret;
 
 /// A managed API key. It holds digests, never a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,7 +30,8 @@ pub struct Key {
     pub scopes: ScopeSet,
     /// What is handed to the gateway with each allowed check.
     pub metadata: BTreeMap<String, String>,
-    /// The digests of the tokens that stand for it.
+    /// What is kept of its tokens: at most two, the one that stands for it from
+    /// now on last.
     pub secrets: Vec<Secret>,
     /// When it was created.
     pub create_time: Timestamp,
@@ -40,6 +43,8 @@ pub struct Key {
     pub disabled: bool,
     /// Its end, once it is revoked.
     pub revocation: Option<Revocation>,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
 }
 
 /// Where a key can be used.
@@ -82,29 +87,6 @@ impl Key {
             self.disabled,
             now,
         )
-    }
-}
-
-/// One token of a key, of which only the digest is kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Secret {
-    /// The keyed digest of the token.
-    pub digest: TokenDigest,
-    /// The token's last four characters, for display.
-    pub tail: [u8; 4],
-    /// When it was minted.
-    pub create_time: Timestamp,
-    /// The pepper that the digest is keyed by.
-    pub pepper_id: PepperId,
-    /// When the token stops working, if before its key does.
-    pub end_time: Option<Timestamp>,
-}
-
-impl Secret {
-    /// Whether the token still stands for its key at `now`.
-    #[must_use]
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.end_time.is_none_or(|end| now < end)
     }
 }
 

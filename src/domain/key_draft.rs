@@ -10,6 +10,7 @@ use super::key::{Bond, Key};
 use super::principal::check_principal;
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
 use super::scope::ScopeSet;
+use super::source::SourceRanges;
 use super::token::{EnvironmentName, TokenPrefix};
 use super::violation::Violations;
 use super::workspace::Workspace;
@@ -37,6 +38,8 @@ pub struct KeyDraft {
     pub expire_time: Option<Timestamp>,
     /// What makes it safe to ask again; empty: nothing does.
     pub request_id: String,
+    /// Where requests with it may come from; none: from anywhere.
+    pub source_addresses: Vec<String>,
 }
 
 /// The parts of a draft that had to be read to be checked.
@@ -48,6 +51,8 @@ pub struct KeySpec {
     pub environment: Option<EnvironmentName>,
     /// What it may do.
     pub scopes: ScopeSet,
+    /// Where requests with it may come from.
+    pub source_addresses: SourceRanges,
 }
 
 impl KeyDraft {
@@ -73,11 +78,12 @@ impl KeyDraft {
         }
         let environment = self.check_environment(&mut violations, workspace);
         let catalog = &workspace.scope_catalog;
-        let scopes = self.check_fields(&mut violations, catalog, now);
+        let (scopes, source_addresses) = self.check_fields(&mut violations, catalog, now);
         violations.none().map(|()| KeySpec {
             bond: Bond::Workspace(workspace.id.clone()),
             environment,
             scopes,
+            source_addresses,
         })
     }
 
@@ -94,7 +100,8 @@ impl KeyDraft {
             "" => None,
             name => violations.check("environment", EnvironmentName::try_from(name)),
         };
-        let scopes = self.check_fields(&mut violations, &ScopeCatalog::default(), now);
+        let (scopes, source_addresses) =
+            self.check_fields(&mut violations, &ScopeCatalog::default(), now);
         // A missing part has left a violation, so nothing is lost here.
         let (Some(token_prefix), true) = (token_prefix, violations.is_empty()) else {
             return Err(violations);
@@ -105,6 +112,7 @@ impl KeyDraft {
             },
             environment,
             scopes,
+            source_addresses,
         };
         Ok((spec, token_prefix))
     }
@@ -115,20 +123,22 @@ impl KeyDraft {
         violations: &mut Violations,
         catalog: &ScopeCatalog,
         now: Timestamp,
-    ) -> ScopeSet {
+    ) -> (ScopeSet, SourceRanges) {
         check_principal(violations, "principal", &self.principal);
         fields::check_name(violations, "name", &self.name);
         fields::check_description(violations, "description", &self.description);
         let scopes = fields::read_key_scopes(violations, "scopes", &self.scopes, catalog);
         fields::check_metadata(violations, "metadata", &self.metadata);
         fields::check_expiry(violations, "expire_time", self.expire_time, now);
+        let source_addresses =
+            SourceRanges::read(violations, "source_addresses", &self.source_addresses);
         if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
             violations.add(
                 "request_id",
                 format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
             );
         }
-        scopes
+        (scopes, source_addresses)
     }
 
     fn check_environment(
@@ -172,6 +182,8 @@ pub struct KeyPatch {
     pub metadata: Option<BTreeMap<String, String>>,
     /// When it is to stop working, or that it is not to.
     pub expire_time: Option<Option<Timestamp>>,
+    /// Where requests with it may come from.
+    pub source_addresses: Option<Vec<String>>,
 }
 
 impl KeyPatch {
@@ -209,6 +221,10 @@ impl KeyPatch {
             fields::check_expiry(&mut violations, "key.expire_time", expiry, now);
             changed.expire_time = expiry;
         }
+        if let Some(texts) = self.source_addresses {
+            let field = "key.source_addresses";
+            changed.source_addresses = SourceRanges::read(&mut violations, field, &texts);
+        }
         violations.none()?;
         let fields = [
             ("name", changed.name != key.name),
@@ -216,6 +232,10 @@ impl KeyPatch {
             ("scopes", changed.scopes != key.scopes),
             ("metadata", changed.metadata != key.metadata),
             ("expire_time", changed.expire_time != key.expire_time),
+            (
+                "source_addresses",
+                changed.source_addresses != key.source_addresses,
+            ),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
         let differing = differing.map(|(field, _)| field).collect();
@@ -229,6 +249,7 @@ mod tests {
     use crate::domain::fields::*;
     use crate::domain::id::KeyId;
     use crate::domain::key::{KeyState, Revocation, RevocationReason};
+    use crate::domain::source::MAX_SOURCE_RANGES;
     use crate::domain::workspace::WorkspaceDraft;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
@@ -263,7 +284,7 @@ mod tests {
     #[test]
     fn every_limit_holds_at_the_limit_and_one_beyond() {
         type Fill = fn(&mut KeyDraft, usize);
-        let limits: [(&str, usize, Fill); 8] = [
+        let limits: [(&str, usize, Fill); 9] = [
             ("name", MAX_NAME_LEN, |d, n| d.name = "x".repeat(n)),
             ("description", MAX_DESCRIPTION_LEN, |d, n| {
                 d.description = "x".repeat(n)
@@ -287,6 +308,9 @@ mod tests {
             }),
             ("metadata[0]", MAX_METADATA_VALUE_LEN, |d, n| {
                 d.metadata = [("x".into(), "v".repeat(n))].into()
+            }),
+            ("source_addresses", MAX_SOURCE_RANGES, |d, n| {
+                d.source_addresses = (0..n).map(|i| format!("10.0.0.{i}")).collect()
             }),
         ];
         let workspace = workspace(&[]);
@@ -367,6 +391,7 @@ mod tests {
             scopes: vec!["people:read".into(), "People".into()],
             metadata: [("a b".into(), "\u{7f}".into())].into(),
             expire_time: Some(NOW),
+            source_addresses: vec!["10.0.0.1".into(), "10.0.0.1/8".into()],
             ..draft()
         };
         assert_eq!(
@@ -378,7 +403,8 @@ mod tests {
                 "scopes[1]",
                 "metadata[0]",
                 "metadata[0]",
-                "expire_time"
+                "expire_time",
+                "source_addresses[1]"
             ]
         );
     }
@@ -401,6 +427,7 @@ mod tests {
             expire_time: None,
             disabled: false,
             revocation: None,
+            source_addresses: spec.source_addresses,
         };
         assert_eq!(key.state(NOW), KeyState::Active);
         key.disabled = true;

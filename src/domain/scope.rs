@@ -619,6 +619,17 @@ mod tests {
                     expected,
                     "{granted} {required}"
                 );
+                // And so by every way that asks it.
+                let granted_set = set(&[granted]);
+                assert_eq!(granted_set.covers(&scope(required)), expected);
+                assert_eq!(granted_set.covers_all(&set(&[required])), expected);
+                assert_eq!(granted_set.meets(required), expected);
+                let either = format!("neither|{required}");
+                assert_eq!(
+                    granted_set.meets(&either),
+                    expected || granted == "*",
+                    "{granted} {either}"
+                );
             }
         }
     }

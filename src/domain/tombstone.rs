@@ -3,7 +3,7 @@
 
 use super::clock::Timestamp;
 use super::id::{KeyId, WorkspaceId};
-use super::key::Secret;
+use super::secret::Secret;
 
 /// What is left of a deleted record.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,6 +5,7 @@
 
 use super::clock::Timestamp;
 use super::granted::Granted;
+use super::source::PackedRanges;
 
 /// The environment to ask for when any will do.
 pub const ANY_ENVIRONMENT: &str = "*";
@@ -25,6 +26,8 @@ pub struct Ask<'a, R> {
     pub environment: Option<&'a str>,
     /// Scope requirements, all of which must hold.
     pub required_scopes: R,
+    /// The address that the request came from, as the gateway has it.
+    pub source_address: Option<&'a str>,
 }
 
 /// What the presented credential turned out to be.
@@ -68,6 +71,8 @@ pub struct Standing<'k> {
     pub disabled: bool,
     /// What the key may do there.
     pub scopes: Granted<'k>,
+    /// Where requests with the key may come from.
+    pub sources: PackedRanges<'k>,
 }
 
 /// The answer.
@@ -99,13 +104,15 @@ pub enum DenialReason {
     Disabled,
     /// The key is of another environment.
     Environment,
+    /// The key is confined to addresses, and this is none of them.
+    SourceAddress,
     /// The key lacks a required scope.
     InsufficientScope,
 }
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -114,6 +121,7 @@ impl DenialReason {
         Self::Expired,
         Self::Disabled,
         Self::Environment,
+        Self::SourceAddress,
         Self::InsufficientScope,
     ];
 
@@ -129,6 +137,7 @@ impl DenialReason {
             Self::Expired => "EXPIRED",
             Self::Disabled => "DISABLED",
             Self::Environment => "ENVIRONMENT",
+            Self::SourceAddress => "SOURCE_ADDRESS",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
         }
     }
@@ -142,6 +151,7 @@ impl DenialReason {
             Self::WorkspaceRequired
             | Self::Disabled
             | Self::Environment
+            | Self::SourceAddress
             | Self::InsufficientScope => 403,
         }
     }
@@ -157,6 +167,7 @@ impl DenialReason {
             | Self::Expired
             | Self::Disabled
             | Self::Environment
+            | Self::SourceAddress
             | Self::InsufficientScope => true,
         }
     }
@@ -201,7 +212,10 @@ where
     if let Some((reason, _)) = grounds.into_iter().find(|(_, holds)| *holds) {
         return Verdict::Denied(reason);
     }
-    // Last, as it is the only one that costs more than a comparison.
+    if !key.sources.admit(ask.source_address) {
+        return Verdict::Denied(DenialReason::SourceAddress);
+    }
+    // Last, as it is the only one that every key pays more than a comparison for.
     if unmet(&key.scopes, ask.required_scopes.clone())
         .next()
         .is_none()
@@ -247,6 +261,7 @@ fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::domain::scope::{Scope, ScopeSet};
+    use crate::domain::source::{SourceRange, SourceRanges};
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
@@ -258,6 +273,13 @@ mod tests {
         Granted::all(Box::leak(Box::new(scopes)))
     }
 
+    fn confined_to(texts: &[&str]) -> PackedRanges<'static> {
+        let ranges = texts
+            .iter()
+            .map(|&text| SourceRange::try_from(text).unwrap());
+        PackedRanges::new(SourceRanges::new(ranges).pack().leak())
+    }
+
     /// One key for each set of defects, so that any two can be had together.
     struct Case {
         presented: Option<DenialReason>,
@@ -265,6 +287,7 @@ mod tests {
         workspace: Option<&'static str>,
         environment: Option<&'static str>,
         required: &'static [&'static str],
+        source_address: Option<&'static str>,
     }
 
     impl Case {
@@ -281,6 +304,7 @@ mod tests {
                 expire_time: None,
                 disabled: false,
                 scopes: leaked(scopes(&["read:customers"])),
+                sources: confined_to(&["10.0.0.0/8"]),
             };
             Self {
                 presented: None,
@@ -288,6 +312,7 @@ mod tests {
                 workspace: None,
                 environment: None,
                 required: &["read:customers"],
+                source_address: Some("10.1.2.3"),
             }
         }
 
@@ -306,6 +331,7 @@ mod tests {
                 DenialReason::Expired => self.standing.expire_time = Some(NOW),
                 DenialReason::Disabled => self.standing.disabled = true,
                 DenialReason::Environment => self.environment = Some("test"),
+                DenialReason::SourceAddress => self.source_address = Some("11.1.2.3"),
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
@@ -324,6 +350,7 @@ mod tests {
                 workspace: self.workspace,
                 environment: self.environment,
                 required_scopes: self.required.iter().copied(),
+                source_address: self.source_address,
             };
             judge(&presented, &ask, NOW)
         }
@@ -461,6 +488,31 @@ mod tests {
                 verdict(of_key, default, asked),
                 passes,
                 "{of_key} {default} {asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_confined_key_passes_from_its_addresses_alone() {
+        for (to, asked, passes) in [
+            (&["10.0.0.0/8"][..], Some("10.9.9.9"), true),
+            (&["10.0.0.0/8"], Some("192.0.2.1"), false),
+            (&["10.0.0.0/8"], Some("who knows"), false),
+            (&["10.0.0.0/8"], None, false),
+            (&["0.0.0.0/0", "::/0"], None, false),
+            (&[], None, true),
+            (&[], Some("192.0.2.1"), true),
+            (&[], Some("who knows"), true),
+        ] {
+            let mut case = Case {
+                source_address: asked,
+                ..Case::sound()
+            };
+            case.standing.sources = confined_to(to);
+            assert_eq!(
+                case.verdict() == Verdict::Allowed,
+                passes,
+                "{to:?} {asked:?}"
             );
         }
     }

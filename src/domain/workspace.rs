@@ -1,8 +1,11 @@
 //! The workspace: tenant and isolation boundary.
 
+use std::time::Duration;
+
 use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::id::WorkspaceId;
+use super::rotation;
 use super::token::{EnvironmentName, TokenPrefix};
 use super::violation::{Violations, plain_text};
 
@@ -42,6 +45,8 @@ pub struct Workspace {
     pub disabled: bool,
     /// The scopes that are in use there.
     pub scope_catalog: ScopeCatalog,
+    /// How long its keys keep a token before they should be given another.
+    pub rotation_period: Duration,
 }
 
 impl Workspace {
@@ -72,6 +77,8 @@ pub struct WorkspaceDraft {
     pub unmarked_environment: String,
     /// The scopes that are in use there; empty: any may be given.
     pub scope_catalog: Vec<String>,
+    /// How long its keys are to keep a token; none: as long as is usual.
+    pub rotation_period: Option<Duration>,
 }
 
 impl WorkspaceDraft {
@@ -114,6 +121,11 @@ impl WorkspaceDraft {
             "workspace.scope_catalog",
             &self.scope_catalog,
         );
+        let rotation_period = rotation::read_period(
+            &mut violations,
+            "workspace.rotation_period",
+            self.rotation_period,
+        );
 
         // A missing part has left a violation, so nothing is lost here.
         let (Some(id), Some(token_prefix), true) = (id, token_prefix, violations.is_empty()) else {
@@ -130,6 +142,7 @@ impl WorkspaceDraft {
             created_by,
             disabled: false,
             scope_catalog,
+            rotation_period,
         })
     }
 }
@@ -145,6 +158,8 @@ pub struct WorkspacePatch {
     pub default_environment: Option<String>,
     /// The scopes that are in use there.
     pub scope_catalog: Option<Vec<String>>,
+    /// How long its keys keep a token, or that it is as long as is usual.
+    pub rotation_period: Option<Option<Duration>>,
 }
 
 impl WorkspacePatch {
@@ -180,6 +195,10 @@ impl WorkspacePatch {
             let field = "workspace.scope_catalog";
             changed.scope_catalog = ScopeCatalog::read(&mut violations, field, &texts);
         }
+        if let Some(period) = self.rotation_period {
+            let field = "workspace.rotation_period";
+            changed.rotation_period = rotation::read_period(&mut violations, field, period);
+        }
         violations.none()?;
         let fields = [
             (
@@ -197,6 +216,10 @@ impl WorkspacePatch {
             (
                 "scope_catalog",
                 changed.scope_catalog != workspace.scope_catalog,
+            ),
+            (
+                "rotation_period",
+                changed.rotation_period != workspace.rotation_period,
             ),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
@@ -344,6 +367,7 @@ mod tests {
             default_environment: "prod".into(),
             unmarked_environment: "prod".into(),
             scope_catalog: vec!["people:read".into(), "People".into()],
+            rotation_period: Some(Duration::ZERO),
         })
         .unwrap_err();
         assert_eq!(
@@ -357,6 +381,7 @@ mod tests {
                 "workspace.default_environment",
                 "workspace.unmarked_environment",
                 "workspace.scope_catalog[1]",
+                "workspace.rotation_period",
             ]
         );
     }

@@ -4,6 +4,7 @@
 mod admin_keys;
 mod keys;
 mod principals;
+mod rotation;
 mod workspaces;
 
 use std::sync::Arc;
@@ -133,6 +134,9 @@ calls! {
     UpdateKey: keys::update_key(UpdateKeyRequest) -> UpdateKeyResponse;
     DisableKey: keys::disable_key(DisableKeyRequest) -> DisableKeyResponse;
     EnableKey: keys::enable_key(EnableKeyRequest) -> EnableKeyResponse;
+    RotateKey: rotation::rotate_key(RotateKeyRequest) -> RotateKeyResponse;
+    FinishRotation: rotation::finish_rotation(FinishRotationRequest) -> FinishRotationResponse;
+    CancelRotation: rotation::cancel_rotation(CancelRotationRequest) -> CancelRotationResponse;
     RevokeKey: keys::revoke_key(RevokeKeyRequest) -> RevokeKeyResponse;
     DeleteKey: keys::delete_key(DeleteKeyRequest) -> DeleteKeyResponse;
     CreatePrincipal: principals::create_principal(CreatePrincipalRequest) -> CreatePrincipalResponse;

@@ -37,7 +37,19 @@ pub(super) fn append(
     let found = outcome.key.zip(outcome.standing);
     match (outcome.verdict, found) {
         (Verdict::Allowed, Some((key, standing))) => {
-            enclose(buffer, within, ALLOWED, &Allowed::new(key, &standing));
+            let token = outcome.rotating.map(|rotating| PresentedToken {
+                hint: key.hint(),
+                superseded: rotating.superseded(),
+                end_time: rotating.end_time().filter(|_| rotating.superseded()),
+            });
+            let allowed = Allowed {
+                key,
+                workspace: standing.workspace,
+                environment: standing.environment,
+                scopes: standing.scopes.scopes(),
+                token,
+            };
+            enclose(buffer, within, ALLOWED, &allowed);
         }
         // It cannot be that nobody is allowed; if it were, it would not pass.
         (Verdict::Allowed, None) => enclose(
@@ -96,6 +108,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Expired => pb::DenialReason::Expired,
         DenialReason::Disabled => pb::DenialReason::Disabled,
         DenialReason::Environment => pb::DenialReason::Environment,
+        DenialReason::SourceAddress => pb::DenialReason::SourceAddress,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
     }
 }
@@ -170,17 +183,7 @@ struct Allowed<'k> {
     workspace: &'k str,
     environment: &'k str,
     scopes: Cow<'k, ScopeSet>,
-}
-
-impl<'k> Allowed<'k> {
-    fn new(key: &'k IndexedKey, standing: &Standing<'k>) -> Self {
-        Self {
-            key,
-            workspace: standing.workspace,
-            environment: standing.environment,
-            scopes: standing.scopes.scopes(),
-        }
-    }
+    token: Option<PresentedToken>,
 }
 
 impl Message for Allowed<'_> {
@@ -199,6 +202,26 @@ impl Message for Allowed<'_> {
         }
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
+        }
+        if let Some(token) = &self.token {
+            fields.nested(11, token);
+        }
+    }
+}
+
+/// Which of two tokens that work it was.
+struct PresentedToken {
+    hint: String,
+    superseded: bool,
+    end_time: Option<Timestamp>,
+}
+
+impl Message for PresentedToken {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.text(1, &self.hint);
+        fields.number(2, u64::from(self.superseded));
+        if let Some(end) = &self.end_time {
+            fields.nested(3, end);
         }
     }
 }

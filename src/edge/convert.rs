@@ -98,6 +98,13 @@ fn wire_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+fn wire_span(span: std::time::Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(span.subsec_nanos()).unwrap_or_default(),
+    }
+}
+
 /// Keeps the microseconds; the rest is cut off, so that a key never lives
 /// longer than was asked for. What is before 1970 is as far in the past as can
 /// be, and what is no time at all is beyond [`Timestamp::MAX`]: both are told

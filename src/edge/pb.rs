@@ -56,3 +56,11 @@ impl std::fmt::Debug for RotateAdminKeyResponse {
             .finish_non_exhaustive()
     }
 }
+
+impl std::fmt::Debug for RotateKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RotateKeyResponse")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

@@ -16,9 +16,10 @@ const CREDENTIAL: u32 = 1;
 const WORKSPACE: u32 = 2;
 const ENVIRONMENT: u32 = 3;
 const REQUIRED_SCOPES: u32 = 4;
+const SOURCE_ADDRESS: u32 = 7;
 
-/// Stands for a text that is not UTF-8: no workspace, environment or scope is
-/// spelled so.
+/// Stands for a text that is not UTF-8: no workspace, environment, scope or
+/// address is spelled so.
 const NOT_A_NAME: &str = "\0";
 
 /// The bytes are not a protobuf message, or its fields are of other types.
@@ -43,6 +44,7 @@ impl<'a> Question<'a> {
     /// its fields are not of the types of a `CheckRequest`.
     pub(super) fn read(message: &'a [u8]) -> Result<Self, BrokenMessage> {
         let (mut credential, mut workspace, mut environment) = (&[][..], &[][..], &[][..]);
+        let mut source_address = &[][..];
         let mut rest = message;
         // As everywhere in protobuf, the last of several values counts.
         while let Some((tag, value)) = next_field(&mut rest)? {
@@ -50,6 +52,7 @@ impl<'a> Question<'a> {
                 CREDENTIAL => credential = value,
                 WORKSPACE => workspace = value,
                 ENVIRONMENT => environment = value,
+                SOURCE_ADDRESS => source_address = value,
                 _ => {}
             }
         }
@@ -58,6 +61,7 @@ impl<'a> Question<'a> {
             workspace: name(workspace),
             environment: name(environment),
             required_scopes,
+            source_address: name(source_address),
         };
         Ok(Self { credential, ask })
     }
@@ -97,7 +101,9 @@ fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, Broken
         let (tag, value) = take_field(rest)?;
         match value {
             Value::Bytes(value) => return Ok(Some((tag, value))),
-            _ if (CREDENTIAL..=REQUIRED_SCOPES).contains(&tag) => return Err(BrokenMessage),
+            _ if matches!(tag, CREDENTIAL..=REQUIRED_SCOPES | SOURCE_ADDRESS) => {
+                return Err(BrokenMessage);
+            }
             Value::Number(_) | Value::Other => {}
         }
     }
@@ -167,6 +173,10 @@ mod tests {
             question.ask.environment.unwrap_or_default(),
             expected.environment
         );
+        assert_eq!(
+            question.ask.source_address.unwrap_or_default(),
+            expected.source_address
+        );
         assert!(
             question
                 .ask
@@ -182,14 +192,21 @@ mod tests {
             workspace in ".{0,10}",
             environment in ".{0,10}",
             required_scopes in proptest::collection::vec(".{0,10}", 0..5),
+            source_address in ".{0,10}",
         ) {
-            let request = pb::CheckRequest { credential, workspace, environment, required_scopes };
+            let request = pb::CheckRequest {
+                credential,
+                workspace,
+                environment,
+                required_scopes,
+                source_address,
+            };
             same(&request.encode_to_vec(), &request);
         }
 
         #[test]
         fn any_bytes_are_read_as_the_generated_reader_reads_them(
-            message in proptest::collection::vec(prop_oneof![0_u8..48, any::<u8>()], 0..40),
+            message in proptest::collection::vec(prop_oneof![0_u8..64, any::<u8>()], 0..40),
         ) {
             match (Question::read(&message), pb::CheckRequest::decode(message.as_slice())) {
                 (Ok(_), Ok(expected)) => same(&message, &expected),
@@ -259,6 +276,7 @@ mod tests {
             workspace: "w".into(),
             environment: "live".into(),
             required_scopes: vec!["a:b".into(); 40],
+            source_address: "10.0.0.1".into(),
         };
         let message = request.encode_to_vec();
         let allocations = allocation_counter::measure(|| {

@@ -292,7 +292,9 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         Condition::RetentionNotOver { until } => {
             entries.push(("deletableTime", until.to_string()));
         }
-        Condition::RotationPending { until } => entries.push(("endTime", until.to_string())),
+        Condition::RotationPending { until } => {
+            entries.extend(until.map(|until| ("endTime", until.to_string())));
+        }
         Condition::Revoked
         | Condition::NotRevoked
         | Condition::WorkspaceDisabled
@@ -300,7 +302,9 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         | Condition::WorkspaceNotEmpty
         | Condition::PrincipalDisabled
         | Condition::MembershipRemoved
-        | Condition::LastOwner => {}
+        | Condition::LastOwner
+        | Condition::NoRotation
+        | Condition::Expired => {}
     }
     entries
 }

@@ -8,6 +8,7 @@ use crate::domain::granted::Granted;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
 use crate::domain::scope::ScopeSet;
+use crate::domain::source::PackedRanges;
 use crate::domain::token;
 use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
@@ -15,6 +16,7 @@ use crate::domain::workspace::Workspace;
 use super::Index;
 use super::interner::Interner;
 use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
+use super::rotating::Rotating;
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -24,10 +26,15 @@ pub struct IndexedKey {
     bond: Bond,
     scopes: Arc<ScopeSet>,
     environment: Arc<str>,
-    text: Text,
+    /// The ranges that the key is confined to, and behind them its texts.
+    run: Box<[u8]>,
+    /// Apart, as few keys are being rotated at a time.
+    rotating: Option<Box<Rotating>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
+    /// How many ranges there are.
+    ranges: u8,
 }
 
 /// Where a key can be used, and by whom.
@@ -51,19 +58,24 @@ impl IndexedKey {
     /// Packs `key` as `secret`, one of its tokens, finds it.
     pub(super) fn new(key: &Key, secret: &Secret, bond: Bond, shared: &mut Shared) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
+        let mut run = key.source_addresses.pack();
+        Text::pack(key, &mut run);
         Self {
             id: key.id,
             // The token is dead with its key, or before.
-            expire_time: key.expire_time.into_iter().chain(secret.end_time).min(),
+            expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
             bond,
             scopes: shared.scopes(&key.scopes),
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
-            text: Text::pack(key),
+            run: run.into(),
+            rotating: Rotating::of(key, secret).map(Box::new),
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
+            // Records have at most 16.
+            ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
     }
 
@@ -76,7 +88,7 @@ impl IndexedKey {
     /// The name for people.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.text.name()
+        self.text().name()
     }
 
     /// Whoever acts with the key.
@@ -112,13 +124,35 @@ impl IndexedKey {
     /// What is handed to the gateway, by name.
     #[must_use]
     pub fn metadata(&self) -> Metadata<'_> {
-        self.text.metadata()
+        self.text().metadata()
+    }
+
+    /// Where requests with the key may come from. What is nobody's business but
+    /// the verdict's costs a key without any one comparison.
+    #[must_use]
+    pub fn sources(&self) -> PackedRanges<'_> {
+        PackedRanges::new(self.parts().0)
+    }
+
+    fn text(&self) -> Text<'_> {
+        Text(self.parts().1)
+    }
+
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let ranges = PackedRanges::len_of(usize::from(self.ranges));
+        self.run.split_at(ranges.min(self.run.len()))
     }
 
     /// When the token stops working: with the key, or before.
     #[must_use]
     pub const fn expire_time(&self) -> Option<Timestamp> {
         self.expire_time
+    }
+
+    /// The rotation of the key, if it has one; perhaps it is over by now.
+    #[must_use]
+    pub fn rotating(&self) -> Option<&Rotating> {
+        self.rotating.as_deref()
     }
 
     /// What may be displayed of the token.
@@ -204,6 +238,7 @@ impl IndexedKey {
             expire_time: self.expire_time,
             disabled: self.disabled,
             scopes: Granted::within(&self.scopes, member.ceiling()),
+            sources: self.sources(),
         }
     }
 }
@@ -239,25 +274,22 @@ impl Shared {
 
 /// Name and metadata, each behind its length in one byte: the
 /// limits on the fields of a key see to it that one is enough.
-#[derive(Debug)]
-struct Text(Box<[u8]>);
+struct Text<'a>(&'a [u8]);
 
-impl Text {
-    fn pack(key: &Key) -> Self {
-        let mut bytes = Vec::new();
+impl<'a> Text<'a> {
+    fn pack(key: &Key, bytes: &mut Vec<u8>) {
         let entries = key.metadata.iter().flat_map(|(name, value)| [name, value]);
         for text in [&key.name].into_iter().chain(entries) {
-            push(&mut bytes, text);
+            push(bytes, text);
         }
-        Self(bytes.into())
     }
 
-    fn name(&self) -> &str {
-        pull(&self.0).0
+    fn name(&self) -> &'a str {
+        pull(self.0).0
     }
 
-    fn metadata(&self) -> Metadata<'_> {
-        Metadata(pull(&self.0).1)
+    fn metadata(&self) -> Metadata<'a> {
+        Metadata(pull(self.0).1)
     }
 }
 

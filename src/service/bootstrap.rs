@@ -6,8 +6,8 @@ use crate::domain::audit::{AuditAction, AuditEntry, OFFLINE};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::Pepper;
 use crate::domain::id::AdminKeyId;
-use crate::domain::key::Secret;
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::secret::Secret;
 use crate::domain::token::{LabelError, Token, TokenPrefix};
 use crate::store::{Batch, Expect, Record, Write};
 
@@ -41,7 +41,7 @@ fn owner(token: &Token, pepper: &Pepper, now: Timestamp, name: &str, action: Aud
         tail: token.tail(),
         create_time: now,
         pepper_id: pepper.id(),
-        end_time: None,
+        end: None,
     };
     let owner = AdminKey {
         id,

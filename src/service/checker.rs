@@ -9,7 +9,9 @@ use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{Ask, Presented, Standing, Verdict, judge};
-use crate::index::{Index, IndexedKey};
+use crate::index::{Index, IndexedKey, Rotating};
+
+use super::first_use::{self, FirstUses};
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    /// None: nobody notes them.
+    first_uses: Option<FirstUses>,
 }
 
 /// A verdict, and the key that it is about.
@@ -28,6 +32,8 @@ pub struct Outcome<'k> {
     pub key: Option<&'k IndexedKey>,
     /// How the key stands where it was asked for: there with the key.
     pub standing: Option<Standing<'k>>,
+    /// The rotation of the key that was allowed, if one is under way.
+    pub rotating: Option<&'k Rotating>,
 }
 
 impl Checker {
@@ -38,6 +44,16 @@ impl Checker {
             index,
             hasher,
             clock,
+            first_uses: None,
+        }
+    }
+
+    /// The same, that tells of the first uses of new tokens.
+    #[must_use]
+    pub fn telling(self, first_uses: FirstUses) -> Self {
+        Self {
+            first_uses: Some(first_uses),
+            ..self
         }
     }
 
@@ -60,6 +76,7 @@ impl Checker {
                     verdict: decide(&presented),
                     key: None,
                     standing: None,
+                    rotating: None,
                 });
             }
         };
@@ -69,6 +86,7 @@ impl Checker {
                     verdict: decide(&Presented::Unknown),
                     key: None,
                     standing: None,
+                    rotating: None,
                 });
             };
             key.with_standing(&self.index, ask.workspace, |standing| {
@@ -77,13 +95,36 @@ impl Checker {
                     Verdict::Allowed => true,
                     Verdict::Denied(reason) => reason.tells_identity(),
                 };
+                let rotating = key.rotating();
+                let rotating =
+                    rotating.and_then(|rotating| self.used(key, rotating, digest, verdict));
                 answer(Outcome {
                     verdict,
                     key: Some(key).filter(|_| may_tell),
                     standing: Some(standing).filter(|_| may_tell),
+                    rotating,
                 })
             })
         })
+    }
+
+    /// Sees to what a check of a key that is being rotated brings about, and
+    /// gives the rotation if the key was allowed and both tokens work.
+    #[cold]
+    fn used<'k>(
+        &self,
+        key: &IndexedKey,
+        rotating: &'k Rotating,
+        token: TokenDigest,
+        verdict: Verdict,
+    ) -> Option<&'k Rotating> {
+        let now = self.clock.now();
+        if let Some(first_uses) = &self.first_uses
+            && first_use::is_use(verdict)
+        {
+            first_uses.tell(key.id(), token, rotating, now);
+        }
+        (verdict == Verdict::Allowed && rotating.is_under_way(now)).then_some(rotating)
     }
 
     /// The digest to look up, or what else the credential is.
@@ -126,6 +167,7 @@ mod tests {
             workspace: Some("kling"),
             environment: Some("live"),
             required_scopes: ["a:b", "c|d"].into_iter(),
+            source_address: Some("10.0.0.1"),
         };
         let verdict = |credential: &str| {
             checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)

@@ -79,9 +79,13 @@ pub enum Condition {
     LastOwner,
     /// An old token works on beside the new one.
     RotationPending {
-        /// When that ends.
-        until: Timestamp,
+        /// When that ends; none: some time after the new one is first used.
+        until: Option<Timestamp>,
     },
+    /// No old token works beside the new one.
+    NoRotation,
+    /// Its expiry has passed.
+    Expired,
 }
 
 impl Condition {
@@ -99,6 +103,8 @@ impl Condition {
             Self::MembershipRemoved => "MEMBERSHIP_REMOVED",
             Self::LastOwner => "LAST_OWNER",
             Self::RotationPending { .. } => "ROTATION_PENDING",
+            Self::NoRotation => "NO_ROTATION",
+            Self::Expired => "EXPIRED",
         }
     }
 }
@@ -128,10 +134,15 @@ impl fmt::Display for Condition {
             Self::LastOwner => f.write_str(
                 "is the last OWNER of the system that works, never expires and may grant everything: make another one first",
             ),
-            Self::RotationPending { until } => write!(
+            Self::RotationPending { until: Some(until) } => write!(
                 f,
                 "has an old token that works until {until}: wait, or rotate with an overlap of zero, which ends all old tokens"
             ),
+            Self::RotationPending { until: None } => f.write_str(
+                "has an old token that works until the new one was used: finish or cancel that first, or rotate with an overlap of zero, which ends all old tokens",
+            ),
+            Self::NoRotation => f.write_str("has one token that works, and none is being replaced"),
+            Self::Expired => f.write_str("has expired: give it another expiry first"),
         }
     }
 }
@@ -184,7 +195,7 @@ pub enum RegistryError {
     },
     /// The request was carried out before, and its token is gone.
     #[error(
-        "this request_id has issued the key {id} already, and its token is no longer held: revoke that key and issue another under a new request_id"
+        "this request_id has issued the key {id} already, and its token is no longer held: rotate that key for another token, or revoke it and issue another under a new request_id"
     )]
     Issued {
         /// The id of the key.

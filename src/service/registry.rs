@@ -5,14 +5,17 @@ mod admin_list;
 mod admin_rotation;
 mod admins;
 mod audit;
+mod audit_size;
 mod changes;
 mod footing;
 mod key_list;
+mod key_rotation;
 mod keys;
 mod last_owner;
 mod memberships;
 mod principals;
 mod requests;
+mod rotation;
 mod walk;
 mod workspaces;
 
@@ -27,7 +30,8 @@ use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::digest::{Pepper, TokenHasher};
 use crate::domain::id::WorkspaceId;
-use crate::domain::key::{Revocation, Secret};
+use crate::domain::key::{Key, Revocation};
+use crate::domain::secret::Secret;
 use crate::domain::token::Token;
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
@@ -47,6 +51,7 @@ pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
 pub use principals::PrincipalView;
+pub use rotation::RotationView;
 pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 
@@ -216,8 +221,15 @@ impl Registry {
             tail: token.tail(),
             create_time: now,
             pepper_id: self.pepper.id(),
-            end_time: None,
+            end: None,
         }
+    }
+
+    /// Whether `token` is what stands for `key` from now on.
+    fn is_newest(&self, token: &Token, key: &Key) -> bool {
+        let digest = self.hasher.digest(token.expose().as_bytes());
+        let newest = key.secrets.last();
+        newest.is_some_and(|secret| secret.digest == digest)
     }
 }
 

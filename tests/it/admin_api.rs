@@ -18,6 +18,7 @@ mod paging;
 mod refusals;
 mod request_ids;
 mod resources;
+mod rotation;
 mod scope_catalog;
 mod switching;
 mod update_admins;

@@ -131,7 +131,7 @@ fn an_owner(pepper: &Pepper) -> (AdminKey, String) {
         tail: token.tail(),
         create_time: now,
         pepper_id: pepper.id(),
-        end_time: None,
+        end: None,
     };
     let admin = AdminKey {
         id: AdminKeyId::generate(now),

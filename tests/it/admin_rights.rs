@@ -20,7 +20,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 21] = [
+const CHANGES: [(&str, &str); 24] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -30,6 +30,9 @@ const CHANGES: [(&str, &str); 21] = [
     ("UpdateKey", "key.update"),
     ("DisableKey", "key.disable"),
     ("EnableKey", "key.enable"),
+    ("RotateKey", "key.rotate"),
+    ("FinishRotation", "key.rotation_finish"),
+    ("CancelRotation", "key.rotation_cancel"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
     ("CreatePrincipal", "principal.create"),
@@ -108,7 +111,9 @@ fn every_call_is_in_the_table_for_every_place_that_it_has() {
             "ListPrincipals" => &["all"],
             principals if principals.contains("Principal") => &["system"],
             "CreateKey" | "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey"
-            | "DeleteKey" => &["system", "own", "other"],
+            | "DeleteKey" | "RotateKey" | "FinishRotation" | "CancelRotation" => {
+                &["system", "own", "other"]
+            }
             "ListAuditEvents" => &["all", "system", "own", "other"],
             "UpdateWorkspace" => &["own", "other", "own default", "other default"],
             admins if admins.contains("AdminKey") => &["itself", "system", "own", "other"],
@@ -227,10 +232,12 @@ impl Cell {
                 let made = create_admin(&mut owner, asked).await.unwrap();
                 ask.id = made.admin_key.unwrap().id;
             }
-            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey" | "DeleteKey" => {
+            "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RotateKey"
+            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" => {
                 ask.id = office.key(&ask.workspace, &[self.scope]).await.id;
                 let first = match self.call.as_str() {
                     "EnableKey" => Some("DisableKey"),
+                    "FinishRotation" | "CancelRotation" => Some("RotateKey"),
                     "DeleteKey" => Some("RevokeKey"),
                     _ => None,
                 };

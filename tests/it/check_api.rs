@@ -228,6 +228,7 @@ async fn an_allowed_answer_holds_all_that_is_documented() {
             seconds: 4_000_000_000,
             nanos: 123_456_000,
         }),
+        token: None,
     };
     assert_eq!(decoded(&answer), Ok(expected));
 

@@ -17,6 +17,7 @@ mod help;
 mod init;
 mod keys;
 mod reach;
+mod sources;
 mod terminal;
 mod tls;
 mod tour;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -19,6 +19,8 @@ const DOCUMENTS: [&str; 12] = [
     "docs/installing.md",
     "docs/operating.md",
     "docs/principals.md",
+    "docs/promises.md",
+    "docs/rotation.md",
     "docs/verdict.md",
 ];
 
@@ -101,7 +103,10 @@ fn commands_in_the_documents_exist_and_take_what_they_are_given() {
             let verbs: Vec<_> = words
                 .iter()
                 .copied()
-                .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
+                .take_while(|word| {
+                    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+                    !word.starts_with('-') && word.bytes().all(is_part)
+                })
                 .take(if NOUNS.contains(&words[0]) { 2 } else { 1 })
                 .collect();
             let known = flags(&help(&verbs));

@@ -12,12 +12,15 @@ use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::{Bond, Key};
 use keyward::domain::principal::{Membership, Principal, Removal};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::secret::{End, Rotation, Secret};
+use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
 use keyward::store::{Batch, Damage, OpenError, Record, Revision, Store};
+use proptest::prelude::*;
 use tokio::time::timeout;
 
 use crate::records::{
@@ -110,6 +113,8 @@ fn assert_is(index: &Index, found: Option<&IndexedKey>, key: &Key) {
             (standing.expire_time, &*standing.scopes.scopes()),
             (key.expire_time, &key.scopes)
         );
+        let packed = key.source_addresses.pack();
+        assert_eq!(standing.sources, PackedRanges::new(&packed));
     });
 }
 
@@ -128,7 +133,10 @@ fn a_token_ends_with_its_key_or_before() {
             expire_time: of_key.map(time),
             ..key(&followed.workspace, number)
         };
-        key.secrets[0].end_time = of_token.map(time);
+        key.secrets[0].end = of_token.map(|end| End::At {
+            time: time(end),
+            overlap: Duration::ZERO,
+        });
         followed.commit(create(Record::Key(key)));
         followed.index.find(&digest(number), |found| {
             let found = found.unwrap();
@@ -237,6 +245,9 @@ fn every_field_of_a_key_is_replaced() {
         ]),
         expire_time: Some(time(9)),
         disabled: true,
+        source_addresses: SourceRanges::new(
+            ["10.0.0.0/8", "::1"].map(|text| SourceRange::try_from(text).unwrap()),
+        ),
         ..before
     };
     followed.commit(update(Record::Key(after.clone()), at));
@@ -380,6 +391,7 @@ fn judged(index: &Index, token: u64, asked: Option<&str>) -> (Verdict, String) {
         workspace: asked,
         environment: None,
         required_scopes: ["people:read"].into_iter(),
+        source_address: None,
     };
     index.find(&digest(token), |found| {
         found.unwrap().with_standing(index, asked, |standing| {
@@ -390,6 +402,10 @@ fn judged(index: &Index, token: u64, asked: Option<&str>) -> (Verdict, String) {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 fn a_principal_and_its_membership_are_seen_through_all_its_keys_at_once() {
     const OWN: &str = "companies:remove people:read";
     let followed = Followed::new();
@@ -459,6 +475,10 @@ fn a_principal_and_its_membership_are_seen_through_all_its_keys_at_once() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 fn a_personal_key_finds_the_membership_where_it_is_asked_for() {
     let followed = Followed::new();
     let other = workspace("kling");
@@ -511,6 +531,7 @@ fn a_personal_key_finds_the_membership_where_it_is_asked_for() {
             workspace: asked,
             environment: None,
             required_scopes: ["people:read"].into_iter(),
+            source_address: None,
         };
         let check = || {
             index.find(&digest(token), |found| {
@@ -521,8 +542,8 @@ fn a_personal_key_finds_the_membership_where_it_is_asked_for() {
         };
         check();
         // The digest is made anew each time.
-        let digest_alone = allocation_counter::measure(|| drop(digest(token))).count_total;
-        let allocations = allocation_counter::measure(|| drop(check()));
+        let digest_alone = allocation_counter::measure(|| _ = digest(token)).count_total;
+        let allocations = allocation_counter::measure(|| _ = check());
         assert_eq!(allocations.count_total, digest_alone, "{token} {asked:?}");
     }
 
@@ -718,4 +739,76 @@ fn a_token_that_stays_works_at_any_moment() {
         rotated.unwrap();
     });
     assert_eq!(index.len(), 2);
+}
+
+/// What can be the end of the older of two secrets.
+fn any_end() -> impl Strategy<Value = Option<End>> {
+    let overlap = Duration::from_secs(60);
+    prop_oneof![
+        Just(None),
+        Just(Some(End::Ended)),
+        Just(Some(End::AfterFirstUse { overlap })),
+        (1_u64..9).prop_map(move |end| Some(End::At {
+            time: time(end),
+            overlap
+        })),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Each of two tokens finds the key, as it is for that token.
+    #[test]
+    fn each_token_of_a_key_finds_it_with_its_own_end_and_hint(
+        states in proptest::collection::vec((any_end(), any::<bool>(), 1_u64..9, 1_u64..9), 1..6),
+    ) {
+        let followed = Followed::new();
+        let mut at = None;
+        let base = key(&followed.workspace, 1);
+        for (end, current_ended, expiry, now) in states {
+            let older = Secret { end, tail: *b"aaaa", ..secret(1) };
+            // One that is over comes first, and stands for nothing.
+            let newer = Secret {
+                end: current_ended.then_some(End::Ended).filter(|_| end.is_none()),
+                tail: *b"bbbb",
+                ..secret(2)
+            };
+            let mut secrets = vec![older, newer];
+            if end.is_none() && current_ended {
+                secrets.reverse();
+            }
+            let key = Key {
+                secrets: secrets.clone(),
+                expire_time: Some(time(expiry)),
+                ..base.clone()
+            };
+            let batch = match at {
+                None => create(Record::Key(key.clone())),
+                Some(at) => update(Record::Key(key.clone()), at),
+            };
+            at = Some(followed.commit(batch));
+            prop_assert_eq!(followed.index.len(), 2);
+            let rotation = Rotation::of(&secrets, time(now));
+            let rotation = rotation.map(|it| (it.end.time(), it.old.digest));
+            for secret in &secrets {
+                followed.index.find(&secret.digest, |found| {
+                    let found = found.unwrap();
+                    prop_assert_eq!(found.id(), key.id);
+                    let end = secret.end_time().into_iter().chain([time(expiry)]).min();
+                    prop_assert_eq!(found.expire_time(), end);
+                    let tail = std::str::from_utf8(&secret.tail).unwrap();
+                    prop_assert!(found.hint().ends_with(tail));
+                    let rotating = found.rotating().filter(|it| it.is_under_way(time(now)));
+                    let seen = rotating.map(|it| (it.end_time(), it.superseded()));
+                    let expected = rotation.map(|(end, old)| (end, old == secret.digest));
+                    prop_assert_eq!(seen, expected);
+                    // Only a use of the new one can be what is waited for.
+                    let awaited = rotating.and_then(|it| it.awaited_use());
+                    prop_assert_eq!(awaited.is_some(), expected == Some((None, false)));
+                    Ok(())
+                })?;
+            }
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! Law 1, for what takes away less than a revocation: no check that starts
-//! after the reply to a disabling, a narrowing of scopes or a shortened expiry
-//! passes, at once and after a crash; and what is given back counts at once.
+//! after the reply to a disabling, a narrowing of scopes or of addresses, or a
+//! shortened expiry passes, at once and after a crash; and what is given back
+//! counts at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use keyward::domain::clock::{Clock, SystemClock};
-use keyward::edge::pb::{CheckRequest, CreateKeyRequest, DenialReason, Key};
+use keyward::edge::pb::{CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Key};
 use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -33,6 +34,7 @@ enum Taken {
     Key,
     Workspace,
     Scope,
+    Address,
     Lifetime,
     Principal,
     Membership,
@@ -46,6 +48,7 @@ impl Taken {
                 DenialReason::Disabled
             }
             Self::Scope | Self::Ceiling => DenialReason::InsufficientScope,
+            Self::Address => DenialReason::SourceAddress,
             Self::Lifetime => DenialReason::Expired,
         }
     }
@@ -64,6 +67,14 @@ impl Taken {
             }
             Self::Scope => {
                 update_key(admin, narrowed(key), &["scopes"]).await.unwrap();
+            }
+            Self::Address => {
+                let key = Key {
+                    source_addresses: vec!["203.0.112.0/24".to_owned()],
+                    etag: String::new(),
+                    ..key.clone()
+                };
+                update_key(admin, key, &["source_addresses"]).await.unwrap();
             }
             Self::Lifetime => return Some(end_soon(admin, key).await),
             Self::Principal => {
@@ -89,6 +100,9 @@ impl Taken {
                 .await
                 .map(drop),
             Self::Scope => update_key(admin, key, &["scopes"]).await.map(drop),
+            Self::Address => update_key(admin, key, &["source_addresses"])
+                .await
+                .map(drop),
             Self::Lifetime => update_key(admin, key, &["expire_time"]).await.map(drop),
             Self::Principal => switch_principal(admin, &key.principal, false)
                 .await
@@ -147,7 +161,21 @@ async fn end_soon(admin: &mut Admin, key: &Key) -> u64 {
 }
 
 fn question(token: &str) -> CheckRequest {
-    support::check_request(&format!("Bearer {token}"), &["people:read"])
+    CheckRequest {
+        source_address: "203.0.113.9".to_owned(),
+        ..support::check_request(&format!("Bearer {token}"), &["people:read"])
+    }
+}
+
+/// A key that is confined to addresses of which the question's is one.
+async fn confined(admin: &mut Admin, workspace: &str) -> CreateKeyResponse {
+    let request = CreateKeyRequest {
+        source_addresses: vec!["203.0.112.0/23".to_owned()],
+        // So that each is switched off by itself.
+        principal: format!("user:{workspace}"),
+        ..support::key_request(workspace, &["people:read"])
+    };
+    admin.client.create_key(request).await.unwrap().into_inner()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +191,11 @@ async fn nothing_passes_after_the_reply_that_disabled_its_workspace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_passes_after_the_reply_that_took_its_scope() {
     under_fire(Taken::Scope).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_took_its_address() {
+    under_fire(Taken::Address).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +224,7 @@ async fn under_fire(taken: Taken) {
     let server = Server::start();
     let mut admin = server.admin().await;
     admin.workspace("w", "klg", &[]).await;
-    let issued = admin.key("w", &["people:read"]).await;
+    let issued = confined(&mut admin, "w").await;
     let key = issued.key.unwrap();
     let fire = Arc::new(Fire {
         begin: Instant::now(),
@@ -341,6 +374,8 @@ async fn what_was_taken_before_a_crash_stays_so_after_it() {
         Taken::Principal,
         Taken::Membership,
         Taken::Ceiling,
+        Taken::Address,
+        Taken::Lifetime,
     ];
     for crash in 0..support::count("KEYWARD_TEST_CRASHES", 3) {
         let server = site.serve();
@@ -350,12 +385,7 @@ async fn what_was_taken_before_a_crash_stays_so_after_it() {
             let workspace = format!("w{crash}-{taken:?}").to_lowercase();
             admin.workspace(&workspace, "klg", &[]).await;
             for _ in 0..8 {
-                let asked = CreateKeyRequest {
-                    // So that each is switched off by itself.
-                    principal: format!("user:{workspace}"),
-                    ..support::key_request(&workspace, &["people:read"])
-                };
-                let issued = admin.client.create_key(asked).await.unwrap().into_inner();
+                let issued = confined(&mut admin, &workspace).await;
                 targets.push((taken, issued.token, issued.key.unwrap()));
             }
         }

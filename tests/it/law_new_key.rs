@@ -176,7 +176,7 @@ fn key_for(token: &Token, workspace: &Workspace, pepper: &Pepper, number: u64) -
         tail: token.tail(),
         create_time,
         pepper_id: pepper.id(),
-        end_time: None,
+        end: None,
     };
     Key {
         id: KeyId::generate(create_time),

@@ -10,17 +10,20 @@ use std::process::Command;
 
 use keyward::edge::pb::key_admin_client::KeyAdminClient;
 use keyward::edge::pb::{
-    CheckBatchRequest, CheckRequest, CheckStreamRequest, CreateKeyRequest, CreateWorkspaceRequest,
-    GetKeyRequest, GetWorkspaceRequest, ListKeysRequest, RevokeKeyRequest, Workspace,
+    ADMIN_DESCRIPTORS, CancelRotationRequest, CheckBatchRequest, CheckRequest, CheckStreamRequest,
+    CreateKeyRequest, CreateWorkspaceRequest, FinishRotationRequest, GetKeyRequest,
+    GetWorkspaceRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, Workspace,
 };
 use prost::Message;
+use prost_types::FileDescriptorSet;
+use prost_types::field_descriptor_proto::Type;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{self, Bearer, Server, Site};
+use crate::support::{self, Admin, Bearer, Server, Site};
 
 type AdminClient = KeyAdminClient<InterceptedService<Channel, Bearer>>;
 
@@ -118,6 +121,23 @@ fn the_search_finds_what_it_is_to_find() {
     let mut heard = Heard::default();
     assert_eq!(heard.read_files(folder.path(), Path::new("")), 1);
     assert!(wanted.find(&heard.texts[0].1).is_some());
+}
+
+/// What is generated for a message shows all of it.
+#[test]
+fn no_message_that_carries_a_token_has_a_debug_that_is_generated() {
+    let build = include_str!("../../build.rs");
+    let files = FileDescriptorSet::decode(ADMIN_DESCRIPTORS).unwrap().file;
+    let messages = files.iter().flat_map(|file| &file.message_type);
+    let carriers = messages.filter(|message| {
+        let mut fields = message.field.iter();
+        fields.any(|field| field.name() == "token" && field.r#type() == Type::String)
+    });
+    let names: Vec<_> = carriers.map(|message| message.name()).collect();
+    assert!(names.len() >= 4, "{names:?}");
+    for name in names {
+        assert!(build.contains(&format!("\"keyward.v1.{name}\"")), "{name}");
+    }
 }
 
 #[test]
@@ -237,6 +257,7 @@ async fn live(server: &Server, heard: &mut Heard) -> Vec<String> {
         let key = issued.key.unwrap();
         heard.note("the key that CreateKey shows", key.encode_to_vec());
         tokens.push(issued.token);
+        tokens.push(rotate(&mut admin, heard, &key.id, environment).await);
         if environment == "test" {
             let request = RevokeKeyRequest {
                 key_id: key.id,
@@ -355,6 +376,37 @@ async fn check_many(server: &Server, heard: &mut Heard, token: &str) {
     heard.note("CheckStream", answers.concat());
 }
 
+/// Gives a key another token, and ends one of the two.
+async fn rotate(admin: &mut Admin, heard: &mut Heard, id: &str, environment: &str) -> String {
+    let request = RotateKeyRequest {
+        key_id: id.to_owned(),
+        from_first_use: environment == "live",
+        ..RotateKeyRequest::default()
+    };
+    let rotated = admin.client.rotate_key(request).await.unwrap().into_inner();
+    // The other place where a token is shown.
+    heard.note(
+        "Debug of RotateKey's reply",
+        format!("{rotated:?}").into_bytes(),
+    );
+    heard.note(
+        "the key that RotateKey shows",
+        rotated.key.unwrap().encode_to_vec(),
+    );
+    let key_id = id.to_owned();
+    let etag = String::new();
+    if environment == "test" {
+        let request = FinishRotationRequest { key_id, etag };
+        let reply = admin.client.finish_rotation(request).await;
+        heard.reply("FinishRotation", reply);
+    } else if environment.is_empty() {
+        let request = CancelRotationRequest { key_id, etag };
+        let reply = admin.client.cancel_rotation(request).await;
+        heard.reply("CancelRotation", reply);
+    }
+    rotated.token
+}
+
 /// Puts a token where none belongs.
 type Misplace<T> = fn(&mut T, &str);
 
@@ -373,6 +425,16 @@ async fn misplace(server: &Server, heard: &mut Heard, token: &str) {
             ..RevokeKeyRequest::default()
         };
         heard.reply("RevokeKey", client.revoke_key(request).await);
+        let request = RotateKeyRequest {
+            key_id: token.to_owned(),
+            etag: token.to_owned(),
+            ..RotateKeyRequest::default()
+        };
+        let reply = client.rotate_key(request).await;
+        heard.reply(
+            "RotateKey",
+            reply.map(|reply| reply.map(|reply| reply.key.unwrap())),
+        );
     }
     let workspace = token.to_owned();
     let request = GetWorkspaceRequest { workspace };

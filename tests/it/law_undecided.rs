@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use keyward::edge::pb::{CheckResponse, DenialReason};
+use keyward::edge::pb::{CheckResponse, CreateKeyRequest, DenialReason};
 use prost::Message;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tonic::transport::Channel;
@@ -37,6 +37,8 @@ struct RawRequest {
     environment: Vec<u8>,
     #[prost(bytes = "vec", repeated, tag = "4")]
     required_scopes: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", tag = "7")]
+    source_address: Vec<u8>,
     /// Nothing that keyward knows.
     #[prost(bytes = "vec", tag = "1000")]
     unknown: Vec<u8>,
@@ -55,8 +57,14 @@ async fn whatever_a_client_or_a_route_sends_gets_a_verdict() {
     let everything = admin.key("kling", &["*"]).await.token;
     let little = admin.key("kling", &["people:read"]).await.token;
 
+    let confined = CreateKeyRequest {
+        source_addresses: vec!["10.0.0.0/8".to_owned(), "::/0".to_owned()],
+        ..support::key_request("kling", &["*"])
+    };
+    let confined = admin.client.create_key(confined).await.unwrap();
     let mut tried = headers(&everything);
     tried.extend(routes(&everything, &little));
+    tried.extend(addresses(&everything, &confined.into_inner().token));
     let channel = support::connect(&server.check_address).await;
     let mut slowest = Duration::ZERO;
     for (name, request, expected) in &tried {
@@ -179,6 +187,39 @@ fn headers(token: &str) -> Vec<(String, RawRequest, Expected)> {
     all.extend(missing.map(case(Some(DenialReason::Missing))));
     all.extend(allowed.map(case(None)));
     all
+}
+
+/// What a gateway may take for the client's address, and for which keys it
+/// matters.
+fn addresses(free: &str, confined: &str) -> Vec<(String, RawRequest, Expected)> {
+    let table: [(&str, Vec<u8>, bool); 9] = [
+        ("an address", b"10.1.2.3".to_vec(), true),
+        ("no address", b"".to_vec(), false),
+        ("not UTF-8", b"10.1.2.3\xff".to_vec(), false),
+        ("NUL", vec![0], false),
+        ("another address", b"11.1.2.3".to_vec(), false),
+        ("many", b"10.1.2.3, 10.1.2.3".to_vec(), false),
+        ("1 MiB of digits", vec![b'1'; MIB], false),
+        ("1 MiB of colons", vec![b':'; MIB], false),
+        ("1 MiB of brackets", vec![b'['; MIB], false),
+    ];
+    let of = |token: &str, address: &[u8]| RawRequest {
+        credential: token.into(),
+        source_address: address.to_vec(),
+        ..RawRequest::default()
+    };
+    let rows = table.into_iter().flat_map(|(name, address, passes)| {
+        let denied = (!passes).then_some(DenialReason::SourceAddress);
+        [
+            (format!("{name}, for any"), of(free, &address), None),
+            (
+                format!("{name}, for a confined key"),
+                of(confined, &address),
+                denied,
+            ),
+        ]
+    });
+    rows.collect()
 }
 
 /// What a route, or whoever wrote it, puts beside the header.

@@ -451,6 +451,31 @@ impl Ask {
         })
     }
 
+    /// Makes the call of this name to rotate a key, if it is one of those.
+    async fn of_a_rotation(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (key_id, etag) = (self.id.clone(), self.etag.clone());
+        Some(match call {
+            "RotateKey" => {
+                let request = RotateKeyRequest {
+                    key_id,
+                    etag,
+                    ..RotateKeyRequest::default()
+                };
+                client.rotate_key(request).await.map(drop)
+            }
+            "FinishRotation" => {
+                let request = FinishRotationRequest { key_id, etag };
+                client.finish_rotation(request).await.map(drop)
+            }
+            "CancelRotation" => {
+                let request = CancelRotationRequest { key_id, etag };
+                client.cancel_rotation(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
     /// Makes the call of this name, whichever it is.
     pub(crate) async fn send(&self, admin: &mut Admin, call: &str) -> Result<(), Status> {
         if let Some(answer) = self.of_a_workspace(admin, call).await {
@@ -463,6 +488,9 @@ impl Ask {
             return answer;
         }
         if let Some(answer) = self.of_a_membership(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_a_rotation(admin, call).await {
             return answer;
         }
         match call {

@@ -17,6 +17,7 @@ use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
 use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::tombstone::{Buried, Tombstone};
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
@@ -97,6 +98,7 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         expire_time: None,
         disabled: false,
         revocation: None,
+        source_addresses: SourceRanges::default(),
     }
 }
 
@@ -159,7 +161,7 @@ pub(crate) fn secret(number: u64) -> Secret {
         tail: *b"x7Qa",
         create_time: time(number),
         pepper_id: pepper().id(),
-        end_time: None,
+        end: None,
     }
 }
 

@@ -315,6 +315,7 @@ async fn buf_curl_drives_both_listeners_without_any_proto_file() {
         "tokenPrefix": "klg",
         "environments": ["live", "test"],
         "defaultEnvironment": "live",
+        "rotationPeriod": "7776000s",
         "createTime": null,
         "createdBy": null,
         "etag": null,

@@ -56,6 +56,11 @@ fn principals_are_as_docs_principals_shows() {
 }
 
 #[test]
+fn keys_are_rotated_as_docs_rotation_shows() {
+    Tour::of("docs/rotation.md", &["# Rotating keys"]).play();
+}
+
+#[test]
 fn docs_cli_shows_every_command() {
     let tour = Tour::of("docs/cli.md", &["# The command line"]);
     let first_day = Tour::of("docs/first-day.md", &["# A first day"]);

@@ -39,11 +39,7 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let admin_key_id = argument::admin_key_id(args.admin_key_id)?;
-    let overlap = args
-        .overlap
-        .map(prost_types::Duration::try_from)
-        .transpose()
-        .map_err(|_| Failure::usage("--overlap is too long: 30d is the most"))?;
+    let overlap = argument::wire_span("--overlap", args.overlap)?;
     let asks = args.overlap == Some(Duration::ZERO)
         && args
             .consent

@@ -26,6 +26,7 @@ const FLAGS: Flags = &[
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
     ("request_id", "--request-id"),
+    ("source_addresses", "--source-address"),
 ];
 
 #[derive(Args, Debug)]
@@ -73,6 +74,12 @@ pub(crate) struct CreateArgs {
     /// times
     #[arg(long, value_name = "NAME=VALUE", value_parser = Entry::parse)]
     metadata: Vec<Entry>,
+    /// Where requests with it may come from: a range of addresses such as
+    /// `203.0.113.0/24` or `2001:db8::/32`, or an address. Can be given several
+    /// times [default: from anywhere]
+    #[arg(long = "source-address", value_name = "RANGE",
+          value_parser = NonEmptyStringValueParser::new())]
+    source_addresses: Vec<String>,
     /// Makes it safe to try again: the same line with the same id never issues
     /// a second key [default: a new one, which is shown if it is needed]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
@@ -97,6 +104,7 @@ pub(super) async fn run(
         scopes: Scopes::all(args.scopes),
         metadata: Entry::all(args.metadata)?,
         expire_time: args.expires.resolve()?,
+        source_addresses: args.source_addresses,
         request_id: args
             .request_id
             .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),

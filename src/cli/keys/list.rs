@@ -21,6 +21,7 @@ const FLAGS: Flags = &[
     ("environment", "--environment"),
     ("scope", "--scope"),
     ("expiring_before", "--expiring-before"),
+    ("rotation_due_before", "--rotation-due"),
 ];
 
 #[derive(Args, Debug)]
@@ -44,6 +45,10 @@ pub(crate) struct ListArgs {
     /// `2027-01-01T09:30:00Z`
     #[arg(long, value_name = "WHEN")]
     expiring_before: Option<When>,
+    /// Only those that are due for a new token, now or by WHEN: `30d` from now,
+    /// `2027-01-01` or `2027-01-01T09:30:00Z`
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "0s")]
+    rotation_due: Option<When>,
     #[command(flatten)]
     pages: PageFlags,
     #[command(flatten)]
@@ -75,13 +80,16 @@ impl From<State> for KeyState {
 
 impl ListArgs {
     fn request(&self) -> Result<ListKeysRequest, Failure> {
-        let expiring_before = self
-            .expiring_before
-            .map(|when| {
-                when.ahead(SystemClock::default().now())
-                    .ok_or_else(|| Failure::usage("--expiring-before is too far away"))
+        let now = SystemClock::default().now();
+        let ahead = |when: Option<When>, flag: &str| {
+            when.map(|when| {
+                when.ahead(now)
+                    .ok_or_else(|| Failure::usage(format!("{flag} is too far away")))
             })
-            .transpose()?;
+            .transpose()
+        };
+        let expiring_before = ahead(self.expiring_before, "--expiring-before")?;
+        let rotation_due_before = ahead(self.rotation_due, "--rotation-due")?;
         Ok(ListKeysRequest {
             workspace: self.workspace.clone().unwrap_or_default(),
             principal: self.principal.clone().unwrap_or_default(),
@@ -92,6 +100,7 @@ impl ListArgs {
             environment: self.environment.clone().unwrap_or_default(),
             scope: self.scope.clone().unwrap_or_default(),
             expiring_before,
+            rotation_due_before,
             ..ListKeysRequest::default()
         })
     }

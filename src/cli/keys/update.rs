@@ -24,6 +24,7 @@ const FLAGS: Flags = &[
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
     ("etag", "--etag"),
+    ("source_addresses", "--source-address"),
 ];
 
 #[derive(Args, Debug)]
@@ -60,6 +61,15 @@ pub(crate) struct UpdateArgs {
     /// `2027-01-01T09:30:00Z` or `never`
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
+    /// Where requests with it may come from, from now on, in place of where
+    /// they may now: a range such as `203.0.113.0/24`, or an address. Can be
+    /// given several times
+    #[arg(long = "source-address", value_name = "RANGE", value_parser = NonEmptyStringValueParser::new(),
+          conflicts_with = "no_source_addresses")]
+    source_addresses: Vec<String>,
+    /// Let requests with it come from anywhere
+    #[arg(long, alias = "clear-source-addresses")]
+    no_source_addresses: bool,
     #[command(flatten)]
     etag: EtagFlag,
 }
@@ -126,6 +136,11 @@ impl Draft {
                 "expire_time",
                 args.expires.map(Expiry::resolve).transpose()?,
             ),
+            source_addresses: mask.set(
+                "source_addresses",
+                (args.no_source_addresses || !args.source_addresses.is_empty())
+                    .then_some(args.source_addresses),
+            ),
             etag: args.etag.given(),
             ..Key::default()
         };
@@ -175,6 +190,7 @@ mod tests {
             "--no-metadata",
             "--expires",
             "never",
+            "--no-source-addresses",
         ]);
         assert_eq!(
             key,
@@ -183,7 +199,25 @@ mod tests {
                 ..Key::default()
             }
         );
-        assert_eq!(paths, ["description", "scopes", "metadata", "expire_time"]);
+        assert_eq!(
+            paths,
+            [
+                "description",
+                "scopes",
+                "metadata",
+                "expire_time",
+                "source_addresses"
+            ]
+        );
+    }
+
+    #[test]
+    fn addresses_are_replaced_as_a_whole() {
+        let line = ["--source-address", "10.0.0.0/8", "--source-address", "::1"];
+        let (key, paths) = draft(&line);
+        assert_eq!(key.source_addresses, ["10.0.0.0/8", "::1"]);
+        assert_eq!(paths, ["source_addresses"]);
+        assert_eq!(draft(&["--clear-source-addresses"]).1, paths);
     }
 
     #[test]
@@ -194,6 +228,7 @@ mod tests {
             ["--scope=a", "--add-scope=b"],
             ["--no-scopes", "--remove-scope=b"],
             ["--no-metadata", "--metadata=a=b"],
+            ["--no-source-addresses", "--source-address=::1"],
         ] {
             let line = [&["update", id][..], &line].concat();
             assert!(Line::try_parse_from(line).is_err());

@@ -1,5 +1,7 @@
 //! `keyward workspaces create`: a tenant, with its tokens' prefix.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -8,7 +10,7 @@ use crate::cli::argument::Scopes;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
-use crate::cli::workspace_view;
+use crate::cli::{argument, workspace_view};
 use crate::edge::pb::{CreateWorkspaceRequest, Workspace};
 
 const FLAGS: Flags = &[
@@ -19,6 +21,7 @@ const FLAGS: Flags = &[
     ("default_environment", "--default-environment"),
     ("unmarked_environment", "--unmarked-environment"),
     ("scope_catalog", "--catalog"),
+    ("rotation_period", "--rotation-period"),
 ];
 
 #[derive(Args, Debug)]
@@ -45,6 +48,10 @@ pub(crate) struct CreateArgs {
     /// separated by spaces [default: any scope can be given]
     #[arg(long, value_name = "SCOPES", value_parser = Scopes::parse)]
     catalog: Vec<Scopes>,
+    /// How long keys should keep a token before they are given another, such as
+    /// `30d`: `keys list --rotation-due` shows those that have not [default: 90d]
+    #[arg(long, value_name = "SPAN", value_parser = argument::span)]
+    rotation_period: Option<Duration>,
     /// A name for people
     #[arg(
         long,
@@ -69,6 +76,7 @@ pub(super) async fn run(
         default_environment: args.default_environment.unwrap_or_default(),
         unmarked_environment: args.unmarked_environment.unwrap_or_default(),
         scope_catalog: Scopes::all(args.catalog),
+        rotation_period: argument::wire_span("--rotation-period", args.rotation_period)?,
         ..Workspace::default()
     };
     let request = CreateWorkspaceRequest {

@@ -1,5 +1,7 @@
 //! `keyward workspaces update`: change its name, environments and catalog.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use prost_types::FieldMask;
@@ -13,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::mask::Mask;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
-use crate::cli::workspace_view;
+use crate::cli::{argument, workspace_view};
 use crate::edge::pb::{UpdateWorkspaceRequest, Workspace};
 
 const FLAGS: Flags = &[
@@ -22,6 +24,7 @@ const FLAGS: Flags = &[
     ("environments", "--add-environment"),
     ("default_environment", "--default-environment"),
     ("scope_catalog", "--catalog"),
+    ("rotation_period", "--rotation-period"),
     ("etag", "--etag"),
 ];
 
@@ -52,6 +55,10 @@ pub(crate) struct UpdateArgs {
     /// Any scope can be given to keys
     #[arg(long, conflicts_with_all = ["add_catalog", "remove_catalog"])]
     no_catalog: bool,
+    /// How long keys should keep a token before they are given another, such as
+    /// `30d`
+    #[arg(long, value_name = "SPAN", value_parser = argument::span)]
+    rotation_period: Option<Duration>,
     #[command(flatten)]
     etag: EtagFlag,
 }
@@ -108,6 +115,7 @@ impl Draft {
             args.remove_catalog,
             args.no_catalog,
         );
+        let rotation_period = argument::wire_span("--rotation-period", args.rotation_period)?;
         let mut mask = Mask::default();
         let whole = |edit: &Edit| edit.is_any().then(|| edit.whole.clone());
         let workspace = Workspace {
@@ -116,6 +124,7 @@ impl Draft {
             environments: mask.set("environments", whole(&environments)),
             default_environment: mask.set("default_environment", args.default_environment),
             scope_catalog: mask.set("scope_catalog", whole(&catalog)),
+            rotation_period: mask.set("rotation_period", rotation_period.map(Some)),
             etag: args.etag.given(),
             ..Workspace::default()
         };
@@ -150,6 +159,7 @@ mod tests {
             ),
             (&["--catalog=a b"], &["scope_catalog"]),
             (&["--no-catalog"], &["scope_catalog"]),
+            (&["--rotation-period=30d"], &["rotation_period"]),
             (
                 &["--add-catalog=a", "--remove-catalog=b"],
                 &["scope_catalog"],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::build_info;
+use crate::domain::rotation::RotationDraft;
 use crate::service::admission::Actor;
 use crate::service::error::RegistryError;
 use crate::service::registry::{PageQuestion, Registry};
@@ -83,9 +84,12 @@ pub(super) async fn rotate_admin_key(
     actor: Actor,
     request: RotateAdminKeyRequest,
 ) -> Result<RotateAdminKeyResponse, RegistryError> {
-    let overlap = convert::read_span("overlap", request.overlap)?;
+    let draft = RotationDraft {
+        overlap: convert::read_span("overlap", request.overlap)?,
+        from_first_use: false,
+    };
     let rotated = registry
-        .rotate_admin(&actor, &request.admin_key_id, overlap)
+        .rotate_admin(&actor, &request.admin_key_id, draft)
         .await?;
     Ok(RotateAdminKeyResponse {
         token: rotated.token.expose().to_owned(),

@@ -2,10 +2,11 @@
 
 use crate::domain::key_draft::{KeyDraft, KeyPatch};
 use crate::domain::violation::Violations;
-use crate::service::registry::{KeyFilter, KeyView, PageQuestion};
+use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_state, wire_time,
+    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span,
+    wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -21,6 +22,7 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
         request_id: request.request_id,
+        source_addresses: request.source_addresses,
     }
 }
 
@@ -29,7 +31,14 @@ pub(in crate::edge) fn patch(
     key: pb::Key,
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<KeyPatch, Violations> {
-    let known = ["name", "description", "scopes", "metadata", "expire_time"];
+    let known = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
     Ok(KeyPatch {
@@ -38,6 +47,7 @@ pub(in crate::edge) fn patch(
         scopes: named("scopes").then_some(key.scopes),
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+        source_addresses: named("source_addresses").then_some(key.source_addresses),
     })
 }
 
@@ -56,6 +66,11 @@ pub(in crate::edge) fn question(
             &mut violations,
             "expiring_before",
             request.expiring_before,
+        ),
+        rotation_due_before: read_filter_time(
+            &mut violations,
+            "rotation_due_before",
+            request.rotation_due_before,
         ),
     };
     let page = PageQuestion {
@@ -106,5 +121,23 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        source_addresses: key
+            .source_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        rotation: view.rotation.map(rotation),
+        rotate_time: view.rotate_time.map(wire_time),
+        rotation_due_time: view.rotation_due_time.map(wire_time),
+    }
+}
+
+fn rotation(view: RotationView) -> pb::Rotation {
+    pb::Rotation {
+        new_hint: view.new_hint,
+        old_hint: view.old_hint,
+        start_time: Some(wire_time(view.start_time)),
+        old_end_time: view.old_end_time.map(wire_time),
+        overlap: Some(wire_span(view.overlap)),
     }
 }

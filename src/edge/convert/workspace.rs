@@ -1,11 +1,13 @@
 //! Workspaces.
 
+use std::time::Duration;
+
 use crate::domain::token::EnvironmentName;
 use crate::domain::violation::Violations;
 use crate::domain::workspace::{WorkspaceDraft, WorkspacePatch};
 use crate::service::registry::WorkspaceView;
 
-use super::{mask, pb, wire_time};
+use super::{mask, pb, wire_span, wire_time};
 
 /// What the creator of a workspace asks for. Output-only fields are ignored.
 pub(in crate::edge) fn draft(workspace: pb::Workspace) -> WorkspaceDraft {
@@ -17,7 +19,14 @@ pub(in crate::edge) fn draft(workspace: pb::Workspace) -> WorkspaceDraft {
         default_environment: workspace.default_environment,
         unmarked_environment: workspace.unmarked_environment,
         scope_catalog: workspace.scope_catalog,
+        rotation_period: period(workspace.rotation_period),
     }
+}
+
+/// What is negative is none that can be accepted, and told of with whatever
+/// else is wrong with the workspace.
+fn period(period: Option<prost_types::Duration>) -> Option<Duration> {
+    period.map(|period| Duration::try_from(period).unwrap_or(Duration::ZERO))
 }
 
 /// What an update is to change.
@@ -30,6 +39,7 @@ pub(in crate::edge) fn patch(
         "environments",
         "default_environment",
         "scope_catalog",
+        "rotation_period",
     ];
     let paths = mask(update_mask, &known)?;
     let named = |field| paths.iter().any(|path| path == field);
@@ -38,6 +48,7 @@ pub(in crate::edge) fn patch(
         environments: named("environments").then_some(workspace.environments),
         default_environment: named("default_environment").then_some(workspace.default_environment),
         scope_catalog: named("scope_catalog").then_some(workspace.scope_catalog),
+        rotation_period: named("rotation_period").then_some(period(workspace.rotation_period)),
     })
 }
 
@@ -66,5 +77,6 @@ pub(in crate::edge) fn shown(view: WorkspaceView) -> pb::Workspace {
         scope_catalog: catalog.map(ToString::to_string).collect(),
         disabled: workspace.disabled,
         etag,
+        rotation_period: Some(wire_span(workspace.rotation_period)),
     }
 }

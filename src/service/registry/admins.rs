@@ -9,6 +9,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::fields::check_note;
 use crate::domain::id::AdminKeyId;
 use crate::domain::key::{KeyState, Revocation, RevocationReason};
+use crate::domain::secret::Rotation;
 use crate::domain::token::{self, Token};
 use crate::domain::violation::Violations;
 use crate::store::{Expect, Record, RecordId, Requirement, Versioned};
@@ -53,7 +54,8 @@ impl AdminKeyView {
         Self {
             state: admin.state(now),
             hint: token::hint(ADMIN_TOKEN_PREFIX, None, tail.unwrap_or_default()),
-            old_token_end_time: old_token_end(&admin, now),
+            old_token_end_time: Rotation::of(&admin.secrets, now)
+                .and_then(|rotation| rotation.end.time()),
             admin,
             etag: etag(found.revision),
         }
@@ -289,13 +291,6 @@ impl Registry {
 pub(super) enum Own {
     Allowed,
     Refused,
-}
-
-/// Until when a token before the newest works.
-pub(super) fn old_token_end(admin: &AdminKey, now: Timestamp) -> Option<Timestamp> {
-    let (_, older) = admin.secrets.split_last()?;
-    let live = older.iter().filter(|secret| secret.is_live(now));
-    live.filter_map(|secret| secret.end_time).max()
 }
 
 pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {

@@ -13,10 +13,11 @@ use crate::domain::key_draft::KeyPatch;
 use crate::domain::principal::check_ceiling;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::violation::Violations;
-use crate::store::{Expect, Record, Versioned};
+use crate::store::{Expect, Record, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::audit_size::fitted;
 use super::{
     KeyView, MAX_TRIES, Registry, conflict, entry, precondition, put, refuse_revoked, refuse_stale,
 };
@@ -216,16 +217,30 @@ impl Registry {
 
     /// Puts a changed key in the place of the one that was found; none, if
     /// others were faster.
-    async fn put_key(
+    pub(super) async fn put_key(
         &self,
         actor: &Actor,
         found: &Versioned<Key>,
         key: Key,
         audit: AuditEntry,
     ) -> Result<Option<Versioned<Key>>, RegistryError> {
+        self.put_key_where(actor, found, key, audit, Vec::new())
+            .await
+    }
+
+    /// Puts a changed key where `requires` holds too.
+    pub(super) async fn put_key_where(
+        &self,
+        actor: &Actor,
+        found: &Versioned<Key>,
+        key: Key,
+        audit: AuditEntry,
+        requires: Vec<Requirement>,
+    ) -> Result<Option<Versioned<Key>>, RegistryError> {
         let id = key.id.to_string();
         let what = audit.action.as_str();
-        let batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+        let mut batch = put(Record::Key(key.clone()), Expect::At(found.revision), audit);
+        batch.requires.extend(requires);
         let committed = self.attempt(actor, batch, Kind::Key, &id).await?;
         Ok(committed.map(|revision| {
             info!(actor = actor.id(), key = id, what, "key changed");
@@ -237,7 +252,8 @@ impl Registry {
     }
 }
 
-/// Tells which fields differ, and how far what the key may do has.
+/// Tells which fields differ, and how far what the key may do has, as far as
+/// that fits.
 fn update_entry(
     actor: &Actor,
     before: &Key,
@@ -258,7 +274,16 @@ fn update_entry(
         key.expire_time
             .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string())
     };
-    entry(
+    let sources = |key: &Key| {
+        if before.source_addresses == after.source_addresses {
+            return String::new();
+        }
+        if key.source_addresses.is_empty() {
+            return "anywhere".to_owned();
+        }
+        key.source_addresses.to_string()
+    };
+    fitted(entry(
         actor,
         after.workspace(),
         (AuditAction::UpdateKey, now),
@@ -269,6 +294,8 @@ fn update_entry(
             ("scopes", scopes(after)),
             ("expire_time_before", expiry(before)),
             ("expire_time", expiry(after)),
+            ("source_addresses_before", sources(before)),
+            ("source_addresses", sources(after)),
         ],
-    )
+    ))
 }

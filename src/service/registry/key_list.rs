@@ -28,6 +28,8 @@ pub struct KeyFilter {
     pub scope: String,
     /// Only those with an expiry before this.
     pub expiring_before: Option<Timestamp>,
+    /// Only those that should be given a new token before this.
+    pub rotation_due_before: Option<Timestamp>,
 }
 
 impl KeyFilter {
@@ -37,10 +39,12 @@ impl KeyFilter {
             && self.state.is_none()
             && self.environment.is_empty()
             && self.scope.is_empty()
-            && self.expiring_before.is_none())
+            && self.expiring_before.is_none()
+            && self.rotation_due_before.is_none())
     }
 
-    /// Whether `key` fits at `now`. The scope is handed in as it was read.
+    /// Whether `key` fits at `now`, as far as it is for the key alone. The
+    /// scope is handed in as it was read.
     fn fits(&self, key: &Key, scope: Option<&Scope>, now: Timestamp) -> bool {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         let workspace = key.workspace().map_or("", WorkspaceId::as_str);
@@ -78,12 +82,13 @@ impl Registry {
         let of = workspace.as_ref().map_or("", WorkspaceId::as_str);
         let walk = Walk {
             name: format!(
-                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}",
+                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}\0{:?}",
                 filter.principal,
                 filter.state,
                 filter.environment,
                 filter.scope,
-                filter.expiring_before
+                filter.expiring_before,
+                filter.rotation_due_before
             ),
             list: listed(actor, workspace, &filter.principal),
             filtered: filter.is_selective(),
@@ -91,6 +96,10 @@ impl Registry {
         let now = self.clock.now();
         let keep = |found: Versioned| match found.record {
             Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
+                let due = |end| self.due_time(&record, now).is_some_and(|due| due < end);
+                if !filter.rotation_due_before.is_none_or(due) {
+                    return None;
+                }
                 let revision = found.revision;
                 Some(self.view(Versioned { record, revision }, now))
             }

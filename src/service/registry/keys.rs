@@ -11,8 +11,10 @@ use crate::domain::granted::Granted;
 use crate::domain::id::{KeyId, WorkspaceId};
 use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
+use crate::domain::rotation::{USUAL_PERIOD, due_time};
 use crate::domain::scope::ScopeSet;
-use crate::domain::token::{self, EnvironmentName, Token};
+use crate::domain::secret::Rotation;
+use crate::domain::token::{self, EnvironmentName, Token, TokenPrefix};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
 use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
@@ -20,6 +22,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
 use super::principals::harmless;
+use super::rotation::RotationView;
 use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
 
 /// A key, with what can be said of it now.
@@ -29,11 +32,17 @@ pub struct KeyView {
     pub key: Key,
     /// Whether it works.
     pub state: KeyState,
-    /// What may be displayed of its token.
+    /// What may be displayed of its token, the newest if there are two.
     pub hint: String,
     /// What it may do within its principal's ceiling in its workspace; none:
     /// all that its scopes say, or it is personal.
     pub effective_scopes: Option<ScopeSet>,
+    /// The rotation that is under way.
+    pub rotation: Option<RotationView>,
+    /// When its newest token was made.
+    pub rotate_time: Option<Timestamp>,
+    /// When it should be given another.
+    pub rotation_due_time: Option<Timestamp>,
     /// Stands for this state of it.
     pub etag: String,
 }
@@ -51,29 +60,42 @@ impl Registry {
     /// What can be said of a key at `now`.
     pub(super) fn view(&self, found: Versioned<Key>, now: Timestamp) -> KeyView {
         let key = found.record;
+        let hint = |tail| self.hint(&key, tail);
+        let newest = key.secrets.last();
+        let rotation = Rotation::of(&key.secrets, now).filter(|_| key.revocation.is_none());
         KeyView {
             state: key.state(now),
-            hint: self.hint(&key),
+            hint: hint(newest.map(|secret| secret.tail).unwrap_or_default()),
             effective_scopes: self.effective_scopes(&key),
+            rotation: rotation.map(|rotation| RotationView::new(rotation, hint)),
+            rotate_time: newest.map(|secret| secret.create_time),
+            rotation_due_time: self.due_time(&key, now),
             key,
             etag: etag(found.revision),
         }
     }
 
-    fn hint(&self, key: &Key) -> String {
-        let tail = key.secrets.last().map(|secret| secret.tail);
-        let hint = |prefix: &str, environment: Option<&EnvironmentName>| {
-            let mark = environment.map(EnvironmentName::as_str);
-            token::hint(prefix, mark, tail.unwrap_or_default())
+    /// When a key should be given a new token at the latest: its workspace says
+    /// that; personal keys have the usual time.
+    pub(super) fn due_time(&self, key: &Key, now: Timestamp) -> Option<Timestamp> {
+        let workspace = key.workspace().map(WorkspaceId::as_str);
+        let workspace = workspace.and_then(|id| self.index.workspace(id));
+        let period = workspace.map_or(USUAL_PERIOD, |workspace| workspace.rotation_period);
+        due_time(key, period, now)
+    }
+
+    fn hint(&self, key: &Key, tail: [u8; 4]) -> String {
+        let hint = |prefix: &TokenPrefix, mark: Option<&EnvironmentName>| {
+            token::hint(prefix.as_str(), mark.map(EnvironmentName::as_str), tail)
         };
         let environment = key.environment.as_ref();
         match &key.bond {
-            Bond::Personal { token_prefix } => hint(token_prefix.as_str(), environment),
+            Bond::Personal { token_prefix } => hint(token_prefix, environment),
             // No workspace goes before its keys.
             Bond::Workspace(id) => self
                 .index
                 .workspace(id.as_str())
-                .map(|workspace| hint(workspace.token_prefix.as_str(), workspace.mark(environment)))
+                .map(|workspace| hint(&workspace.token_prefix, workspace.mark(environment)))
                 .unwrap_or_default(),
         }
     }
@@ -235,6 +257,7 @@ impl Registry {
             expire_time: draft.expire_time,
             disabled: false,
             revocation: None,
+            source_addresses: spec.source_addresses,
         }
     }
 
@@ -279,7 +302,7 @@ fn specified(
 }
 
 /// No key is issued in a workspace that is switched off.
-fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), RegistryError> {
+pub(super) fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), RegistryError> {
     match workspace {
         Some(workspace) if workspace.disabled => Err(precondition(
             Kind::Workspace,
@@ -304,6 +327,7 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
             ("scopes", key.scopes.to_string()),
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
+            ("source_addresses", key.source_addresses.to_string()),
         ],
     )
 }

@@ -213,6 +213,10 @@ impl Registry {
                 }
                 found => found?,
             };
+            // The key has another token by now, and this one is on its way out.
+            if !self.is_newest(&token, &found.record) {
+                return Err(RegistryError::Issued { id });
+            }
             // A token is handed out: for no more than the caller may grant now.
             actor.may_grant(&found.record.scopes)?;
             let now = self.clock.now();
@@ -261,6 +265,8 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         .expire_time
         .map(|expiry| expiry.as_micros().to_string());
     push(expiry.as_deref().unwrap_or("never"));
+    push(&draft.source_addresses.len().to_string());
+    draft.source_addresses.iter().for_each(|range| push(range));
     bytes
 }
 
@@ -338,6 +344,7 @@ mod tests {
             draft(|d| d.scopes = vec!["a".into(), "b".into()]),
             draft(|d| d.metadata = [("a".into(), "b".into())].into()),
             draft(|d| d.expire_time = Some(Timestamp::from_micros(7))),
+            draft(|d| d.source_addresses = vec!["a".into()]),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));

@@ -3,6 +3,7 @@
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Bond, Key};
+use crate::domain::source::SourceRanges;
 use crate::domain::token::TokenPrefix;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
@@ -35,6 +36,7 @@ pub(super) fn encode(key: &Key) -> pb::KeyRecord {
         disabled: key.disabled,
         revocation: key.revocation.as_ref().map(encode_revocation),
         deletion: None,
+        source_ranges: key.source_addresses.pack(),
     }
 }
 
@@ -65,6 +67,8 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
         expire_time: record.expire_time.map(Timestamp::from_micros),
         disabled: record.disabled,
         revocation: record.revocation.map(decode_revocation).transpose()?,
+        source_addresses: SourceRanges::unpack(&record.source_ranges)
+            .ok_or_else(|| bad("source_ranges"))?,
     }))
 }
 

@@ -1,11 +1,13 @@
 //! What records are made of: secrets, revocations, scopes, environments.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{PepperId, TokenDigest};
-use crate::domain::key::{Revocation, RevocationReason, Secret};
+use crate::domain::key::{Revocation, RevocationReason};
 use crate::domain::scope::{Scope, ScopeSet};
+use crate::domain::secret::{End, Secret};
 use crate::domain::token::EnvironmentName;
 use crate::domain::tombstone::Tombstone;
 use crate::store::pb;
@@ -18,7 +20,31 @@ pub(super) fn encode_secret(secret: &Secret) -> pb::SecretRecord {
         tail: String::from_utf8_lossy(&secret.tail).into_owned(),
         create_time: secret.create_time.as_micros(),
         pepper_id: secret.pepper_id.0.to_vec(),
-        end_time: secret.end_time.map(Timestamp::as_micros),
+        // That it has ended says all.
+        end_time: secret
+            .end_time()
+            .filter(|_| secret.end != Some(End::Ended))
+            .map(Timestamp::as_micros),
+        ended: secret.end == Some(End::Ended),
+        overlap: secret.end.and_then(End::overlap).map(micros),
+    }
+}
+
+/// A span in microseconds.
+pub(super) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn end(record: &pb::SecretRecord) -> Option<End> {
+    let overlap = record.overlap.map(Duration::from_micros);
+    match (record.ended, record.end_time, overlap) {
+        (true, _, _) => Some(End::Ended),
+        (false, Some(time), overlap) => Some(End::At {
+            time: Timestamp::from_micros(time),
+            overlap: overlap.unwrap_or_default(),
+        }),
+        (false, None, Some(overlap)) => Some(End::AfterFirstUse { overlap }),
+        (false, None, None) => None,
     }
 }
 
@@ -40,7 +66,7 @@ fn decode_secret(record: &pb::SecretRecord) -> Result<Secret, Unreadable> {
                 .try_into()
                 .map_err(|_| bad("pepper_id"))?,
         ),
-        end_time: record.end_time.map(Timestamp::from_micros),
+        end: end(record),
     })
 }
 

@@ -1,7 +1,10 @@
 //! Workspaces, and what is left of them.
 
+use std::time::Duration;
+
 use crate::domain::catalog::ScopeCatalog;
 use crate::domain::clock::Timestamp;
+use crate::domain::rotation::USUAL_PERIOD;
 use crate::domain::token::TokenPrefix;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
@@ -9,7 +12,7 @@ use crate::store::{Record, pb};
 
 use super::Unreadable;
 use super::part::{
-    bad, encode_deletion, environment, optional, optional_environment, read, scopes, texts,
+    bad, encode_deletion, environment, micros, optional, optional_environment, read, scopes, texts,
 };
 
 pub(super) fn encode(workspace: &Workspace) -> pb::WorkspaceRecord {
@@ -29,6 +32,7 @@ pub(super) fn encode(workspace: &Workspace) -> pb::WorkspaceRecord {
         disabled: workspace.disabled,
         scope_catalog: texts(workspace.scope_catalog.scopes()),
         deletion: None,
+        rotation_period: micros(workspace.rotation_period),
     }
 }
 
@@ -56,6 +60,10 @@ pub(super) fn decode(record: pb::WorkspaceRecord) -> Result<Record, Unreadable> 
         created_by: record.created_by,
         disabled: record.disabled,
         scope_catalog: ScopeCatalog::new(scopes(&record.scope_catalog)?),
+        rotation_period: match record.rotation_period {
+            0 => USUAL_PERIOD,
+            micros => Duration::from_micros(micros),
+        },
     }))
 }
 

@@ -3,13 +3,14 @@
 
 use keyward::edge::pb::{
     AdminKey, AdminRole, AuditEvent, ListAuditEventsRequest, RevokeAdminKeyRequest,
-    RotateAdminKeyRequest, WhoAmIRequest,
+    RotateAdminKeyRequest, RotateKeyRequest, WhoAmIRequest,
 };
 
 use keyward::edge::pb::{CreatePrincipalRequest, Principal, UpdatePrincipalRequest};
 
 use super::calls::*;
 use super::*;
+use crate::support::Checks;
 
 /// An operator who watches the log.
 struct Watch {
@@ -36,10 +37,35 @@ impl Watch {
         news
     }
 
-    /// One event was logged since the last look: this.
+    /// One event was logged since the last look: this, done by the operator.
     async fn one(&mut self, action: &str, log: &str, resource: &str, detail: &[(&str, &str)]) {
         let news = self.news().await;
-        let [event] = news.as_slice() else {
+        let me = self.me.clone();
+        self.is_one(&news, &me, (action, log, resource, detail));
+    }
+
+    /// The server did this by itself, and nothing else was logged since the
+    /// last look.
+    async fn one_by_keyward(&mut self, action: &str, log: &str, resource: &str, detail: &[&str]) {
+        let news = loop {
+            let news = self.news().await;
+            if !news.is_empty() {
+                break news;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        };
+        let told = news[0].detail.clone();
+        let detail: Vec<_> = detail.iter().map(|&name| (name, &*told[name])).collect();
+        self.is_one(&news, "keyward", (action, log, resource, &detail));
+    }
+
+    fn is_one(
+        &self,
+        news: &[AuditEvent],
+        actor: &str,
+        (action, log, resource, detail): (&str, &str, &str, &[(&str, &str)]),
+    ) {
+        let [event] = news else {
             panic!("one event {action}: {news:#?}")
         };
         let last = self
@@ -52,7 +78,7 @@ impl Watch {
             workspace: log.to_owned(),
             sequence: last.map_or(0, |last| last.sequence) + 1,
             time: event.time,
-            actor: self.me.clone(),
+            actor: actor.to_owned(),
             action: action.to_owned(),
             resource: resource.to_owned(),
             detail: metadata(detail),
@@ -93,8 +119,8 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
                 .collect()
         };
         let mut names: BTreeSet<String> = quoted(rest);
-        // A value, not a name.
-        names.retain(|name| name != "never" && name != "NOT_VISIBLE");
+        // Values, not names.
+        names.retain(|name| !["never", "anywhere", "NOT_VISIBLE"].contains(&name.as_str()));
         let actions: BTreeSet<String> = quoted(&format!("`{actions}"));
         for action in actions {
             details.insert(action, names.clone());
@@ -135,6 +161,7 @@ async fn each_change_leaves_exactly_one_event() {
     workspaces(&mut admin, &mut watch).await;
     keys(&mut admin, &mut watch).await;
     principals(&mut admin, &mut watch).await;
+    rotations(&mut admin, &mut server.checks().await, &mut watch).await;
     admin_keys(&mut admin, &mut watch).await;
     switch_workspace(&mut admin, "plain", "", true)
         .await
@@ -231,6 +258,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         metadata: metadata(&[("plan", "free")]),
         expire_time: Some(in_seconds(3_600)),
         request_id: "one".to_owned(),
+        source_addresses: names(&["10.0.0.0/8"]),
         ..key_request("w", &["people:write", "people:read"])
     };
     let key = admin.client.create_key(request.clone()).await.unwrap();
@@ -243,6 +271,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("environment", "live"),
         ("expire_time", &*first),
         ("membership_made", "*"),
+        ("source_addresses", "10.0.0.0/8"),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
     admin.client.create_key(request).await.unwrap();
@@ -274,10 +303,32 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("expire_time", &*second),
     ];
     watch.one("key.update", "w", &key.id, &detail).await;
+    let moved = Key {
+        source_addresses: names(&["::/0", "10.0.0.9"]),
+        ..asked
+    };
+    update_key(admin, moved, &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.0/8"),
+        ("source_addresses", "10.0.0.9/32 ::/0"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     let bare = Key {
         id: key.id.clone(),
         ..Key::default()
     };
+    update_key(admin, bare.clone(), &["source_addresses"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "source_addresses"),
+        ("source_addresses_before", "10.0.0.9/32 ::/0"),
+        ("source_addresses", "anywhere"),
+    ];
+    watch.one("key.update", "w", &key.id, &detail).await;
     update_key(admin, bare, &["expire_time", "scopes"])
         .await
         .unwrap();
@@ -300,6 +351,58 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
     watch.one("key.revoke", "w", &key.id, &detail).await;
     delete_key(admin, &key.id, "").await.unwrap();
     watch.one("key.delete", "w", &key.id, &[]).await;
+}
+
+async fn rotations(admin: &mut Admin, checks: &mut Checks, watch: &mut Watch) {
+    let id = admin.key("plain", &[]).await.key.unwrap().id;
+    let detail = [("name", "a key"), ("principal", "user:ada")];
+    watch.one("key.create", "plain", &id, &detail).await;
+    rotate_key(admin, rotation(&id, 90_000)).await.unwrap();
+    let detail = [("overlap", "1m 30s")];
+    watch.one("key.rotate", "plain", &id, &detail).await;
+    // What is refused changes nothing, and is not logged.
+    rotate_key(admin, rotation(&id, 1_000)).await.unwrap_err();
+    for (how, action) in [
+        (Settled::Finished, "key.rotation_finish"),
+        (Settled::Cancelled, "key.rotation_cancel"),
+    ] {
+        settle_rotation(admin, (&id, ""), how).await.unwrap();
+        watch.one(action, "plain", &id, &[]).await;
+        settle_rotation(admin, (&id, ""), how).await.unwrap_err();
+        let pending = RotateKeyRequest {
+            from_first_use: true,
+            ..rotation(&id, 1_000)
+        };
+        rotate_key(admin, pending).await.unwrap();
+        let detail = [("overlap", "1s"), ("from_first_use", "true")];
+        watch.one("key.rotate", "plain", &id, &detail).await;
+    }
+    settle_rotation(admin, (&id, ""), Settled::Cancelled)
+        .await
+        .unwrap();
+    watch.one("key.rotation_cancel", "plain", &id, &[]).await;
+    let pending = RotateKeyRequest {
+        from_first_use: true,
+        ..rotation(&id, 60_000)
+    };
+    let rotated = rotate_key(admin, pending).await.unwrap();
+    watch.news().await;
+    for _ in 0..10 {
+        checks.header(&rotated.token, &[]).await.unwrap();
+    }
+    let detail = ["use_time"];
+    watch
+        .one_by_keyward("key.first_use", "plain", &id, &detail)
+        .await;
+    checks.header(&rotated.token, &[]).await.unwrap();
+    rotate_key(admin, rotation(&id, 0)).await.unwrap();
+    watch
+        .one("key.rotate", "plain", &id, &[("overlap", "0s")])
+        .await;
+    admin.revoke(&id).await;
+    watch.news().await;
+    delete_key(admin, &id, "").await.unwrap();
+    watch.one("key.delete", "plain", &id, &[]).await;
 }
 
 async fn principals(admin: &mut Admin, watch: &mut Watch) {

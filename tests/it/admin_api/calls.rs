@@ -2,10 +2,11 @@
 //! answered comes out.
 
 use keyward::edge::pb::{
-    AdminKey, AuditEvent, CreateAdminKeyRequest, CreateAdminKeyResponse, DeleteKeyRequest,
-    DeleteWorkspaceRequest, DisableKeyRequest, DisableWorkspaceRequest, EnableKeyRequest,
-    EnableWorkspaceRequest, Key, ListAuditEventsRequest, RevokeKeyRequest, UpdateAdminKeyRequest,
-    UpdateKeyRequest, UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
+    AdminKey, AuditEvent, CancelRotationRequest, CreateAdminKeyRequest, CreateAdminKeyResponse,
+    DeleteKeyRequest, DeleteWorkspaceRequest, DisableKeyRequest, DisableWorkspaceRequest,
+    EnableKeyRequest, EnableWorkspaceRequest, FinishRotationRequest, Key, ListAuditEventsRequest,
+    RevokeKeyRequest, RotateKeyRequest, RotateKeyResponse, UpdateAdminKeyRequest, UpdateKeyRequest,
+    UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
 };
 use keyward::edge::pb::{
     DisablePrincipalRequest, EnablePrincipalRequest, Membership, Principal,
@@ -44,6 +45,62 @@ pub(crate) async fn switch_key(
     } else {
         let request = EnableKeyRequest { key_id, etag };
         admin.client.enable_key(request).await?.into_inner().key
+    };
+    Ok(key.unwrap())
+}
+
+/// The request to rotate a key with an overlap in milliseconds.
+pub(crate) fn rotation(key_id: &str, overlap: i64) -> RotateKeyRequest {
+    RotateKeyRequest {
+        key_id: key_id.to_owned(),
+        overlap: Some(prost_types::Duration {
+            seconds: overlap / 1_000,
+            nanos: i32::try_from(overlap % 1_000 * 1_000_000).unwrap(),
+        }),
+        ..RotateKeyRequest::default()
+    }
+}
+
+pub(crate) async fn rotate_key(
+    admin: &mut Admin,
+    request: RotateKeyRequest,
+) -> Result<RotateKeyResponse, Status> {
+    let reply = admin.client.rotate_key(request).await?;
+    Ok(reply.into_inner())
+}
+
+/// How a rotation is settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Settled {
+    Finished,
+    Cancelled,
+}
+
+pub(crate) async fn settle_rotation(
+    admin: &mut Admin,
+    (key_id, etag): (&str, &str),
+    how: Settled,
+) -> Result<Key, Status> {
+    let (key_id, etag) = (key_id.to_owned(), etag.to_owned());
+    let key = match how {
+        Settled::Finished => {
+            let request = FinishRotationRequest { key_id, etag };
+            admin
+                .client
+                .finish_rotation(request)
+                .await?
+                .into_inner()
+                .key
+        }
+        Settled::Cancelled => {
+            let request = CancelRotationRequest { key_id, etag };
+            admin
+                .client
+                .cancel_rotation(request)
+                .await?
+                .into_inner()
+                .key
+        }
     };
     Ok(key.unwrap())
 }

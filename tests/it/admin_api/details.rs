@@ -330,6 +330,21 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     };
     let status = delete_key(owner, &key.id, "").await.unwrap_err();
     refuse(status, "key", &key.id, "NOT_REVOKED", &[]);
+    let status = settle_rotation(owner, (&key.id, ""), Settled::Finished)
+        .await
+        .unwrap_err();
+    refuse(status, "key", &key.id, "NO_ROTATION", &[]);
+    let brief = CreateKeyRequest {
+        expire_time: Some(in_seconds(1)),
+        ..key_request("w", &[])
+    };
+    let brief = owner.client.create_key(brief).await.unwrap().into_inner();
+    let brief = brief.key.unwrap().id;
+    while get_key(owner, &brief).await.unwrap().state() != KeyState::Expired {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let status = rotate_key(owner, rotation(&brief, 1)).await.unwrap_err();
+    refuse(status, "key", &brief, "EXPIRED", &[]);
     owner.revoke(&key.id).await;
     let status = switch_key(owner, &key.id, "", true).await.unwrap_err();
     refuse(status, "key", &key.id, "REVOKED", &[]);

@@ -44,6 +44,7 @@ async fn the_longest_errors_fit_into_the_headers_of_a_common_client() {
             .collect(),
         expire_time: Some(in_seconds(-1)),
         request_id: "\n".to_owned(),
+        source_addresses: vec!["\n".repeat(1_000); 16],
     };
     // Typos that are each told with a scope of a hundred bytes.
     let typos: Vec<_> = (0..100).map(|i| format!("{i:a>99}b")).collect();

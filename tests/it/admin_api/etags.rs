@@ -1,7 +1,7 @@
 //! Etags: a change that was decided on by an older state is refused, so that
 //! among many writers no update is lost.
 
-use keyward::edge::pb::{AdminKey, AdminRole};
+use keyward::edge::pb::{AdminKey, AdminRole, RotateKeyRequest};
 
 use super::calls::*;
 use super::*;
@@ -58,6 +58,21 @@ async fn a_change_needs_the_etag_of_now_or_none() {
                 .await
                 .map(drop),
             delete_key(&mut admin, &first.id, etag).await,
+            rotate_key(
+                &mut admin,
+                RotateKeyRequest {
+                    etag: etag.clone(),
+                    ..rotation(&first.id, 1_000)
+                },
+            )
+            .await
+            .map(drop),
+            settle_rotation(&mut admin, (&first.id, etag), Settled::Finished)
+                .await
+                .map(drop),
+            settle_rotation(&mut admin, (&first.id, etag), Settled::Cancelled)
+                .await
+                .map(drop),
         ];
         for refused in refused {
             stale(&refused.unwrap_err(), "key", &first.id);

@@ -1,6 +1,8 @@
 //! Every limit of every field: at it, and one beyond.
 
 use super::*;
+use crate::support::check_request;
+use keyward::edge::pb::CheckRequest;
 
 /// The path that a violation names, a limit, and what makes a request that
 /// long.
@@ -9,7 +11,7 @@ type Limit<R> = (&'static str, usize, fn(&mut R, usize));
 #[tokio::test(flavor = "multi_thread")]
 async fn every_limit_of_a_key_holds_at_the_limit_and_one_beyond() {
     // The limits that the proto promises.
-    const LIMITS: [Limit<CreateKeyRequest>; 13] = [
+    const LIMITS: [Limit<CreateKeyRequest>; 14] = [
         ("principal", 128, |key, n| key.principal = "p".repeat(n)),
         // Limits count bytes, of which this letter has two.
         ("principal", 128, |key, n| {
@@ -19,7 +21,7 @@ async fn every_limit_of_a_key_holds_at_the_limit_and_one_beyond() {
         ("name", 100, |key, n| {
             key.name = format!("{}{}", "ä".repeat(n / 2), "a".repeat(n % 2))
         }),
-        ("description", 500, |key, n| key.description = "d".repeat(n)),
+        ("description", 300, |key, n| key.description = "d".repeat(n)),
         ("scopes", 100, |key, n| {
             key.scopes = (0..n).map(|i| format!("s{i}")).collect()
         }),
@@ -46,6 +48,9 @@ async fn every_limit_of_a_key_holds_at_the_limit_and_one_beyond() {
         ("metadata[0]", 128, |key, n| {
             key.metadata = BTreeMap::from([("m".to_owned(), "v".repeat(n))])
         }),
+        ("source_addresses", 16, |key, n| {
+            key.source_addresses = (0..n).map(|i| format!("127.0.0.{i}")).collect();
+        }),
     ];
     let server = Server::start();
     let (mut admin, mut checks) = (server.admin().await, server.checks().await);
@@ -71,10 +76,11 @@ async fn every_limit_of_a_key_holds_at_the_limit_and_one_beyond() {
         );
         assert_eq!(sorted(&key.scopes), sorted(&request.scopes), "{field}");
         assert_eq!(get_key(&mut admin, &key.id).await.unwrap(), key);
-        assert_eq!(
-            checks.header(&issued.token, &[]).await.unwrap().metadata,
-            key.metadata
-        );
+        let question = CheckRequest {
+            source_address: "127.0.0.1".to_owned(),
+            ..check_request(&issued.token, &[])
+        };
+        assert_eq!(checks.ask(question).await.unwrap().metadata, key.metadata);
 
         fill(&mut request, limit + 1);
         let status = admin.client.create_key(request).await.unwrap_err();
@@ -99,7 +105,7 @@ async fn a_key_at_all_of_its_limits_at_once_works() {
         workspace: id.clone(),
         principal: "p".repeat(128),
         name: "n".repeat(100),
-        description: "d".repeat(500),
+        description: "d".repeat(300),
         // 100 scopes, and 2,048 bytes.
         scopes: (0..100)
             .map(|i| format!("{i:0>width$}", width = 20 + usize::from(i < 48)))
@@ -112,6 +118,9 @@ async fn a_key_at_all_of_its_limits_at_once_works() {
             seconds: 253_402_300_799,
             nanos: 999_999_999,
         }),
+        source_addresses: (0..16)
+            .map(|i| format!("2001:db8:1111:2222:3333:4444:5555:{:x}", 0xfff0 + i))
+            .collect(),
         ..CreateKeyRequest::default()
     };
     assert_eq!(request.scopes.iter().map(String::len).sum::<usize>(), 2_048);
@@ -121,10 +130,11 @@ async fn a_key_at_all_of_its_limits_at_once_works() {
         .await
         .unwrap()
         .into_inner();
-    let allowed = checks
-        .header(&format!("Bearer {}", issued.token), &[])
-        .await
-        .unwrap();
+    let question = CheckRequest {
+        source_address: "[2001:db8:1111:2222:3333:4444:5555:ffff]:65535".to_owned(),
+        ..check_request(&format!("Bearer {}", issued.token), &[])
+    };
+    let allowed = checks.ask(question).await.unwrap();
     assert_eq!(
         (&allowed.metadata, allowed.scopes.len()),
         (&request.metadata, 100)

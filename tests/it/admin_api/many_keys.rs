@@ -242,7 +242,7 @@ async fn pages_of_the_largest_keys_cost_no_more() {
             environment: Some("live".try_into().unwrap()),
             principal: format!("{number:p>128}"),
             name: "n".repeat(100),
-            description: "d".repeat(500),
+            description: "d".repeat(300),
             metadata: (0..16)
                 .map(|i| (format!("{i:m>32}"), format!("{i:v>32}")))
                 .collect(),

@@ -13,7 +13,7 @@ async fn what_is_wrong_in_a_key_is_told_all_at_once() {
         environment: "prod".to_owned(),
         principal: "a\nb".to_owned(),
         name: " ".to_owned(),
-        description: "d".repeat(501),
+        description: "d".repeat(301),
         scopes: names(&["people:read", "People:read", "people:*:x", "", "all"]),
         metadata: metadata(&[("a b", "x"), ("b", "\u{7}"), ("", "")]),
         expire_time: Some(Timestamp {

@@ -82,7 +82,7 @@ async fn other_fields_under_the_same_id_are_refused() {
     admin.workspace("v", "klg", &["live", "test"]).await;
     let first = issue(&mut admin, request("one")).await.unwrap();
     type Change = fn(&mut CreateKeyRequest);
-    let changes: [Change; 13] = [
+    let changes: [Change; 14] = [
         |r| r.workspace = "v".to_owned(),
         |r| r.environment = "test".to_owned(),
         // The default, but said.
@@ -95,6 +95,7 @@ async fn other_fields_under_the_same_id_are_refused() {
         |r| r.metadata = metadata(&[("plan", "paid"), ("team", "crm")]),
         |r| r.metadata = metadata(&[("plan", "free")]),
         |r| r.expire_time = Some(in_seconds(3_600)),
+        |r| r.source_addresses = names(&["10.0.0.0/8"]),
         // Not acceptable in itself.
         |r| r.name.clear(),
         |r| r.scopes = names(&["No"]),

@@ -29,6 +29,10 @@ async fn a_workspace_is_created_with_its_defaults_and_read_back() {
         create_time: created.create_time,
         created_by: created.created_by.clone(),
         etag: created.etag.clone(),
+        rotation_period: Some(prost_types::Duration {
+            seconds: 90 * 24 * 3_600,
+            nanos: 0,
+        }),
         ..asked
     };
     assert_eq!(created, expected);
@@ -116,6 +120,11 @@ async fn a_key_is_created_read_listed_and_revoked() {
             seconds: 4_000_000_000,
             nanos: 999_999_000,
         }),
+        rotate_time: key.create_time,
+        rotation_due_time: key.create_time.map(|time| Timestamp {
+            seconds: time.seconds + 90 * 24 * 3_600,
+            ..time
+        }),
         ..Key::default()
     };
     assert_eq!(key, expected);
@@ -137,6 +146,7 @@ async fn a_key_is_created_read_listed_and_revoked() {
         revocation_reason: RevocationReason::Superseded.into(),
         revoked_by: owner,
         etag: revoked.etag.clone(),
+        rotation_due_time: None,
         ..key.clone()
     };
     assert_eq!(revoked, expected);

@@ -1,8 +1,12 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
+use keyward::edge::pb::Rotation;
+
 use super::calls::*;
 use super::*;
+use crate::support::check_request;
+use keyward::edge::pb::{CheckRequest, DenialReason};
 
 /// The same key with other values in all fields that can be changed, and in
 /// those that cannot.
@@ -32,6 +36,10 @@ fn other_values(key: &Key) -> Key {
         disabled: true,
         personal: true,
         effective_scopes: Some(keyward::edge::pb::EffectiveScopes::default()),
+        source_addresses: names(&["::1", "10.0.0.0/8", "::ffff:127.0.0.1"]),
+        rotation: Some(Rotation::default()),
+        rotate_time: Some(Timestamp::default()),
+        rotation_due_time: Some(Timestamp::default()),
     }
 }
 
@@ -43,7 +51,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         admin.workspace(workspace, "klg", &["live", "test"]).await;
     }
     type Change = fn(&mut Key, &Key);
-    let fields: [(&str, Change); 5] = [
+    let fields: [(&str, Change); 6] = [
         ("name", |key, new| key.name.clone_from(&new.name)),
         ("description", |key, new| {
             key.description.clone_from(&new.description)
@@ -61,6 +69,9 @@ async fn each_field_is_changed_alone_and_stays_so() {
                 nanos: 1_000,
             });
         }),
+        ("source_addresses", |key, _| {
+            key.source_addresses = names(&["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
+        }),
     ];
     let mut changed_keys = Vec::new();
     for (field, change) in fields {
@@ -77,7 +88,11 @@ async fn each_field_is_changed_alone_and_stays_so() {
         assert_ne!(after.etag, before.etag, "{field}");
         assert_eq!(get_key(&mut admin, &before.id).await.unwrap(), after);
         // The next check judges by it.
-        let allowed = checks.header(&token, &["people:read"]).await.unwrap();
+        let question = CheckRequest {
+            source_address: "127.0.0.1".to_owned(),
+            ..check_request(&token, &["people:read"])
+        };
+        let allowed = checks.ask(question).await.unwrap();
         assert_eq!(
             (
                 allowed.name,
@@ -106,6 +121,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         "expire_time",
         "metadata",
         "description",
+        "source_addresses",
         "name",
     ];
     let after = update_key(&mut admin, other_values(&issued), &all)
@@ -137,6 +153,7 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
         description: "what it is for".to_owned(),
         metadata: metadata(&[("plan", "free")]),
         expire_time: Some(in_seconds(3_600)),
+        source_addresses: names(&["10.0.0.0/8"]),
         ..key_request("w", &["people:read"])
     };
     let issued = admin.client.create_key(request).await.unwrap().into_inner();
@@ -145,7 +162,17 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
         id: before.id.clone(),
         ..Key::default()
     };
-    let cleared = ["description", "scopes", "metadata", "expire_time"];
+    assert_eq!(
+        checks.denial(&issued.token).await,
+        DenialReason::SourceAddress
+    );
+    let cleared = [
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let mut expected = before.clone();
     for field in cleared {
         let after = update_key(&mut admin, bare.clone(), &[field])
@@ -155,6 +182,7 @@ async fn a_field_that_is_named_and_not_given_is_cleared() {
             "description" => expected.description.clear(),
             "scopes" => expected.scopes.clear(),
             "metadata" => expected.metadata.clear(),
+            "source_addresses" => expected.source_addresses.clear(),
             _ => expected.expire_time = None,
         }
         expected.etag.clone_from(&after.etag);
@@ -209,6 +237,7 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
         "scopes[0]",
         "expireTime",
         "expire_time.seconds",
+        "source_address",
         "ä",
         "\0",
     ] {
@@ -222,13 +251,21 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
     // What cannot be, for each field, told at once.
     let bad = Key {
         name: " ".to_owned(),
-        description: "d".repeat(501),
+        description: "d".repeat(301),
         scopes: names(&["ok", "No"]),
         metadata: metadata(&[("a b", "x")]),
         expire_time: Some(in_seconds(-1)),
+        source_addresses: names(&["::1", "10.0.0.1/8"]),
         ..asked.clone()
     };
-    let all = ["name", "description", "scopes", "metadata", "expire_time"];
+    let all = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
     let status = update_key(&mut admin, bad, &all).await.unwrap_err();
     assert_eq!(
         fields(&status),
@@ -237,7 +274,8 @@ async fn what_is_no_field_that_can_be_changed_is_refused() {
             "key.description",
             "key.scopes[1]",
             "key.metadata[0]",
-            "key.expire_time"
+            "key.expire_time",
+            "key.source_addresses[1]"
         ]
     );
     let nobody = keyward::edge::pb::UpdateKeyRequest {
@@ -262,17 +300,23 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         let scope = |i| format!("{letter}{i:0>width$}", width = width(i) - 1);
         (0..100).map(scope).collect::<Vec<_>>()
     };
+    // None that is written longer.
+    let addresses = |letter: &str| {
+        let address = |i| format!("{letter:a<4}:1111:2222:3333:4444:5555:6666:f{i:0>3}/128");
+        (0..16).map(address).collect::<Vec<_>>()
+    };
     let request = CreateKeyRequest {
         workspace: "w".repeat(63),
         principal: "p".repeat(128),
         name: "n".repeat(100),
-        description: "d".repeat(500),
+        description: "d".repeat(300),
         metadata: (0..16)
             .map(|i| (format!("{i:m>32}"), format!("{i:v>32}")))
             .collect(),
         expire_time: Some(in_seconds(3_600)),
         request_id: "r".repeat(64),
         scopes: scopes("a"),
+        source_addresses: addresses("a"),
         ..CreateKeyRequest::default()
     };
     let key = admin.client.create_key(request).await.unwrap().into_inner();
@@ -280,15 +324,29 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
     let asked = Key {
         scopes: scopes("b"),
         expire_time: Some(in_seconds(7_200)),
+        name: "m".repeat(100),
+        description: "e".repeat(300),
+        metadata: BTreeMap::new(),
+        source_addresses: addresses("b"),
         ..key.clone()
     };
-    let changed = update_key(&mut admin, asked, &["scopes", "expire_time"])
-        .await
-        .unwrap();
+    let all = [
+        "name",
+        "description",
+        "scopes",
+        "metadata",
+        "expire_time",
+        "source_addresses",
+    ];
+    let changed = update_key(&mut admin, asked, &all).await.unwrap();
     assert_eq!(changed.scopes, scopes("b"));
+    assert_eq!(changed.source_addresses, addresses("b"));
     let event = events(&mut admin, log_of(&key.workspace)).await.unwrap();
     assert_eq!(event[0].detail["scopes_before"], scopes("a").join(" "));
     assert_eq!(event[0].detail["scopes"], scopes("b").join(" "));
+    for (name, letter) in [("source_addresses_before", "a"), ("source_addresses", "b")] {
+        assert_eq!(event[0].detail[name], addresses(letter).join(" "));
+    }
     switch_key(&mut admin, &key.id, "", true).await.unwrap();
     let revoked = revoke_key(&mut admin, &key.id, 3, &"n".repeat(200)).await;
     let revoked = revoked.unwrap();

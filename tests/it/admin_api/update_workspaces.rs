@@ -19,6 +19,10 @@ fn other_values(workspace: &Workspace) -> Workspace {
         scope_catalog: names(&["people:write", "people:read", "people:read"]),
         disabled: true,
         etag: String::new(),
+        rotation_period: Some(prost_types::Duration {
+            seconds: 30 * 24 * 3_600,
+            nanos: 1_999,
+        }),
     }
 }
 
@@ -27,7 +31,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
     let server = Server::start();
     let mut admin = server.admin().await;
     type Change = fn(&mut Workspace, &Workspace);
-    let fields: [(&str, Change); 4] = [
+    let fields: [(&str, Change); 5] = [
         ("display_name", |it, new| {
             it.display_name.clone_from(&new.display_name)
         }),
@@ -39,6 +43,13 @@ async fn each_field_is_changed_alone_and_stays_so() {
         }),
         ("scope_catalog", |it, _| {
             it.scope_catalog = names(&["people:read", "people:write"]);
+        }),
+        ("rotation_period", |it, _| {
+            // Kept to the microsecond.
+            it.rotation_period = Some(prost_types::Duration {
+                seconds: 30 * 24 * 3_600,
+                nanos: 1_000,
+            });
         }),
     ];
     let mut changed = Vec::new();
@@ -61,6 +72,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
     }
     let before = admin.workspace("all", "klg", &["live", "test"]).await;
     let all = [
+        "rotation_period",
         "scope_catalog",
         "default_environment",
         "environments",

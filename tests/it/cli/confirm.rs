@@ -62,6 +62,18 @@ fn without_a_terminal_and_without_a_yes_nothing_is_done() {
             "disable a whole workspace",
         ),
         ("workspaces delete klipy".to_owned(), "delete a workspace"),
+        (
+            format!("keys rotate {key} --overlap 0s"),
+            "end the token of a key at once",
+        ),
+        (
+            format!("keys finish-rotation {key}"),
+            "end the old token of a key",
+        ),
+        (
+            format!("keys cancel-rotation {key}"),
+            "end the new token of a key",
+        ),
     ] {
         let output = shell.run(&line, &[]);
         assert_eq!(output.status.code(), Some(2), "{line}");
@@ -80,10 +92,61 @@ fn without_a_terminal_and_without_a_yes_nothing_is_done() {
         format!("keys disable {key}"),
         format!("keys enable {key}"),
         format!("admins rotate {admin}"),
+        format!("keys rotate {key}"),
         "workspaces enable klipy".to_owned(),
     ] {
         assert!(shell.run(&line, &[]).status.success(), "{line}");
     }
+}
+
+/// What is shown of a key before it is rotated, and what comes of a no.
+const A_ROTATION: &str = "\
+Server     http://127.0.0.1:PORT
+Key        key_ID
+Name       n
+Principal  p
+Workspace  klipy
+Hint       klg_…TAIL
+
+It gets a new token beside the one that it has. The old one works for 7days from now on, or until the key expires; both may do the same.
+Rotate this key? [y/N] error: nothing was done
+";
+
+#[test]
+fn a_rotation_says_what_it_does_before_and_how_it_goes_on_after() {
+    let shell = klipy();
+    let key = shell.key(&[]);
+    let rotate = format!("keys rotate {key} --overlap 7d");
+    let (code, seen) = shell.answer(&rotate, "n\n");
+    assert_eq!(code, Some(1), "{seen}");
+    assert_same(&seen, A_ROTATION);
+    let (code, seen) = shell.answer(&rotate, "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    for next in [
+        "finish-rotation key_ID",
+        "cancel-rotation key_ID",
+        "klg_TOKEN",
+    ] {
+        assert!(seen.contains(next), "{seen}");
+    }
+    // What was agreed to was about the key as it was shown.
+    let (code, seen) = shell.answer_after(&rotate, "y\n", || {
+        shell.run("keys disable", &[&key]);
+    });
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(seen.contains("has changed since it was read"), "{seen}");
+    let (code, seen) = shell.answer(&format!("keys cancel-rotation {key}"), "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(
+        seen.contains("The new token, klg_…TAIL, stops working at once"),
+        "{seen}"
+    );
+    let output = shell.run(&format!("keys finish-rotation {key} --yes"), &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("none is being replaced") && told.contains("keys rotate"),
+        "{told}"
+    );
 }
 
 /// What is shown of a key before it is revoked, and how a no ends.

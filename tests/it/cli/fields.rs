@@ -16,6 +16,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "default_environment": "live",
             "unmarked_environment": "live",
             "scope_catalog": [],
+            "rotation_period": "7776000s",
             "disabled": false,
             "create_time": "TIME",
             "created_by": "adm_ID",
@@ -48,6 +49,10 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
+        "rotation": null,
+        "rotate_time": "TIME",
+        "rotation_due_time": "TIME",
+        "source_addresses": [],
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -82,6 +87,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "scopes": ["*"],
             "metadata": { "plan": "free", "equation": "a=b" },
             "expire_time": null,
+            "token": null,
         },
     });
     assert_eq!(
@@ -122,6 +128,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
     ] {
         key[field] = value.into();
     }
+    key["rotation_due_time"] = Value::Null;
     assert_eq!(
         shell.json(&format!("keys revoke {id} --yes")),
         (json!({ "key": key }), 0)
@@ -166,8 +173,12 @@ key:
   revocation_reason: null
   revoke_time: null
   revoked_by: \"\"
+  rotate_time: \"TIME\"
+  rotation: null
+  rotation_due_time: \"TIME\"
   scopes:
   - \"*\"
+  source_addresses: []
   state: ACTIVE
   workspace: klipy
 ";

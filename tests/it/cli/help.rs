@@ -75,7 +75,7 @@ fn there_is_a_manual_page_for_each_command() {
     for command in commands() {
         let name = format!("keyward-{}.1", command.replace(' ', "-"));
         let page = fs::read_to_string(folder.path().join(&name)).unwrap_or_default();
-        let heading = format!("keyward\\-{}", command.replace(' ', "\\-"));
+        let heading = format!("keyward\\-{}", command.replace([' ', '-'], "\\-"));
         assert!(
             page.contains(".SH OPTIONS") && page.contains(&heading),
             "{name}: {page}"

@@ -12,6 +12,9 @@ use keyward::domain::fields::{
 use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::{self, Key};
 use keyward::domain::key_draft::{KeyDraft, KeySpec};
+use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
+use keyward::domain::secret::End;
+use keyward::domain::source::MAX_SOURCE_RANGES;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
@@ -104,6 +107,10 @@ fn records_at_every_limit_fit(backend: Backend) {
         ("scopes".to_owned(), scopes.join(" ")),
         ("environment".to_owned(), environment),
         ("expire_time".to_owned(), Timestamp::MAX.to_string()),
+        (
+            "source_addresses".to_owned(),
+            key.source_addresses.to_string(),
+        ),
     ]);
     let at = subject.commit(batch).unwrap();
     let mut revoked = revoked(&key);
@@ -139,6 +146,7 @@ fn largest_workspace() -> Workspace {
         unmarked_environment: environments[1].clone(),
         environments,
         scope_catalog: (0..MAX_CATALOG).map(largest_scope).collect(),
+        rotation_period: Some(MAX_PERIOD),
     };
     let workspace = draft
         .build(admin(0).id.to_string(), Timestamp::MAX)
@@ -155,6 +163,14 @@ fn largest_scope(number: usize) -> String {
     let longer = number % MAX_SCOPES < MAX_SCOPES_LEN % MAX_SCOPES;
     let len = MAX_SCOPES_LEN / MAX_SCOPES + usize::from(longer);
     format!("{number:s>len$}")
+}
+
+/// A range that is written as long as can be.
+fn largest_range(number: usize) -> String {
+    format!(
+        "2001:db8:1111:2222:3333:4444:5555:{:x}/128",
+        0xf000 + number
+    )
 }
 
 /// A key with every field as long as it can be made, and two secrets.
@@ -176,17 +192,22 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         metadata: (0..MAX_METADATA).map(entry).collect(),
         expire_time: Some(Timestamp::MAX),
         request_id: String::new(),
+        source_addresses: (0..MAX_SOURCE_RANGES).map(largest_range).collect(),
     };
     let KeySpec {
         bond,
         environment,
         scopes,
+        source_addresses,
     } = draft.check(workspace, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
     let secret = |number| key::Secret {
         create_time: Timestamp::MAX,
-        end_time: Some(Timestamp::MAX),
+        end: Some(End::At {
+            time: Timestamp::MAX,
+            overlap: MAX_OVERLAP,
+        }),
         ..secret(number)
     };
     Key {
@@ -202,6 +223,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         created_by: admin(0).id.to_string(),
         expire_time: draft.expire_time,
         disabled: true,
+        source_addresses,
         ..records::key(workspace, number)
     }
 }

@@ -10,6 +10,7 @@ use keyward::domain::id::KeyId;
 use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
 use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::scope::{Scope, ScopeSet};
+use keyward::domain::source::SourceRanges;
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::edge::pb::KeyState;
 use keyward::store::{Batch, Expect, Record, Write};
@@ -219,7 +220,7 @@ impl Maker {
                 tail: *b"abcd",
                 create_time: made,
                 pepper_id: self.pepper_id,
-                end_time: None,
+                end: None,
             }],
             create_time: made,
             created_by: OFFLINE.to_owned(),
@@ -231,6 +232,7 @@ impl Maker {
                 by: OFFLINE.to_owned(),
                 note: String::new(),
             }),
+            source_addresses: SourceRanges::default(),
         }
     }
 }
