@@ -365,7 +365,7 @@ mod tests {
         assert!(!pending.notes.note(first_use).await.unwrap());
         let events = pending.store.audit(&AuditLog::All, None, 9).unwrap();
         let told = (&*events[0].actor, &*events[0].action);
-        assert_eq!((told, events.len()), (("keyward", "key.first_use"), 3));
+        assert_eq!((told, events.len()), (("keyward", "key.first_use"), 5));
         assert_eq!(events[0].detail["use_time"], at(10).to_string());
     }
 

@@ -370,7 +370,6 @@ async fn what_was_taken_before_a_crash_stays_so_after_it() {
         Taken::Key,
         Taken::Workspace,
         Taken::Scope,
-        Taken::Lifetime,
         Taken::Principal,
         Taken::Membership,
         Taken::Ceiling,

@@ -456,7 +456,7 @@ fn the_proto_names_a_code_for_each_reason() {
     }
     assert_eq!(
         (documented.len(), conditions.len()),
-        (14, 10),
+        (14, 12),
         "{documented:#?}"
     );
 }
