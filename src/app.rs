@@ -24,9 +24,12 @@ use crate::edge::server::{self, Door, ServeError};
 use crate::edge::tls::{self, Tls, TlsError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
+use crate::meter::Meter;
+use crate::meter::clock::SystemBootClock;
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
+use crate::service::credits::Reserver;
 use crate::service::denials::Denials;
 use crate::service::first_use::{FirstUseNotes, first_uses};
 use crate::service::registry::Registry;
@@ -80,6 +83,7 @@ struct Parts {
     index: Arc<Index>,
     checker: Checker,
     first_use_notes: FirstUseNotes,
+    reserver: Reserver,
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
@@ -164,9 +168,18 @@ impl App {
         info!(tokens = index.len(), store = %store.id(), "store loaded");
 
         let hasher = pepper.token_hasher();
+        let meter = Meter::start(Arc::new(SystemBootClock)).map_err(StartError::System)?;
         let (first_uses, first_use_notes) = first_uses(Arc::clone(&store), Arc::clone(&clock));
-        let checker = Checker::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock))
-            .telling(first_uses);
+        let (desk, reserver) =
+            Reserver::new(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(
+            Arc::clone(&index),
+            hasher.clone(),
+            Arc::clone(&clock),
+            meter,
+            desk,
+        )
+        .telling(first_uses);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Arc::new(Registry::new(
             Arc::clone(&store),
@@ -184,6 +197,7 @@ impl App {
             index,
             checker,
             first_use_notes,
+            reserver,
             registry,
             admission,
             denials,
@@ -242,6 +256,7 @@ impl Parts {
         };
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
+        let mut reserving = self.reserver.start();
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
@@ -254,12 +269,7 @@ impl Parts {
         let threads = self.config.check_threads.get();
         let mut servers = JoinSet::new();
         for ended in server::serve_on_threads(self.check, &check_plane, threads, &drain)? {
-            servers.spawn(async {
-                ended
-                    .await
-                    .map_err(|_| RunError::ThreadDied)?
-                    .map_err(RunError::from)
-            });
+            servers.spawn(served(ended));
         }
         let admin = server::serve_here(self.admin, admin_routes, drain)?;
         servers.spawn(async {
@@ -274,6 +284,7 @@ impl Parts {
             () = self.index.ended() => Err(RunError::ThreadDied),
             // None of these ends before it is told to.
             _ = chores.join_next() => Err(RunError::ThreadDied),
+            () = reserving.ended() => Err(RunError::ThreadDied),
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
 
@@ -285,6 +296,7 @@ impl Parts {
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
         }
+        reserving.give_back().await;
         result
     }
 }
@@ -361,6 +373,16 @@ async fn lost(mut health: watch::Receiver<StoreHealth>, admin: &HealthReporter, 
         announce(admin, admin::SERVICE, ServingStatus::NotServing).await;
     }
     tokio::time::sleep(grace).await;
+}
+
+/// How a thread that serves has ended.
+async fn served<E>(
+    ended: impl Future<Output = Result<Result<(), ServeError>, E>>,
+) -> Result<(), RunError> {
+    ended
+        .await
+        .map_err(|_| RunError::ThreadDied)?
+        .map_err(RunError::from)
 }
 
 fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {

@@ -4,6 +4,7 @@
 //! store's stream of commits alone (see [`follower`]), and each record is
 //! replaced whole, so that a reader sees the one before or the one after.
 
+pub mod credits;
 pub mod follower;
 
 mod interner;
@@ -18,10 +19,12 @@ use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::digest::TokenDigest;
+use crate::domain::id::KeyId;
 use crate::domain::scope::ScopeSet;
 use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
+use credits::CreditAccount;
 use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use packed::{IndexedKey, Metadata};
@@ -35,6 +38,7 @@ pub struct Index {
     workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
+    credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
     applied: watch::Receiver<Revision>,
 }
 
@@ -46,6 +50,7 @@ impl Index {
             workspaces: papaya::HashMap::default(),
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
+            credits: papaya::HashMap::default(),
             applied,
         }
     }
@@ -77,6 +82,18 @@ impl Index {
     pub fn ceiling(&self, workspace: &str, principal: &str) -> Option<Arc<ScopeSet>> {
         let memberships = self.memberships.pin();
         memberships.get(&Names(workspace, principal))?.0.ceiling()
+    }
+
+    /// The credits of a key; none: it needs none.
+    #[must_use]
+    pub fn credits(&self, key: KeyId) -> Option<Arc<CreditAccount>> {
+        self.credits.pin().get(&key).cloned()
+    }
+
+    /// The credits of all keys that have some.
+    #[must_use]
+    pub fn all_credits(&self) -> Vec<Arc<CreditAccount>> {
+        self.credits.pin().values().cloned().collect()
     }
 
     /// How many tokens stand for a key.

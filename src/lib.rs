@@ -21,6 +21,7 @@
 //! - [`store`]: the durable truth, as a trait in domain types, and the store of
 //!   one node.
 //! - [`index`]: the complete view of keys in memory, fed by the store alone.
+//! - [`meter`]: what checks spend, and the one step in which they do.
 //! - [`service`]: the read path, the write path, and who may use that.
 //! - [`edge`]: the wire types, the gRPC services and the listeners.
 //! - [`app`]: the only place that puts the parts together; [`config`] is what it
@@ -51,6 +52,7 @@ pub mod config;
 pub mod domain;
 pub mod edge;
 pub mod index;
+pub mod meter;
 pub mod process;
 pub mod service;
 pub mod store;

@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod bootstrap;
 pub mod checker;
+pub mod credits;
 pub mod denials;
 pub mod error;
 pub mod first_use;

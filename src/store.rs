@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::audit::{AuditEntry, AuditEvent, AuditLog};
+use crate::domain::credits::Credits;
 use crate::domain::digest::StoreId;
 use crate::domain::id::{AdminKeyId, KeyId, WorkspaceId};
 use crate::domain::key::Key;
@@ -56,6 +57,8 @@ pub enum Record {
     Key(Key),
     /// An admin key.
     AdminKey(AdminKey),
+    /// The credits of a key.
+    Credits(Credits),
     /// A request to issue a key that may be repeated.
     Request(IssueRequest),
     /// A principal.
@@ -74,6 +77,7 @@ impl Record {
             Self::Workspace(workspace) => RecordId::Workspace(workspace.id.clone()),
             Self::Key(key) => RecordId::Key(key.id),
             Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
+            Self::Credits(credits) => RecordId::Credits(credits.key),
             Self::Request(request) => RecordId::Request(request.id),
             Self::Principal(principal) => RecordId::Principal(principal.id.clone()),
             Self::Membership(membership) => {
@@ -96,6 +100,8 @@ pub enum RecordId {
     Key(KeyId),
     /// An admin key's.
     AdminKey(AdminKeyId),
+    /// Those of a key's credits.
+    Credits(KeyId),
     /// A request's.
     Request(RequestId),
     /// A principal's.
@@ -110,6 +116,7 @@ impl fmt::Display for RecordId {
             Self::Workspace(id) => write!(f, "workspace {id}"),
             Self::Key(id) => write!(f, "key {id}"),
             Self::AdminKey(id) => write!(f, "admin key {id}"),
+            Self::Credits(id) => write!(f, "credits of key {id}"),
             Self::Request(id) => write!(f, "request {id}"),
             Self::Principal(id) => write!(f, "principal {id}"),
             Self::Membership(workspace, id) => write!(f, "membership {workspace}/{id}"),
@@ -298,6 +305,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`StoreError::certainly_not_applied`] tells which of them leave the
     /// outcome open.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>>;
+
+    /// Makes durable how much of these accounts is reserved, each if it is as
+    /// its revision says. Followers are sent it before this returns.
+    ///
+    /// This is the one change without an audit entry: nobody decides it, and
+    /// there is one for every block of credits. What is decided of credits
+    /// comes with an entry, by [`Self::commit`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::commit`].
+    fn reserve(
+        &self,
+        accounts: Vec<Versioned<Credits>>,
+    ) -> BoxFuture<'_, Result<Revision, StoreError>>;
 
     /// Reads one record. May wait for the disk.
     ///

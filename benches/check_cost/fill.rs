@@ -175,6 +175,7 @@ impl Hand {
             expire_time: None,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
             source_addresses: spec.source_addresses,
         };
         let mut batch = batch(

@@ -47,6 +47,13 @@ pub(crate) struct CheckArgs {
     /// hold several separated by spaces; all must hold
     #[arg(long = "scope", value_name = "SCOPES", value_parser = Scopes::parse)]
     scopes: Vec<Scopes>,
+    /// A limit to count the check on, by its name, beside those that always
+    /// count. Can be given several times, or hold several separated by spaces
+    #[arg(long = "limit", value_name = "NAMES", value_parser = Scopes::parse)]
+    limits: Vec<Scopes>,
+    /// How much of each limit the check takes up; 0 looks and spends nothing
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    cost: u32,
     /// The address that the request came from, such as `203.0.113.7` or
     /// `[2001:db8::1]:443`, which decides if the key is confined to some
     #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
@@ -86,6 +93,8 @@ pub(crate) async fn run(args: CheckArgs) -> Result<Exit, Failure> {
         workspace: args.workspace.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         required_scopes: Scopes::all(args.scopes),
+        limits: Scopes::all(args.limits),
+        cost: Some(args.cost),
         source_address: args.source_address.unwrap_or_default(),
     };
     let headers = match &args.batch {

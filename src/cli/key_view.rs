@@ -6,7 +6,9 @@ use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::limits;
 use super::output::Output;
+use super::refill;
 use super::table::{self, Properties, listing};
 use super::{rotation_view, text};
 use crate::domain::clock::{self, Clock, SystemClock};
@@ -30,11 +32,15 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Effective", scopes(&effective.scopes));
     }
     lines.add("Metadata", metadata(&key.metadata));
+    lines.add("Limits", limits::typed(&key.limits));
     lines.add("Works from", key.source_addresses.join(" "));
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
     lines.add("Rotation", rotation_view::sentence(key, now()));
+    if let Some(credits) = &key.credits {
+        lines.add("Credits", refill::line(credits));
+    }
     if key.revoke_time.is_some() {
         lines.add("Revoked", by(key.revoke_time.as_ref(), &key.revoked_by));
         lines.add("Reason", reason(key.revocation_reason));
@@ -118,6 +124,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "scopes": key.scopes,
         "effective_scopes": key.effective_scopes.as_ref().map(|effective| &effective.scopes),
         "metadata": key.metadata,
+        "limits": limits::json(&key.limits),
         "state": text::key_state(key.state),
         "disabled": key.disabled,
         "hint": key.hint,
@@ -132,6 +139,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "rotation": key.rotation.as_ref().map(rotation_view::json),
         "rotate_time": key.rotate_time.as_ref().map(text::moment),
         "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
+        "credits": key.credits.as_ref().map(refill::json),
         "etag": key.etag,
     })
 }
@@ -173,7 +181,7 @@ pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::pb::{KeyState, RevocationReason};
+    use crate::edge::pb::{KeyState, Limit, RevocationReason};
 
     fn sample() -> Key {
         Key {
@@ -192,6 +200,15 @@ mod tests {
             }),
             created_by: "adm_1".to_owned(),
             etag: "e1".to_owned(),
+            limits: vec![Limit {
+                name: "read".to_owned(),
+                count: 1_000,
+                window: Some(prost_types::Duration {
+                    seconds: 60,
+                    nanos: 0,
+                }),
+                always: false,
+            }],
             ..Key::default()
         }
     }
@@ -212,6 +229,7 @@ mod tests {
                 "scopes": ["companies:write", "people:read"],
                 "effective_scopes": null,
                 "metadata": { "team": "crm" },
+                "limits": [{ "name": "read", "count": 1000, "window": "60s", "always": false }],
                 "state": "ACTIVE",
                 "disabled": false,
                 "hint": "klipy_api_live_…x7Qa",
@@ -226,6 +244,7 @@ mod tests {
                 "rotation": null,
                 "rotate_time": null,
                 "rotation_due_time": null,
+                "credits": null,
                 "etag": "e1",
             })
         );

@@ -1,6 +1,7 @@
 //! `keyward keys`: the commands under it.
 
 mod create;
+mod credits;
 mod delete;
 mod list;
 mod revoke;
@@ -35,6 +36,8 @@ enum KeysCommand {
     List(list::ListArgs),
     /// Change a key. What is not named stays as it is
     Update(update::UpdateArgs),
+    /// Show the credits of a key, set them, add to them or take them away
+    Credits(credits::CreditsArgs),
     /// Switch a key off, which can be undone
     Disable(switch::SwitchArgs),
     /// Switch a key on again
@@ -69,6 +72,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         }
         KeysCommand::List(args) => list::run(args, flags, output).await?,
         KeysCommand::Update(args) => update::run(args, flags, output).await?,
+        KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
         KeysCommand::Enable(args) => switch::on(args, flags, output).await?,
         KeysCommand::Rotate(args) => rotate::run(args, flags, output).await?,

@@ -1,10 +1,14 @@
 //! How values that come from a server are written: escaped, times in RFC 3339,
 //! enum values without their prefix.
 
-use prost_types::Timestamp;
+use std::time::Duration;
+
+use prost_types::{Duration as Delay, Timestamp};
 
 use crate::domain::token::{Shape, shape};
-use crate::edge::pb::{AdminRole, DenialReason, KeyState, RevocationReason, UndecidedReason};
+use crate::edge::pb::{
+    AdminRole, CreditsPeriod, DenialReason, KeyState, RevocationReason, UndecidedReason,
+};
 
 /// The text with all that could steer a terminal made visible: control
 /// characters, and those that change the direction or the lines of a text.
@@ -68,6 +72,12 @@ pub(crate) fn key_state(value: i32) -> String {
     )
 }
 
+/// `DAILY`, and so on.
+pub(crate) fn credits_period(value: i32) -> String {
+    let known = CreditsPeriod::try_from(value).map(|period| period.as_str_name());
+    bare(known, "CREDITS_PERIOD_", value)
+}
+
 /// `OWNER`, and so on.
 pub(crate) fn admin_role(value: i32) -> String {
     let known = AdminRole::try_from(value).map(|role| role.as_str_name());
@@ -95,8 +105,15 @@ pub(crate) fn denial_reason(value: i32) -> String {
     )
 }
 
+/// A delay in whole seconds, for eyes: no shorter than it is.
+pub(crate) fn delay(delay: &Delay) -> String {
+    let seconds = u64::try_from(delay.seconds).unwrap_or_default();
+    let seconds = seconds.saturating_add(u64::from(delay.nanos > 0));
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
 /// The name without the prefix. A newer server's value has none here.
-fn bare<E>(known: Result<&str, E>, prefix: &str, value: i32) -> String {
+pub(crate) fn bare<E>(known: Result<&str, E>, prefix: &str, value: i32) -> String {
     known.map_or_else(
         |_| format!("UNRECOGNIZED_{value}"),
         |name| name.strip_prefix(prefix).unwrap_or(name).to_owned(),

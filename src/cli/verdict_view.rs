@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::table::{self, Properties};
-use super::{key_view, text};
-use crate::edge::pb::{Allowed, DenialReason, Denied, PresentedToken};
+use super::{key_view, limits, refill, text};
+use crate::edge::pb::{Allowed, CreditsLeft, DenialReason, Denied, LimitStatus, PresentedToken};
 
 /// Who it is, a line for each thing known.
 pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
@@ -21,6 +21,8 @@ pub(crate) fn allowed_lines(allowed: &Allowed) -> String {
         "Token",
         allowed.token.as_ref().map(token).unwrap_or_default(),
     );
+    add_limits(&mut lines, &allowed.limits);
+    lines.add("Credits", credits(allowed.credits.as_ref()));
     format!("ALLOWED\n\n{}", lines.lines(table::terminal_width()))
 }
 
@@ -40,6 +42,8 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
     lines.add("Missing", denied.missing_scopes.join(" "));
     lines.add("Key", &denied.key_id);
     lines.add("Hint", &denied.key_hint);
+    add_limits(&mut lines, &denied.limits);
+    lines.add("Credits", credits(denied.credits.as_ref()));
     let (reason, status) = (text::denial_reason(denied.reason), denied.http_status);
     let lines = lines.lines(table::terminal_width());
     let lines = if lines.trim().is_empty() {
@@ -51,6 +55,19 @@ pub(crate) fn denied_lines(denied: &Denied) -> String {
         "DENIED: {reason} (HTTP {status})\n{}\n{lines}",
         why(denied.reason)
     )
+}
+
+/// How each limit that counted stands.
+fn add_limits(lines: &mut Properties, statuses: &[LimitStatus]) {
+    for status in statuses {
+        let label = if status.denied { "Used up" } else { "Limit" };
+        lines.add(label, limits::standing(status));
+    }
+}
+
+/// What is left of credits; empty: the key needs none.
+fn credits(left: Option<&CreditsLeft>) -> String {
+    left.map(refill::left_line).unwrap_or_default()
 }
 
 /// The reason in plain words.
@@ -93,6 +110,14 @@ fn why(reason: i32) -> &'static str {
              known. `--source-address` says from where."
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
+        DenialReason::UnknownLimit => {
+            "The key works, but neither it nor its workspace has every limit that was named. `keyward keys get` \
+             and `keyward workspaces get` show those that there are."
+        }
+        DenialReason::RateLimited => "The key works, but a limit of it is used up.",
+        DenialReason::CreditsExhausted => {
+            "The key works, but its credits are used up. `keyward keys credits` adds to them."
+        }
     }
 }
 
@@ -107,11 +132,13 @@ pub(crate) fn allowed_json(allowed: &Allowed) -> Value {
         "scopes": allowed.scopes,
         "metadata": allowed.metadata,
         "expire_time": allowed.expire_time.as_ref().map(text::moment),
+        "limits": limits::standing_json(&allowed.limits),
         "token": allowed.token.as_ref().map(|token| json!({
             "hint": token.hint,
             "superseded": token.superseded,
             "end_time": token.end_time.as_ref().map(text::moment),
         })),
+        "credits": allowed.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -123,6 +150,9 @@ pub(crate) fn denied_json(denied: &Denied) -> Value {
         "missing_scopes": denied.missing_scopes,
         "key_id": denied.key_id,
         "key_hint": denied.key_hint,
+        "limits": limits::standing_json(&denied.limits),
+        "retry_delay": denied.retry_delay.map(|delay| delay.to_string()),
+        "credits": denied.credits.as_ref().map(refill::left_json),
     })
 }
 
@@ -147,6 +177,7 @@ mod tests {
             missing_scopes: vec!["companies:write".to_owned()],
             key_id: "key_1".to_owned(),
             key_hint: "klg_live_…x7Qa".to_owned(),
+            ..Denied::default()
         };
         assert_eq!(
             denied_lines(&denied),
@@ -161,6 +192,9 @@ mod tests {
                 "missing_scopes": ["companies:write"],
                 "key_id": "key_1",
                 "key_hint": "klg_live_…x7Qa",
+                "limits": [],
+                "retry_delay": null,
+                "credits": null,
             })
         );
         let bare = Denied {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{self, Properties, listing};
-use super::{key_view, rotation_view, text};
+use super::{key_view, limits, rotation_view, text};
 use crate::domain::rotation::USUAL_PERIOD;
 use crate::edge::pb::Workspace;
 
@@ -20,6 +20,7 @@ pub(crate) fn lines(workspace: &Workspace, width: Option<u16>) -> String {
     lines.add("Default", &workspace.default_environment);
     lines.add("Unmarked", &workspace.unmarked_environment);
     lines.add("Catalog", workspace.scope_catalog.join(" "));
+    lines.add("Key limits", limits::typed(&workspace.default_limits));
     lines.add("Rotation", rotation(workspace));
     lines.add(
         "Created",
@@ -76,6 +77,7 @@ pub(crate) fn json(workspace: &Workspace) -> Value {
         "default_environment": workspace.default_environment,
         "unmarked_environment": workspace.unmarked_environment,
         "scope_catalog": workspace.scope_catalog,
+        "default_limits": limits::json(&workspace.default_limits),
         "rotation_period": workspace.rotation_period.as_ref().map(ToString::to_string),
         "disabled": workspace.disabled,
         "create_time": workspace.create_time.as_ref().map(text::moment),
@@ -125,6 +127,7 @@ mod tests {
                 "default_environment": "live",
                 "unmarked_environment": "",
                 "scope_catalog": ["people:read"],
+                "default_limits": [],
                 "rotation_period": "7776000s",
                 "disabled": false,
                 "create_time": "2026-05-28T20:26:40Z",

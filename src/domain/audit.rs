@@ -91,6 +91,10 @@ pub enum AuditAction {
     SetMembership,
     /// A principal was taken out of a workspace.
     RemoveMembership,
+    /// The credits of a key were set, or taken away.
+    SetCredits,
+    /// Credits were added to those of a key, or taken from them.
+    AdjustCredits,
     /// An admin key was made.
     CreateAdmin,
     /// An admin key was changed.
@@ -131,6 +135,8 @@ impl AuditAction {
             Self::EnablePrincipal => "principal.enable",
             Self::SetMembership => "membership.set",
             Self::RemoveMembership => "membership.remove",
+            Self::SetCredits => "credits.set",
+            Self::AdjustCredits => "credits.adjust",
             Self::CreateAdmin => "admin.create",
             Self::UpdateAdmin => "admin.update",
             Self::RotateAdmin => "admin.rotate",
@@ -146,7 +152,9 @@ pub struct AuditEvent {
     pub workspace: Option<WorkspaceId>,
     /// Its place in the chain, from 1, without gaps.
     pub sequence: u64,
-    /// The number of the commit that wrote it; each commit writes one.
+    /// Its place in the log of everything, from 1, without gaps.
+    pub number: u64,
+    /// The number of the commit that wrote it.
     pub revision: u64,
     /// When it was done.
     pub time: Timestamp,
@@ -175,7 +183,7 @@ impl AuditLog {
     #[must_use]
     pub const fn position(&self, event: &AuditEvent) -> u64 {
         match self {
-            Self::All => event.revision,
+            Self::All => event.number,
             Self::Of(_) => event.sequence,
         }
     }

@@ -23,7 +23,7 @@ pub const MAX_SCOPES_LEN: usize = 2_048;
 /// The most entries of metadata.
 pub const MAX_METADATA: usize = 16;
 /// The most bytes of all entries of metadata together, names and values.
-pub const MAX_METADATA_LEN: usize = 1_024;
+pub const MAX_METADATA_LEN: usize = 768;
 /// The longest name of an entry of metadata, in bytes.
 pub const MAX_METADATA_NAME_LEN: usize = 32;
 /// The longest value of an entry of metadata, in bytes.

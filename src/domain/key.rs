@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::clock::Timestamp;
 use super::id::{KeyId, WorkspaceId};
+use super::limit::LimitSet;
 use super::scope::ScopeSet;
 use super::source::SourceRanges;
 use super::token::{EnvironmentName, TokenPrefix};
@@ -43,6 +44,8 @@ pub struct Key {
     pub disabled: bool,
     /// Its end, once it is revoked.
     pub revocation: Option<Revocation>,
+    /// How much checks of it may spend.
+    pub limits: LimitSet,
     /// Where requests with it may come from.
     pub source_addresses: SourceRanges,
 }

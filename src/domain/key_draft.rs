@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
+use super::credits::Balance;
+use super::credits_draft::CreditsDraft;
 use super::fields;
 use super::key::{Bond, Key};
+use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::principal::check_principal;
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
 use super::scope::ScopeSet;
@@ -36,8 +39,12 @@ pub struct KeyDraft {
     pub metadata: BTreeMap<String, String>,
     /// When it is to stop working.
     pub expire_time: Option<Timestamp>,
+    /// What it is to have to use up; none: it needs nothing of the kind.
+    pub credits: Option<CreditsDraft>,
     /// What makes it safe to ask again; empty: nothing does.
     pub request_id: String,
+    /// How much checks of it may spend.
+    pub limits: Vec<LimitDraft>,
     /// Where requests with it may come from; none: from anywhere.
     pub source_addresses: Vec<String>,
 }
@@ -51,8 +58,20 @@ pub struct KeySpec {
     pub environment: Option<EnvironmentName>,
     /// What it may do.
     pub scopes: ScopeSet,
+    /// How much checks of it may spend.
+    pub limits: LimitSet,
     /// Where requests with it may come from.
     pub source_addresses: SourceRanges,
+    /// What it has to use up.
+    pub credits: Option<Balance>,
+}
+
+/// What all keys have, as it was read.
+struct Fields {
+    scopes: ScopeSet,
+    limits: LimitSet,
+    source_addresses: SourceRanges,
+    credits: Option<Balance>,
 }
 
 impl KeyDraft {
@@ -78,12 +97,14 @@ impl KeyDraft {
         }
         let environment = self.check_environment(&mut violations, workspace);
         let catalog = &workspace.scope_catalog;
-        let (scopes, source_addresses) = self.check_fields(&mut violations, catalog, now);
+        let fields = self.check_fields(&mut violations, catalog, now);
         violations.none().map(|()| KeySpec {
             bond: Bond::Workspace(workspace.id.clone()),
             environment,
-            scopes,
-            source_addresses,
+            scopes: fields.scopes,
+            limits: fields.limits,
+            source_addresses: fields.source_addresses,
+            credits: fields.credits,
         })
     }
 
@@ -100,8 +121,7 @@ impl KeyDraft {
             "" => None,
             name => violations.check("environment", EnvironmentName::try_from(name)),
         };
-        let (scopes, source_addresses) =
-            self.check_fields(&mut violations, &ScopeCatalog::default(), now);
+        let fields = self.check_fields(&mut violations, &ScopeCatalog::default(), now);
         // A missing part has left a violation, so nothing is lost here.
         let (Some(token_prefix), true) = (token_prefix, violations.is_empty()) else {
             return Err(violations);
@@ -111,8 +131,10 @@ impl KeyDraft {
                 token_prefix: token_prefix.clone(),
             },
             environment,
-            scopes,
-            source_addresses,
+            scopes: fields.scopes,
+            limits: fields.limits,
+            source_addresses: fields.source_addresses,
+            credits: fields.credits,
         };
         Ok((spec, token_prefix))
     }
@@ -123,7 +145,7 @@ impl KeyDraft {
         violations: &mut Violations,
         catalog: &ScopeCatalog,
         now: Timestamp,
-    ) -> (ScopeSet, SourceRanges) {
+    ) -> Fields {
         check_principal(violations, "principal", &self.principal);
         fields::check_name(violations, "name", &self.name);
         fields::check_description(violations, "description", &self.description);
@@ -132,13 +154,23 @@ impl KeyDraft {
         fields::check_expiry(violations, "expire_time", self.expire_time, now);
         let source_addresses =
             SourceRanges::read(violations, "source_addresses", &self.source_addresses);
+        let credits = self
+            .credits
+            .as_ref()
+            .and_then(|draft| draft.read(violations, "credits", None, now));
         if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
             violations.add(
                 "request_id",
                 format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
             );
         }
-        (scopes, source_addresses)
+        let limits = read_limits(violations, "limits", &self.limits);
+        Fields {
+            scopes,
+            limits,
+            source_addresses,
+            credits,
+        }
     }
 
     fn check_environment(
@@ -182,6 +214,8 @@ pub struct KeyPatch {
     pub metadata: Option<BTreeMap<String, String>>,
     /// When it is to stop working, or that it is not to.
     pub expire_time: Option<Option<Timestamp>>,
+    /// How much checks of it may spend.
+    pub limits: Option<Vec<LimitDraft>>,
     /// Where requests with it may come from.
     pub source_addresses: Option<Vec<String>>,
 }
@@ -221,6 +255,9 @@ impl KeyPatch {
             fields::check_expiry(&mut violations, "key.expire_time", expiry, now);
             changed.expire_time = expiry;
         }
+        if let Some(drafts) = self.limits {
+            changed.limits = read_limits(&mut violations, "key.limits", &drafts);
+        }
         if let Some(texts) = self.source_addresses {
             let field = "key.source_addresses";
             changed.source_addresses = SourceRanges::read(&mut violations, field, &texts);
@@ -232,6 +269,7 @@ impl KeyPatch {
             ("scopes", changed.scopes != key.scopes),
             ("metadata", changed.metadata != key.metadata),
             ("expire_time", changed.expire_time != key.expire_time),
+            ("limits", changed.limits != key.limits),
             (
                 "source_addresses",
                 changed.source_addresses != key.source_addresses,
@@ -427,6 +465,7 @@ mod tests {
             expire_time: None,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
             source_addresses: spec.source_addresses,
         };
         assert_eq!(key.state(NOW), KeyState::Active);

@@ -1,10 +1,13 @@
 //! The verdict: who may, and if not, why not.
 //!
-//! [`judge`] is the only place that decides. The rest of keyward finds out
+//! [`judge`] is the only place that decides whether a key may do what is asked.
+//! What is allowed has yet to spend: that is the last of the grounds, and
+//! decided in the step that spends, by `meter`. The rest of keyward finds out
 //! what it needs to know and carries the answer.
 
 use super::clock::Timestamp;
 use super::granted::Granted;
+use super::limit::LimitSet;
 use super::source::PackedRanges;
 
 /// The environment to ask for when any will do.
@@ -71,6 +74,11 @@ pub struct Standing<'k> {
     pub disabled: bool,
     /// What the key may do there.
     pub scopes: Granted<'k>,
+    /// How much checks of the key may spend. Looked at where it is spent, once
+    /// all else is well.
+    pub limits: &'k LimitSet,
+    /// The limits of the workspace's keys that have none of the same name.
+    pub default_limits: &'k LimitSet,
     /// Where requests with the key may come from.
     pub sources: PackedRanges<'k>,
 }
@@ -84,7 +92,8 @@ pub enum Verdict {
     Denied(DenialReason),
 }
 
-/// The grounds for denial, in the order in which they are looked for.
+/// The grounds for denial, in the order in which they are looked for: those up
+/// to [`DenialReason::InsufficientScope`] by [`judge`], then those to spend.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DenialReason {
     /// There was no credential.
@@ -108,11 +117,17 @@ pub enum DenialReason {
     SourceAddress,
     /// The key lacks a required scope.
     InsufficientScope,
+    /// The check names a limit that is defined nowhere.
+    UnknownLimit,
+    /// A limit is used up.
+    RateLimited,
+    /// The key has not enough credits left.
+    CreditsExhausted,
 }
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
@@ -123,6 +138,9 @@ impl DenialReason {
         Self::Environment,
         Self::SourceAddress,
         Self::InsufficientScope,
+        Self::UnknownLimit,
+        Self::RateLimited,
+        Self::CreditsExhausted,
     ];
 
     /// The reason's name on the wire and in logs.
@@ -139,11 +157,15 @@ impl DenialReason {
             Self::Environment => "ENVIRONMENT",
             Self::SourceAddress => "SOURCE_ADDRESS",
             Self::InsufficientScope => "INSUFFICIENT_SCOPE",
+            Self::UnknownLimit => "UNKNOWN_LIMIT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::CreditsExhausted => "CREDITS_EXHAUSTED",
         }
     }
 
     /// The HTTP status to answer the end client with: 401 where another
-    /// credential is called for, 403 where this one is good but may not.
+    /// credential is called for, 403 where this one is good but may not, 429
+    /// where it may not now.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
@@ -152,7 +174,9 @@ impl DenialReason {
             | Self::Disabled
             | Self::Environment
             | Self::SourceAddress
-            | Self::InsufficientScope => 403,
+            | Self::InsufficientScope
+            | Self::UnknownLimit => 403,
+            Self::RateLimited | Self::CreditsExhausted => 429,
         }
     }
 
@@ -168,7 +192,10 @@ impl DenialReason {
             | Self::Disabled
             | Self::Environment
             | Self::SourceAddress
-            | Self::InsufficientScope => true,
+            | Self::InsufficientScope
+            | Self::UnknownLimit
+            | Self::RateLimited
+            | Self::CreditsExhausted => true,
         }
     }
 }
@@ -259,11 +286,21 @@ fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::source::{SourceRange, SourceRanges};
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
+
+    static NO_LIMITS: LazyLock<LimitSet> = LazyLock::new(LimitSet::default);
+
+    /// The grounds that are decided on here.
+    fn judged() -> impl Iterator<Item = DenialReason> {
+        let all = DenialReason::ALL.into_iter();
+        all.filter(|reason| *reason <= DenialReason::InsufficientScope)
+    }
 
     fn scopes(texts: &[&str]) -> ScopeSet {
         ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
@@ -304,6 +341,8 @@ mod tests {
                 expire_time: None,
                 disabled: false,
                 scopes: leaked(scopes(&["read:customers"])),
+                limits: &NO_LIMITS,
+                default_limits: &NO_LIMITS,
                 sources: confined_to(&["10.0.0.0/8"]),
             };
             Self {
@@ -335,6 +374,11 @@ mod tests {
                 DenialReason::InsufficientScope => {
                     self.required = &["read:customers", "write:customers"]
                 }
+                DenialReason::UnknownLimit
+                | DenialReason::RateLimited
+                | DenialReason::CreditsExhausted => {
+                    panic!("decided where it is spent")
+                }
             }
             self
         }
@@ -363,7 +407,7 @@ mod tests {
 
     #[test]
     fn each_ground_denies_by_itself() {
-        for reason in DenialReason::ALL {
+        for reason in judged() {
             assert_eq!(
                 Case::sound().spoil(reason).verdict(),
                 Verdict::Denied(reason)
@@ -373,8 +417,8 @@ mod tests {
 
     #[test]
     fn of_any_two_grounds_the_earlier_is_told() {
-        for (position, earlier) in DenialReason::ALL.into_iter().enumerate() {
-            for later in DenialReason::ALL.into_iter().skip(position + 1) {
+        for (position, earlier) in judged().enumerate() {
+            for later in judged().skip(position + 1) {
                 let case = Case::sound().spoil(earlier).spoil(later);
                 assert_eq!(
                     case.verdict(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::id::WorkspaceId;
+use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::rotation;
 use super::token::{EnvironmentName, TokenPrefix};
 use super::violation::{Violations, plain_text};
@@ -18,6 +19,9 @@ pub const MAX_ENVIRONMENTS: usize = 10;
 /// What the field of the default environment is called where a change names
 /// the fields that differ.
 pub const DEFAULT_ENVIRONMENT: &str = "default_environment";
+
+/// What the field of the default limits is called there.
+pub const DEFAULT_LIMITS: &str = "default_limits";
 
 /// The environment that is meant by default, if it is declared.
 const USUAL_DEFAULT: &str = "live";
@@ -45,6 +49,8 @@ pub struct Workspace {
     pub disabled: bool,
     /// The scopes that are in use there.
     pub scope_catalog: ScopeCatalog,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: LimitSet,
     /// How long its keys keep a token before they should be given another.
     pub rotation_period: Duration,
 }
@@ -77,6 +83,8 @@ pub struct WorkspaceDraft {
     pub unmarked_environment: String,
     /// The scopes that are in use there; empty: any may be given.
     pub scope_catalog: Vec<String>,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: Vec<LimitDraft>,
     /// How long its keys are to keep a token; none: as long as is usual.
     pub rotation_period: Option<Duration>,
 }
@@ -121,6 +129,11 @@ impl WorkspaceDraft {
             "workspace.scope_catalog",
             &self.scope_catalog,
         );
+        let default_limits = read_limits(
+            &mut violations,
+            "workspace.default_limits",
+            &self.default_limits,
+        );
         let rotation_period = rotation::read_period(
             &mut violations,
             "workspace.rotation_period",
@@ -142,6 +155,7 @@ impl WorkspaceDraft {
             created_by,
             disabled: false,
             scope_catalog,
+            default_limits,
             rotation_period,
         })
     }
@@ -158,6 +172,8 @@ pub struct WorkspacePatch {
     pub default_environment: Option<String>,
     /// The scopes that are in use there.
     pub scope_catalog: Option<Vec<String>>,
+    /// The limits of each key that has none of the same name.
+    pub default_limits: Option<Vec<LimitDraft>>,
     /// How long its keys keep a token, or that it is as long as is usual.
     pub rotation_period: Option<Option<Duration>>,
 }
@@ -195,37 +211,50 @@ impl WorkspacePatch {
             let field = "workspace.scope_catalog";
             changed.scope_catalog = ScopeCatalog::read(&mut violations, field, &texts);
         }
+        if let Some(drafts) = self.default_limits {
+            let field = "workspace.default_limits";
+            changed.default_limits = read_limits(&mut violations, field, &drafts);
+        }
         if let Some(period) = self.rotation_period {
             let field = "workspace.rotation_period";
             changed.rotation_period = rotation::read_period(&mut violations, field, period);
         }
         violations.none()?;
-        let fields = [
-            (
-                "display_name",
-                changed.display_name != workspace.display_name,
-            ),
-            (
-                "environments",
-                changed.environments != workspace.environments,
-            ),
-            (
-                DEFAULT_ENVIRONMENT,
-                changed.default_environment != workspace.default_environment,
-            ),
-            (
-                "scope_catalog",
-                changed.scope_catalog != workspace.scope_catalog,
-            ),
-            (
-                "rotation_period",
-                changed.rotation_period != workspace.rotation_period,
-            ),
-        ];
-        let differing = fields.into_iter().filter(|(_, differs)| *differs);
-        let differing = differing.map(|(field, _)| field).collect();
+        let differing = differing(workspace, &changed);
         Ok((changed, differing))
     }
+}
+
+/// The names of the fields that can be changed and differ.
+fn differing(workspace: &Workspace, changed: &Workspace) -> Vec<&'static str> {
+    let fields = [
+        (
+            "display_name",
+            changed.display_name != workspace.display_name,
+        ),
+        (
+            "environments",
+            changed.environments != workspace.environments,
+        ),
+        (
+            DEFAULT_ENVIRONMENT,
+            changed.default_environment != workspace.default_environment,
+        ),
+        (
+            "scope_catalog",
+            changed.scope_catalog != workspace.scope_catalog,
+        ),
+        (
+            DEFAULT_LIMITS,
+            changed.default_limits != workspace.default_limits,
+        ),
+        (
+            "rotation_period",
+            changed.rotation_period != workspace.rotation_period,
+        ),
+    ];
+    let differing = fields.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(field, _)| field).collect()
 }
 
 /// Keys that were issued stay of the environment that they are of: none may
@@ -367,6 +396,7 @@ mod tests {
             default_environment: "prod".into(),
             unmarked_environment: "prod".into(),
             scope_catalog: vec!["people:read".into(), "People".into()],
+            default_limits: vec![LimitDraft::default()],
             rotation_period: Some(Duration::ZERO),
         })
         .unwrap_err();
@@ -381,6 +411,9 @@ mod tests {
                 "workspace.default_environment",
                 "workspace.unmarked_environment",
                 "workspace.scope_catalog[1]",
+                "workspace.default_limits[0].name",
+                "workspace.default_limits[0].count",
+                "workspace.default_limits[0].window",
                 "workspace.rotation_period",
             ]
         );

@@ -2,6 +2,7 @@
 //! to the registry, and encoded; those that are refused are written down.
 
 mod admin_keys;
+mod credits;
 mod keys;
 mod principals;
 mod rotation;
@@ -148,6 +149,8 @@ calls! {
     SetMembership: principals::set_membership(SetMembershipRequest) -> SetMembershipResponse;
     RemoveMembership: principals::remove_membership(RemoveMembershipRequest) -> RemoveMembershipResponse;
     ListMemberships: principals::list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
+    SetCredits: credits::set_credits(SetCreditsRequest) -> SetCreditsResponse;
+    AdjustCredits: credits::adjust_credits(AdjustCreditsRequest) -> AdjustCreditsResponse;
     CreateAdminKey: admin_keys::create_admin_key(CreateAdminKeyRequest) -> CreateAdminKeyResponse;
     GetAdminKey: admin_keys::get_admin_key(GetAdminKeyRequest) -> GetAdminKeyResponse;
     ListAdminKeys: admin_keys::list_admin_keys(ListAdminKeysRequest) -> ListAdminKeysResponse;

@@ -10,6 +10,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::domain::clock::Timestamp;
+use crate::domain::credits::CreditsLeft;
+use crate::domain::due::Reading;
 use crate::domain::id::ID_LEN;
 use crate::domain::scope::{MAX_REQUIREMENT_LEN, ScopeSet};
 use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Standing, Verdict, unmet};
@@ -18,6 +20,8 @@ use crate::service::checker::Outcome;
 
 use super::pb;
 use super::question::RequiredScopes;
+
+mod limits;
 
 /// Writes the answer to a check whose requirements were `required_scopes`.
 pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
@@ -34,6 +38,9 @@ pub(super) fn append(
     outcome: Outcome<'_>,
     required_scopes: RequiredScopes<'_>,
 ) {
+    let Outcome {
+        limits, credits, ..
+    } = outcome;
     let found = outcome.key.zip(outcome.standing);
     match (outcome.verdict, found) {
         (Verdict::Allowed, Some((key, standing))) => {
@@ -47,6 +54,8 @@ pub(super) fn append(
                 workspace: standing.workspace,
                 environment: standing.environment,
                 scopes: standing.scopes.scopes(),
+                limits,
+                credits,
                 token,
             };
             enclose(buffer, within, ALLOWED, &allowed);
@@ -56,10 +65,10 @@ pub(super) fn append(
             buffer,
             within,
             DENIED,
-            &Denied::new(DenialReason::Unknown, None, required_scopes),
+            &Denied::new(DenialReason::Unknown, None, required_scopes, (&[], None)),
         ),
         (Verdict::Denied(reason), found) => {
-            let denied = Denied::new(reason, found, required_scopes);
+            let denied = Denied::new(reason, found, required_scopes, (limits, credits));
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -110,6 +119,9 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Environment => pb::DenialReason::Environment,
         DenialReason::SourceAddress => pb::DenialReason::SourceAddress,
         DenialReason::InsufficientScope => pb::DenialReason::InsufficientScope,
+        DenialReason::UnknownLimit => pb::DenialReason::UnknownLimit,
+        DenialReason::RateLimited => pb::DenialReason::RateLimited,
+        DenialReason::CreditsExhausted => pb::DenialReason::CreditsExhausted,
     }
 }
 
@@ -183,7 +195,9 @@ struct Allowed<'k> {
     workspace: &'k str,
     environment: &'k str,
     scopes: Cow<'k, ScopeSet>,
+    limits: &'k [Reading],
     token: Option<PresentedToken>,
+    credits: Option<CreditsLeft>,
 }
 
 impl Message for Allowed<'_> {
@@ -203,8 +217,14 @@ impl Message for Allowed<'_> {
         if let Some(expiry) = key.expire_time() {
             fields.nested(8, &expiry);
         }
+        for limit in self.limits {
+            fields.nested(9, limit);
+        }
         if let Some(token) = &self.token {
             fields.nested(11, token);
+        }
+        if let Some(credits) = self.credits {
+            fields.nested(10, &credits);
         }
     }
 }
@@ -238,6 +258,15 @@ impl Message for MapEntry<'_> {
     }
 }
 
+impl Message for CreditsLeft {
+    fn tell(&self, fields: &mut impl Fields) {
+        fields.number(1, self.remaining);
+        if let Some(time) = self.refill_time {
+            fields.nested(2, &time);
+        }
+    }
+}
+
 /// A `google.protobuf.Timestamp`.
 impl Message for Timestamp {
     fn tell(&self, fields: &mut impl Fields) {
@@ -251,6 +280,8 @@ struct Denied<'k> {
     /// The key and its hint.
     key: Option<(&'k IndexedKey, String)>,
     missing_scopes: Vec<&'k str>,
+    limits: &'k [Reading],
+    credits: Option<CreditsLeft>,
 }
 
 impl<'k> Denied<'k> {
@@ -258,6 +289,7 @@ impl<'k> Denied<'k> {
         reason: DenialReason,
         found: Option<(&'k IndexedKey, Standing<'k>)>,
         required_scopes: RequiredScopes<'k>,
+        (limits, credits): (&'k [Reading], Option<CreditsLeft>),
     ) -> Self {
         let missing_scopes = match (reason, &found) {
             (DenialReason::InsufficientScope, Some((_, standing))) => {
@@ -272,6 +304,8 @@ impl<'k> Denied<'k> {
             reason,
             key: found.map(|(key, _)| (key, key.hint())),
             missing_scopes,
+            limits,
+            credits,
         }
     }
 }
@@ -286,5 +320,15 @@ impl Message for Denied<'_> {
         }
         fields.text(4, key.id().write(&mut [0; ID_LEN]));
         fields.text(5, hint);
+        for limit in self.limits {
+            fields.nested(6, limit);
+        }
+        let retry = self.credits.and_then(|credits| credits.retry_delay);
+        if let Some(credits) = self.credits {
+            fields.nested(7, &credits);
+        }
+        if let Some(delay) = limits::retry_delay(self.limits).or(retry) {
+            fields.nested(8, &delay);
+        }
     }
 }

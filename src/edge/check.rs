@@ -4,12 +4,13 @@
 //! owned strings: here the question is read where it lies.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, StdError, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -17,10 +18,12 @@ use tonic::{Request, Response, Status};
 use tower::Service;
 
 use crate::service::checker::Checker;
+use crate::service::credits::{PATIENCE, Wait, until_decided};
 
 use super::bytes_codec::BytesCodec;
 use super::check_batch::{self, CheckBatch};
 use super::check_stream::CheckStream;
+use super::promptly::Promptly;
 use super::question::Question;
 use super::{answer, status};
 
@@ -115,17 +118,45 @@ struct Check(Arc<Own>);
 
 impl UnaryService<Bytes> for Check {
     type Response = Bytes;
-    type Future = Ready<Result<Response<Bytes>, Status>>;
+    type Future = Promptly<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let message = request.into_inner();
-        let Ok(question) = Question::read(&message) else {
-            return ready(Err(status::broken_message("CheckRequest")));
-        };
-        let Question { credential, ask } = question;
-        let answer = self.0.checker.check(credential, &ask, |outcome| {
-            answer::write(outcome, ask.required_scopes)
-        });
-        ready(Ok(Response::new(answer)))
+        match judge(&self.0.checker, &message) {
+            Ok(Ok(answer)) => Promptly::now(Ok(Response::new(answer))),
+            Ok(Err(wait)) => {
+                let own = Arc::clone(&self.0);
+                Promptly::later(async move { judge_in_time(&own.checker, &message, wait).await })
+            }
+            Err(status) => Promptly::now(Err(status)),
+        }
     }
+}
+
+/// The answer to the question that `message` is, unless it has to wait.
+fn judge(checker: &Checker, message: &[u8]) -> Result<Result<Bytes, Wait>, Status> {
+    let question = Question::read(message).map_err(|_| status::broken_message("CheckRequest"))?;
+    let Question {
+        credential,
+        ask,
+        demand,
+    } = question;
+    Ok(checker.check(credential, &ask, &demand, |outcome| {
+        answer::write(outcome, ask.required_scopes)
+    }))
+}
+
+async fn judge_in_time(
+    checker: &Checker,
+    message: &[u8],
+    wait: Wait,
+) -> Result<Response<Bytes>, Status> {
+    let again = || match judge(checker, message) {
+        Ok(judged) => judged.map(Ok),
+        Err(status) => Ok(Err(status)),
+    };
+    let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
+    decided
+        .unwrap_or_else(|_| Err(status::credits_undecided()))
+        .map(Response::new)
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::coop;
+use tokio::time::Instant;
 use tonic::server::UnaryService;
 use tonic::{Request, Response, Status};
 
 use crate::domain::violation::Violations;
 use crate::service::checker::Checker;
+use crate::service::credits::PATIENCE;
 
 use super::check::Own;
 use super::pb::UndecidedReason;
@@ -25,6 +27,10 @@ const MAX_CHECKS: usize = 1_000;
 /// How long the response may get, in bytes: what clients take by default, less
 /// room for all questions that then have no verdict.
 const MAX_VERDICTS_LEN: usize = 4 * 1024 * 1024 - 256 * 1024;
+
+/// More than an answer takes to a check that may spend: one that is allowed, or
+/// denied by a limit. In bytes.
+const MAX_SPENT_LEN: usize = 16 * 1024;
 
 /// What an answer mostly takes, in bytes.
 const USUAL_RESULT_LEN: usize = 192;
@@ -74,11 +80,20 @@ fn count(batch: &[u8]) -> Result<usize, Status> {
 async fn judge(checker: &Checker, batch: &[u8], number: usize) -> Bytes {
     let mut response = BytesMut::with_capacity(number * USUAL_RESULT_LEN);
     let mut full = false;
+    // All that waits in a batch waits at the same time.
+    let mut deadline = None;
     let mut rest = batch;
     while let Ok(Some(check)) = next_check(&mut rest) {
         let length = response.len();
+        // What is judged may spend, so there has to be room for its answer: it
+        // can be taken back only where nothing was spent.
+        full = full || length + MAX_SPENT_LEN > MAX_VERDICTS_LEN;
         if !full {
-            result::append(&mut response, RESULTS, checker, check);
+            if let Err(wait) = result::append(&mut response, RESULTS, checker, check) {
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
+                let until = (wait, deadline);
+                result::append_in_time(&mut response, RESULTS, checker, check, until).await;
+            }
             full = response.len() > MAX_VERDICTS_LEN;
         }
         if full {

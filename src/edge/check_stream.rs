@@ -1,7 +1,8 @@
 //! `CheckStream`: questions and answers in a conversation that goes on.
 //!
 //! A question is read when the answer before it was taken: whoever takes no
-//! answers is held up by HTTP/2's flow control, and nothing piles up here.
+//! answers is held up by HTTP/2's flow control, and nothing piles up here. A few
+//! questions can wait, for credits, and are overtaken by those behind them.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -21,6 +22,7 @@ use super::line::UnderWay;
 use super::pb::UndecidedReason;
 use super::question::{BrokenMessage, Value, take_field};
 use super::result;
+use super::waiting::Waiting;
 
 /// How many bytes of questions are answered once the connection is to end: no
 /// fewer than can have been received and not read by then.
@@ -50,6 +52,8 @@ impl StreamingService<Bytes> for CheckStream {
                 .map(|UnderWay { line, .. }| line.ending()),
             own: Arc::clone(&self.0),
             questions: request.into_inner(),
+            waiting: Waiting::default(),
+            all_asked: false,
             buffer: BytesMut::new(),
             last: MAX_LAST_LEN,
         })))
@@ -60,6 +64,10 @@ impl StreamingService<Bytes> for CheckStream {
 pub(super) struct Answers {
     own: Arc<Own>,
     questions: Streaming<Bytes>,
+    /// Questions that have no answer yet.
+    waiting: Waiting,
+    /// Whether the client has ended its side.
+    all_asked: bool,
     /// An answer is gone when the next is written here.
     buffer: BytesMut,
     /// That of the connection, if there is one.
@@ -79,16 +87,25 @@ impl Stream for Answers {
         if ending && this.last == 0 {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut this.questions).poll_next(cx) {
+        if let Poll::Ready(answer) = this.waiting.poll(cx) {
+            turn.made_progress();
+            return Poll::Ready(Some(Ok(answer)));
+        }
+        match this.poll_question(cx) {
             Poll::Ready(Some(Ok(message))) => {
                 turn.made_progress();
                 if ending {
                     this.last = this.last.saturating_sub(message.len().max(1));
                 }
-                this.write_answer(&message);
-                Poll::Ready(Some(Ok(this.buffer.split().freeze())))
+                if this.write_answer(&message) {
+                    return Poll::Ready(Some(Ok(this.buffer.split().freeze())));
+                }
+                // It waits, and is asked for when there is news.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending if !this.waiting.is_empty() => Poll::Pending,
             // All that was received has its answer.
             Poll::Pending => match &mut this.ending {
                 Some(ending) => ending.poll(cx).map(|()| None),
@@ -99,15 +116,45 @@ impl Stream for Answers {
 }
 
 impl Answers {
-    fn write_answer(&mut self, message: &[u8]) {
+    /// The next question, or the end, once all that waits has its answer.
+    fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if self.waiting.is_full() {
+            return Poll::Pending;
+        }
+        if !self.all_asked {
+            let question = std::task::ready!(Pin::new(&mut self.questions).poll_next(cx));
+            if question.is_some() {
+                return Poll::Ready(question);
+            }
+            self.all_asked = true;
+        }
+        if self.waiting.is_empty() {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Whether there is an answer; if not, the question waits.
+    fn write_answer(&mut self, message: &Bytes) -> bool {
         let Asked { id, check } = Asked::read(message);
         self.buffer.number(ANSWERED_ID, id);
         match check {
-            Ok(check) => result::append(&mut self.buffer, RESULT, &self.own.checker, check),
+            Ok(check) => {
+                let checker = &self.own.checker;
+                if let Err(wait) = result::append(&mut self.buffer, RESULT, checker, check) {
+                    // Its own copy: the message may be a part of a large one.
+                    let (answer, check) = (self.buffer.split(), Bytes::copy_from_slice(check));
+                    self.waiting
+                        .add(Arc::clone(&self.own), answer, RESULT, check, wait);
+                    return false;
+                }
+            }
             Err(BrokenMessage) => {
                 result::append_undecided(&mut self.buffer, RESULT, UndecidedReason::Unreadable);
             }
         }
+        true
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub(super) mod admin_key;
 pub(super) mod audit_event;
+pub(super) mod credits;
 pub(super) mod key;
+pub(super) mod limit;
 pub(super) mod principal;
 pub(super) mod workspace;
 

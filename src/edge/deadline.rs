@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Response};
 
@@ -101,6 +101,11 @@ where
     type Output = Result<Response<Reply>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What comes too late is not judged any more: it would spend of limits
+        // for a client that has gone.
+        if self.timer.as_ref().is_some_and(|timer| has_passed(timer)) {
+            return Poll::Ready(Ok(self.late().map(Reply::uncounted)));
+        }
         if let Poll::Ready(answer) = Pin::new(&mut self.inner).poll(cx) {
             let call = self.call.take();
             return Poll::Ready(answer.map(|answer| {
@@ -117,6 +122,10 @@ where
         }
         Poll::Pending
     }
+}
+
+fn has_passed(timer: &Sleep) -> bool {
+    timer.deadline() <= Instant::now()
 }
 
 #[cfg(test)]
@@ -170,6 +179,31 @@ mod tests {
             assert!(headers["grpc-message"].to_str().unwrap().contains(message));
         }
         assert!(calls.begin(&Tally::default()).is_some(), "none is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_the_deadline_is_not_judged() {
+        let calls = Calls::in_one_place(1);
+        for (late, judged) in [(2_999, true), (3_000, false), (9_000, false)] {
+            let mut asked = 0;
+            let mut request = std::future::poll_fn(|_| {
+                asked += 1;
+                match asked {
+                    1 => Poll::Pending,
+                    _ => Poll::Ready(Ok(Response::new(Body::empty()))),
+                }
+            });
+            let call = calls.begin(&Tally::default()).unwrap();
+            let seconds = Duration::from_secs;
+            let mut prompt = Prompt::new(&mut request, call, Some(seconds(3)), seconds(10));
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(&mut prompt).poll(&mut cx).is_pending());
+            // The request arrives together with the timer, or before it is told.
+            tokio::time::advance(Duration::from_millis(late)).await;
+            assert!(Pin::new(&mut prompt).poll(&mut cx).is_ready());
+            drop(prompt);
+            assert_eq!(asked == 2, judged, "{late}");
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ impl std::fmt::Debug for CheckRequest {
             .field("workspace", &self.workspace)
             .field("environment", &self.environment)
             .field("required_scopes", &self.required_scopes)
+            .field("limits", &self.limits)
+            .field("cost", &self.cost)
             .finish_non_exhaustive()
     }
 }

@@ -10,16 +10,19 @@ use bytes::Buf;
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
+use crate::domain::due::{Demand, Named, USUAL_COST};
 use crate::domain::verdict::Ask;
 
 const CREDENTIAL: u32 = 1;
 const WORKSPACE: u32 = 2;
 const ENVIRONMENT: u32 = 3;
 const REQUIRED_SCOPES: u32 = 4;
+const LIMITS: u32 = 5;
+const COST: u32 = 6;
 const SOURCE_ADDRESS: u32 = 7;
 
-/// Stands for a text that is not UTF-8: no workspace, environment, scope or
-/// address is spelled so.
+/// Stands for a text that is not UTF-8: no workspace, environment, scope, limit
+/// or address is spelled so.
 const NOT_A_NAME: &str = "\0";
 
 /// The bytes are not a protobuf message, or its fields are of other types.
@@ -37,6 +40,7 @@ impl From<DecodeError> for BrokenMessage {
 pub(super) struct Question<'a> {
     pub(super) credential: &'a [u8],
     pub(super) ask: Ask<'a, RequiredScopes<'a>>,
+    pub(super) demand: Demand<'a>,
 }
 
 impl<'a> Question<'a> {
@@ -45,14 +49,17 @@ impl<'a> Question<'a> {
     pub(super) fn read(message: &'a [u8]) -> Result<Self, BrokenMessage> {
         let (mut credential, mut workspace, mut environment) = (&[][..], &[][..], &[][..]);
         let mut source_address = &[][..];
+        let (mut limits, mut cost) = (Named::default(), USUAL_COST);
         let mut rest = message;
         // As everywhere in protobuf, the last of several values counts.
-        while let Some((tag, value)) = next_field(&mut rest)? {
-            match tag {
-                CREDENTIAL => credential = value,
-                WORKSPACE => workspace = value,
-                ENVIRONMENT => environment = value,
-                SOURCE_ADDRESS => source_address = value,
+        while let Some(field) = next_field(&mut rest)? {
+            match field {
+                (CREDENTIAL, Value::Bytes(value)) => credential = value,
+                (WORKSPACE, Value::Bytes(value)) => workspace = value,
+                (ENVIRONMENT, Value::Bytes(value)) => environment = value,
+                (LIMITS, Value::Bytes(value)) => limits.add(text(value)),
+                (COST, Value::Number(value)) => cost = low_half(value),
+                (SOURCE_ADDRESS, Value::Bytes(value)) => source_address = value,
                 _ => {}
             }
         }
@@ -63,7 +70,12 @@ impl<'a> Question<'a> {
             required_scopes,
             source_address: name(source_address),
         };
-        Ok(Self { credential, ask })
+        let demand = Demand { limits, cost };
+        Ok(Self {
+            credential,
+            ask,
+            demand,
+        })
     }
 }
 
@@ -84,9 +96,7 @@ impl<'a> Iterator for RequiredScopes<'a> {
     fn next(&mut self) -> Option<&'a str> {
         loop {
             match next_field(&mut self.0) {
-                Ok(Some((REQUIRED_SCOPES, value))) => {
-                    return Some(std::str::from_utf8(value).unwrap_or(NOT_A_NAME));
-                }
+                Ok(Some((REQUIRED_SCOPES, Value::Bytes(value)))) => return Some(text(value)),
                 Ok(Some(_)) => {}
                 // `Question::read` has been through the same bytes.
                 Ok(None) | Err(_) => return None,
@@ -95,16 +105,16 @@ impl<'a> Iterator for RequiredScopes<'a> {
     }
 }
 
-/// The next field of a `CheckRequest` that has a text; others are skipped.
-fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>, BrokenMessage> {
+/// The next field of a `CheckRequest`; those that are none of it are skipped.
+fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, BrokenMessage> {
     while rest.has_remaining() {
-        let (tag, value) = take_field(rest)?;
-        match value {
-            Value::Bytes(value) => return Ok(Some((tag, value))),
-            _ if matches!(tag, CREDENTIAL..=REQUIRED_SCOPES | SOURCE_ADDRESS) => {
-                return Err(BrokenMessage);
+        let field = take_field(rest)?;
+        match field {
+            (CREDENTIAL..=LIMITS | SOURCE_ADDRESS, Value::Bytes(_)) | (COST, Value::Number(_)) => {
+                return Ok(Some(field));
             }
-            Value::Number(_) | Value::Other => {}
+            (CREDENTIAL..=SOURCE_ADDRESS, _) => return Err(BrokenMessage),
+            (_, _) => {}
         }
     }
     Ok(None)
@@ -147,12 +157,17 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], BrokenMessage> {
 }
 
 /// Empty is the same as absent.
-fn name(text: &[u8]) -> Option<&str> {
-    if text.is_empty() {
-        None
-    } else {
-        Some(std::str::from_utf8(text).unwrap_or(NOT_A_NAME))
-    }
+fn name(bytes: &[u8]) -> Option<&str> {
+    (!bytes.is_empty()).then(|| text(bytes))
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or(NOT_A_NAME)
+}
+
+/// A `uint32`, of which protobuf keeps no more than that.
+fn low_half(number: u64) -> u32 {
+    u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -183,6 +198,13 @@ mod tests {
                 .required_scopes
                 .eq(expected.required_scopes.iter().map(String::as_str))
         );
+        let mut limits = Named::default();
+        expected.limits.iter().for_each(|name| limits.add(name));
+        assert_eq!(
+            format!("{:?}", question.demand.limits),
+            format!("{limits:?}")
+        );
+        assert_eq!(question.demand.cost, expected.cost.unwrap_or(1));
     }
 
     proptest! {
@@ -192,6 +214,8 @@ mod tests {
             workspace in ".{0,10}",
             environment in ".{0,10}",
             required_scopes in proptest::collection::vec(".{0,10}", 0..5),
+            limits in proptest::collection::vec("[ab]{0,2}|.{0,9}", 0..12),
+            cost in proptest::option::of(prop_oneof![0..3_u32, any::<u32>()]),
             source_address in ".{0,10}",
         ) {
             let request = pb::CheckRequest {
@@ -199,6 +223,8 @@ mod tests {
                 workspace,
                 environment,
                 required_scopes,
+                limits,
+                cost,
                 source_address,
             };
             same(&request.encode_to_vec(), &request);
@@ -239,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cost_is_read_as_protobuf_reads_it() {
+        for message in [
+            &[][..],
+            &[0x30, 0],
+            &[0x30, 3],
+            &[0x30, 3, 0x30, 1],
+            // More than fits: protobuf cuts it off, and so a client that wrote
+            // that would be read by others.
+            &[0x30, 0x85, 0x80, 0x80, 0x80, 0x10],
+        ] {
+            same(message, &pb::CheckRequest::decode(message).unwrap());
+        }
+        for broken in [&[0x32, 1, b'x'][..], &[0x28, 1], &[0x35, 0, 0, 0, 0]] {
+            assert!(Question::read(broken).is_err());
+            assert!(pb::CheckRequest::decode(broken).is_err());
+        }
+    }
+
+    #[test]
     fn a_text_that_is_not_utf8_names_nothing() {
         let question = Question::read(&[0x12, 1, 0xff, 0x22, 1, 0xff]).unwrap();
         assert_eq!(question.ask.workspace, Some(NOT_A_NAME));
@@ -276,12 +321,15 @@ mod tests {
             workspace: "w".into(),
             environment: "live".into(),
             required_scopes: vec!["a:b".into(); 40],
+            limits: vec!["read".into(), "write".into()],
+            cost: Some(2),
             source_address: "10.0.0.1".into(),
         };
         let message = request.encode_to_vec();
         let allocations = allocation_counter::measure(|| {
             let question = Question::read(&message).unwrap();
             assert_eq!(question.ask.required_scopes.count(), 40);
+            assert_eq!(question.demand.limits.as_slice(), ["read", "write"]);
         });
         assert_eq!(allocations.count_total, 0);
     }

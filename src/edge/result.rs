@@ -2,8 +2,10 @@
 //! the reason why there is none.
 
 use bytes::BytesMut;
+use tokio::time::Instant;
 
 use crate::service::checker::Checker;
+use crate::service::credits::{CreditsUndecided, Wait, until_decided};
 
 use super::answer::{self, Fields, Message};
 use super::pb::UndecidedReason;
@@ -14,14 +16,41 @@ const VERDICT: u32 = 1;
 const UNDECIDED: u32 = 2;
 
 /// Judges the `CheckRequest` that `question` should be, and appends the result
-/// as the field `tag` of the message round it.
-pub(super) fn append(buffer: &mut BytesMut, tag: u32, checker: &Checker, question: &[u8]) {
-    let Ok(Question { credential, ask }) = Question::read(question) else {
-        return append_undecided(buffer, tag, UndecidedReason::Unreadable);
+/// as the field `tag` of the message round it. If it has to wait, nothing was
+/// appended.
+pub(super) fn append(
+    buffer: &mut BytesMut,
+    tag: u32,
+    checker: &Checker,
+    question: &[u8],
+) -> Result<(), Wait> {
+    let Ok(Question {
+        credential,
+        ask,
+        demand,
+    }) = Question::read(question)
+    else {
+        append_undecided(buffer, tag, UndecidedReason::Unreadable);
+        return Ok(());
     };
-    checker.check(credential, &ask, |outcome| {
+    checker.check(credential, &ask, &demand, |outcome| {
         answer::append(buffer, &[tag, VERDICT], outcome, ask.required_scopes);
-    });
+    })
+}
+
+/// Goes on with a question that has to wait, until `deadline`, and appends what
+/// comes of it.
+pub(super) async fn append_in_time(
+    buffer: &mut BytesMut,
+    tag: u32,
+    checker: &Checker,
+    question: &[u8],
+    (wait, deadline): (Wait, Instant),
+) {
+    let decided = until_decided(wait, deadline, || append(buffer, tag, checker, question));
+    if let Err(CreditsUndecided) = decided.await {
+        append_undecided(buffer, tag, UndecidedReason::CreditsUnavailable);
+    }
 }
 
 /// Appends the result of a question that was not judged.
@@ -46,6 +75,9 @@ const fn sentence(reason: UndecidedReason) -> &'static str {
         }
         UndecidedReason::ResponseFull => {
             "the answers before it have filled the response: ask again in another batch"
+        }
+        UndecidedReason::CreditsUnavailable => {
+            "the key's credits could not be read in time: ask again"
         }
     }
 }

@@ -92,6 +92,28 @@ pub(super) fn overloaded() -> Status {
     )
 }
 
+/// The status of a check whose key may have the credits that it needs, but not
+/// in hand, and not in time.
+pub(super) fn credits_undecided() -> Status {
+    let info = ErrorInfo {
+        reason: reason_name(ErrorReason::CreditsUnavailable).to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: BTreeMap::new(),
+    };
+    let retry = RetryInfo {
+        retry_delay: Some(RETRY_DELAY),
+    };
+    with_details(
+        Code::Unavailable,
+        "the key's credits could not be read in time, and nothing was decided; try again"
+            .to_owned(),
+        vec![
+            detail("google.rpc.ErrorInfo", &info),
+            detail("google.rpc.RetryInfo", &retry),
+        ],
+    )
+}
+
 /// The trailers that end an answer with `status`.
 pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::new();
@@ -303,6 +325,7 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         | Condition::PrincipalDisabled
         | Condition::MembershipRemoved
         | Condition::LastOwner
+        | Condition::NoCredits
         | Condition::NoRotation
         | Condition::Expired => {}
     }

@@ -7,14 +7,18 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tracing::error;
 
+use crate::domain::credits::Credits;
 use crate::domain::key::{self, Key};
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
-use crate::store::{Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store};
+use crate::store::{
+    Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, Versioned,
+};
 
 use super::Index;
+use super::credits::CreditAccount;
 use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
 use super::packed::{Bond, IndexedKey, Personal, Shared};
 
@@ -59,11 +63,16 @@ struct Follower {
 impl Follower {
     fn load(&mut self, snapshot: Snapshot) -> Result<(), OpenError> {
         for versioned in snapshot {
+            let Versioned { record, revision } = versioned?;
+            if let Record::Credits(credits) = record {
+                self.load_credits(credits, revision);
+                continue;
+            }
             let change = Change {
                 before: None,
-                after: versioned?.record,
+                after: record,
             };
-            self.apply(&change).map_err(|orphan| {
+            self.apply(&change, revision).map_err(|orphan| {
                 Damage::Unreadable(
                     format!("k/{}", orphan.key),
                     format!("its workspace {} is missing", orphan.workspace),
@@ -81,7 +90,7 @@ impl Follower {
 
     fn apply_commit(&mut self, commit: &Commit) {
         for change in &commit.changes {
-            if let Err(Orphan { key, workspace }) = self.apply(change) {
+            if let Err(Orphan { key, workspace }) = self.apply(change, commit.revision) {
                 // The key does not exist for checks, which is the safe side.
                 error!(%key, %workspace, "key not indexed: its workspace is missing");
             }
@@ -89,7 +98,7 @@ impl Follower {
         self.told.send_replace(commit.revision);
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), Orphan> {
+    fn apply(&mut self, change: &Change, revision: Revision) -> Result<(), Orphan> {
         match &change.after {
             Record::Workspace(workspace) => self.put_workspace(workspace),
             Record::Key(key) => {
@@ -98,6 +107,7 @@ impl Follower {
                     Some(
                         Record::Workspace(_)
                         | Record::AdminKey(_)
+                        | Record::Credits(_)
                         | Record::Request(_)
                         | Record::Principal(_)
                         | Record::Membership(_)
@@ -127,6 +137,7 @@ impl Follower {
             Record::Principal(principal) => self.put_principal(principal),
             Record::Membership(membership) => self.put_membership(membership),
             Record::Tombstone(tombstone) => self.bury(tombstone, change.before.as_ref()),
+            Record::Credits(credits) => self.put_credits(credits, revision),
             // Looked up in the store, by who repeats one.
             Record::Request(_) => {}
         }
@@ -144,6 +155,34 @@ impl Follower {
             for secret in &key.secrets {
                 keys.remove(&secret.digest);
             }
+        }
+    }
+
+    /// What was reserved before this start is used up.
+    fn load_credits(&self, credits: Credits, revision: Revision) {
+        if credits.balance.is_some() {
+            let key = credits.key;
+            let account = Arc::new(CreditAccount::load(credits, revision));
+            self.index.credits.pin().insert(key, account);
+        }
+    }
+
+    /// An account that comes or goes is in the same commit as its key, which is
+    /// behind it there and is packed with it or without.
+    fn put_credits(&self, credits: &Credits, revision: Revision) {
+        let accounts = self.index.credits.pin();
+        match accounts.get(&credits.key) {
+            Some(account) => {
+                account.store(credits.clone(), revision);
+                if credits.balance.is_none() {
+                    accounts.remove(&credits.key);
+                }
+            }
+            None if credits.balance.is_some() => {
+                let account = CreditAccount::open(credits.clone(), revision);
+                accounts.insert(credits.key, Arc::new(account));
+            }
+            None => {}
         }
     }
 
@@ -235,7 +274,8 @@ impl Follower {
     fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
         for secret in &key.secrets {
             let bond = self.bond(key)?;
-            let packed = IndexedKey::new(key, secret, bond, &mut self.shared);
+            let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
+                .with_credits(self.index.credits(key.id));
             self.index.keys.pin().insert(secret.digest, packed);
         }
         let keys = self.index.keys.pin();

@@ -7,6 +7,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::granted::Granted;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
+use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::source::PackedRanges;
 use crate::domain::token;
@@ -14,6 +15,7 @@ use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
 
 use super::Index;
+use super::credits::CreditAccount;
 use super::interner::Interner;
 use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
@@ -25,11 +27,13 @@ pub struct IndexedKey {
     expire_time: Option<Timestamp>,
     bond: Bond,
     scopes: Arc<ScopeSet>,
+    limits: Arc<LimitSet>,
     environment: Arc<str>,
     /// The ranges that the key is confined to, and behind them its texts.
     run: Box<[u8]>,
     /// Apart, as few keys are being rotated at a time.
     rotating: Option<Box<Rotating>>,
+    credits: Option<Arc<CreditAccount>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -66,17 +70,33 @@ impl IndexedKey {
             expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
             bond,
             scopes: shared.scopes(&key.scopes),
+            limits: shared
+                .limits
+                .intern(&key.limits, |limits| Arc::new(limits.clone())),
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
             run: run.into(),
             rotating: Rotating::of(key, secret).map(Box::new),
+            credits: None,
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
             // Records have at most 16.
             ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
+    }
+
+    /// The same key with the credits that all of its tokens share.
+    pub(super) fn with_credits(mut self, credits: Option<Arc<CreditAccount>>) -> Self {
+        self.credits = credits;
+        self
+    }
+
+    /// The credits of the key; none: it needs none.
+    #[must_use]
+    pub const fn credits(&self) -> Option<&Arc<CreditAccount>> {
+        self.credits.as_ref()
     }
 
     /// The id.
@@ -191,6 +211,7 @@ impl IndexedKey {
                     workspace: &membership.workspace.id,
                     workspace_disabled: workspace.disabled,
                     default_environment: default_environment(&workspace),
+                    default_limits: &workspace.default_limits,
                     ..self.standing(&membership.principal, &member)
                 })
             }
@@ -214,6 +235,7 @@ impl IndexedKey {
                     workspace: &workspace.id,
                     workspace_disabled: current.disabled,
                     default_environment,
+                    default_limits: &current.default_limits,
                     environment: match self.environment() {
                         "" => default_environment,
                         named => named,
@@ -238,6 +260,9 @@ impl IndexedKey {
             expire_time: self.expire_time,
             disabled: self.disabled,
             scopes: Granted::within(&self.scopes, member.ceiling()),
+            limits: &self.limits,
+            // None that the key's own do not hide.
+            default_limits: &self.limits,
             sources: self.sources(),
         }
     }
@@ -254,6 +279,7 @@ fn default_environment(workspace: &Workspace) -> &str {
 #[derive(Debug)]
 pub(super) struct Shared {
     scopes: Interner<ScopeSet>,
+    limits: Interner<LimitSet>,
     environments: Interner<str>,
 }
 
@@ -261,6 +287,7 @@ impl Shared {
     pub(super) fn new() -> Self {
         Self {
             scopes: Interner::new(),
+            limits: Interner::new(),
             environments: Interner::new(),
         }
     }

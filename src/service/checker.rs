@@ -1,16 +1,22 @@
 //! The read path: from a raw header to a verdict, in memory alone.
 //!
-//! No I/O, no lock, no allocation before a key is found.
+//! No I/O, no lock, no allocation before a key is found; and none after that
+//! for a key without limits or credits, of which nothing is to be spent.
 
 use std::sync::Arc;
 
-use crate::domain::clock::Clock;
+use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
+use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
+use crate::domain::due::{Demand, Reading, Source, due};
 use crate::domain::token::{self, Shape};
-use crate::domain::verdict::{Ask, Presented, Standing, Verdict, judge};
+use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
+use crate::index::credits::CreditsSpent;
 use crate::index::{Index, IndexedKey, Rotating};
+use crate::meter::{Meter, Owners, Spending};
 
+use super::credits::{Desk, Wait};
 use super::first_use::{self, FirstUses};
 
 /// Judges credentials. Cheap to clone.
@@ -19,6 +25,8 @@ pub struct Checker {
     index: Arc<Index>,
     hasher: TokenHasher,
     clock: Arc<dyn Clock>,
+    meter: Meter,
+    desk: Desk,
     /// None: nobody notes them.
     first_uses: Option<FirstUses>,
 }
@@ -32,18 +40,49 @@ pub struct Outcome<'k> {
     pub key: Option<&'k IndexedKey>,
     /// How the key stands where it was asked for: there with the key.
     pub standing: Option<Standing<'k>>,
+    /// The limits that counted, as they stand now.
+    pub limits: &'k [Reading],
+    /// What is left of the key's credits, where they were looked at.
+    pub credits: Option<CreditsLeft>,
     /// The rotation of the key that was allowed, if one is under way.
     pub rotating: Option<&'k Rotating>,
 }
 
+/// What came of a check that found a key.
+struct Spent {
+    verdict: Verdict,
+    limits: Vec<Reading>,
+    credits: Option<CreditsLeft>,
+}
+
+impl Spent {
+    /// Nothing was spent.
+    const fn nothing(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            limits: Vec::new(),
+            credits: None,
+        }
+    }
+}
+
 impl Checker {
-    /// A checker over `index`.
+    /// A checker over `index`, which spends on `meter` and asks for credits at
+    /// `desk`.
     #[must_use]
-    pub fn new(index: Arc<Index>, hasher: TokenHasher, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        index: Arc<Index>,
+        hasher: TokenHasher,
+        clock: Arc<dyn Clock>,
+        meter: Meter,
+        desk: Desk,
+    ) -> Self {
         Self {
             index,
             hasher,
             clock,
+            meter,
+            desk,
             first_uses: None,
         }
     }
@@ -57,55 +96,119 @@ impl Checker {
         }
     }
 
-    /// Judges the raw header value `credential` and hands the outcome to
-    /// `answer`, while the key is held still.
+    /// Judges the raw header value `credential`, spends what `demand` says if
+    /// all else is well, and hands the outcome to `answer`, while the key is
+    /// held still.
+    ///
+    /// # Errors
+    ///
+    /// [`Wait`], if the key may have the credits that it takes, but not in
+    /// hand: `answer` was not called then, and nothing is spent.
     pub fn check<'a, R, T>(
         &self,
         credential: &[u8],
         ask: &Ask<'a, R>,
+        demand: &Demand<'_>,
         answer: impl FnOnce(Outcome<'_>) -> T,
-    ) -> T
+    ) -> Result<T, Wait>
     where
         R: Iterator<Item = &'a str> + Clone,
     {
-        let decide = |presented: &Presented<'_>| judge(presented, ask, self.clock.now());
+        let now = self.clock.now();
+        let decide = |presented: &Presented<'_>| judge(presented, ask, now);
         let digest = match self.read(credential) {
             Ok(digest) => digest,
             Err(presented) => {
-                return answer(Outcome {
+                return Ok(answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
                     standing: None,
+                    limits: &[],
+                    credits: None,
                     rotating: None,
-                });
+                }));
             }
         };
         self.index.find(&digest, |found| {
             let Some(key) = found else {
-                return answer(Outcome {
+                return Ok(answer(Outcome {
                     verdict: decide(&Presented::Unknown),
                     key: None,
                     standing: None,
+                    limits: &[],
+                    credits: None,
                     rotating: None,
-                });
+                }));
             };
             key.with_standing(&self.index, ask.workspace, |standing| {
-                let verdict = decide(&Presented::Key(standing));
-                let may_tell = match verdict {
+                let spent = match decide(&Presented::Key(standing)) {
+                    Verdict::Allowed => self.spend(key, &standing, demand, now)?,
+                    denied @ Verdict::Denied(_) => Spent::nothing(denied),
+                };
+                let may_tell = match spent.verdict {
                     Verdict::Allowed => true,
                     Verdict::Denied(reason) => reason.tells_identity(),
                 };
                 let rotating = key.rotating();
                 let rotating =
-                    rotating.and_then(|rotating| self.used(key, rotating, digest, verdict));
-                answer(Outcome {
-                    verdict,
+                    rotating.and_then(|rotating| self.used(key, rotating, digest, spent.verdict));
+                Ok(answer(Outcome {
+                    verdict: spent.verdict,
                     key: Some(key).filter(|_| may_tell),
                     standing: Some(standing).filter(|_| may_tell),
+                    limits: &spent.limits,
+                    credits: spent.credits,
                     rotating,
-                })
+                }))
             })
         })
+    }
+
+    /// Spends what is to be spent by a check that is allowed otherwise: all of
+    /// it, or nothing.
+    fn spend(
+        &self,
+        key: &IndexedKey,
+        standing: &Standing<'_>,
+        demand: &Demand<'_>,
+        now: Timestamp,
+    ) -> Result<Spent, Wait> {
+        // A limit on the key hides one of the same name further out.
+        let layers = [
+            (Source::Key, standing.limits),
+            (Source::Workspace, standing.default_limits),
+        ];
+        let denied = |reason| Spent::nothing(Verdict::Denied(reason));
+        let Ok(mut limits) = due(&layers, &demand.limits) else {
+            return Ok(denied(DenialReason::UnknownLimit));
+        };
+        let account = key.credits();
+        if limits.is_empty() && account.is_none() {
+            return Ok(Spent::nothing(Verdict::Allowed));
+        }
+        let owners = Owners::of_key(key.id());
+        let stake = || account.map(|account| account.stake(now));
+        let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
+        let credits = stake.zip(account).and_then(|(stake, account)| {
+            // Unlocked first.
+            stake.end(|| self.desk.ask(account))
+        });
+        match (spending, credits) {
+            (Spending::Limited, _) => Ok(Spent {
+                limits,
+                ..denied(DenialReason::RateLimited)
+            }),
+            (Spending::Refused, Some(CreditsSpent::Wait(news))) => Err(Wait(news)),
+            (Spending::Refused, credits) => Ok(Spent {
+                credits: credits.and_then(CreditsSpent::left),
+                ..denied(DenialReason::CreditsExhausted)
+            }),
+            (Spending::Passed, credits) => Ok(Spent {
+                limits,
+                credits: credits.and_then(CreditsSpent::left),
+                ..Spent::nothing(Verdict::Allowed)
+            }),
+        }
     }
 
     /// Sees to what a check of a key that is being rotated brings about, and
@@ -144,13 +247,27 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::audit::{AuditAction, AuditEntry};
     use crate::domain::clock::{ManualClock, Timestamp};
     use crate::domain::digest::Pepper;
+    use crate::domain::id::KeyId;
+    use crate::domain::key::Key;
+    use crate::domain::key_draft::KeyDraft;
+    use crate::domain::limit::LimitDraft;
+    use crate::domain::principal::{Membership, Principal};
+    use crate::domain::scope::{Scope, ScopeSet};
+    use crate::domain::secret::Secret;
     use crate::domain::token::{Token, TokenPrefix};
-    use crate::domain::verdict::DenialReason;
+    use crate::domain::workspace::WorkspaceDraft;
     use crate::index::follower;
+    use crate::meter::clock::SystemBootClock;
+    use crate::service::credits::Reserver;
     use crate::store::local::MemoryStore;
+    use crate::store::{Batch, Expect, Record, Revision, Store, Write};
 
     #[test]
     fn a_denial_before_a_key_is_found_allocates_nothing() {
@@ -158,7 +275,10 @@ mod tests {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
         let index = follower::start(&store).unwrap();
-        let checker = Checker::new(index, pepper.token_hasher(), clock);
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let store = Arc::new(store);
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter, desk);
 
         let prefix = TokenPrefix::try_from("klg").unwrap();
         let unknown = format!("Bearer {}", Token::mint(&prefix, None).expose());
@@ -169,8 +289,13 @@ mod tests {
             required_scopes: ["a:b", "c|d"].into_iter(),
             source_address: Some("10.0.0.1"),
         };
+        let mut demand = Demand::default();
+        demand.limits.add("read");
         let verdict = |credential: &str| {
-            checker.check(credential.as_bytes(), &ask, |outcome| outcome.verdict)
+            let checked = checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+                outcome.verdict
+            });
+            checked.unwrap()
         };
         for (credential, reason) in [
             ("", DenialReason::Missing),
@@ -188,5 +313,133 @@ mod tests {
             });
             assert_eq!(allocations.count_total, 0, "{reason:?}");
         }
+    }
+
+    /// Two keys, of which the second has a limit that always counts, and their
+    /// tokens.
+    async fn two_keys(store: &MemoryStore, index: &Index, pepper: &Pepper) -> [String; 2] {
+        let now = Timestamp::from_micros(1);
+        let workspace = WorkspaceDraft {
+            id: "kling".to_owned(),
+            token_prefix: "klg".to_owned(),
+            ..WorkspaceDraft::default()
+        };
+        let workspace = workspace.build("adm".to_owned(), now).unwrap();
+        commit(store, Record::Workspace(workspace.clone())).await;
+        let principal = Principal::plain("user:ada", "adm".to_owned(), now);
+        commit(store, Record::Principal(principal)).await;
+        let membership = Membership {
+            workspace: workspace.id.clone(),
+            principal: "user:ada".to_owned(),
+            scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+            create_time: now,
+            created_by: "adm".to_owned(),
+            removal: None,
+        };
+        commit(store, Record::Membership(membership)).await;
+        let limit = LimitDraft {
+            name: "all".to_owned(),
+            count: 1_000,
+            window: Duration::from_secs(60),
+            always: true,
+        };
+        let mut tokens = Vec::new();
+        for limits in [vec![], vec![limit]] {
+            let draft = KeyDraft {
+                principal: "user:ada".to_owned(),
+                name: "a key".to_owned(),
+                limits,
+                ..KeyDraft::default()
+            };
+            let spec = draft.check(&workspace, now).unwrap();
+            let token = Token::mint(&workspace.token_prefix, None);
+            let secret = Secret {
+                digest: pepper.token_hasher().digest(token.expose().as_bytes()),
+                tail: token.tail(),
+                create_time: now,
+                pepper_id: pepper.id(),
+                end: None,
+            };
+            let key = Key {
+                id: KeyId::generate(now),
+                bond: spec.bond,
+                environment: spec.environment,
+                principal: draft.principal,
+                name: draft.name,
+                description: draft.description,
+                scopes: spec.scopes,
+                metadata: draft.metadata,
+                secrets: vec![secret],
+                create_time: now,
+                created_by: "adm".to_owned(),
+                expire_time: None,
+                disabled: false,
+                revocation: None,
+                limits: spec.limits,
+                source_addresses: spec.source_addresses,
+            };
+            let revision = commit(store, Record::Key(key)).await;
+            index.reached(revision).await.unwrap();
+            tokens.push(token.expose().to_owned());
+        }
+        tokens.try_into().unwrap()
+    }
+
+    async fn commit(store: &MemoryStore, record: Record) -> Revision {
+        let audit = AuditEntry {
+            workspace: None,
+            time: Timestamp::from_micros(1),
+            actor: "adm".to_owned(),
+            action: AuditAction::CreateKey,
+            resource: String::new(),
+            detail: BTreeMap::new(),
+        };
+        let batch = Batch {
+            writes: vec![Write {
+                record,
+                expect: Expect::Absent,
+            }],
+            requires: Vec::new(),
+            audit,
+        };
+        store.commit(batch).await.unwrap()
+    }
+
+    #[test]
+    fn a_check_of_a_key_without_limits_allocates_nothing_and_opens_no_account() {
+        let pepper = Pepper::generate();
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
+        let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
+        let index = follower::start(&store).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let [without, with] = runtime.block_on(two_keys(&store, &index, &pepper));
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let store = Arc::new(store);
+        let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
+        let checker = Checker::new(index, pepper.token_hasher(), clock, meter.clone(), desk);
+        let ask = Ask {
+            workspace: Some("kling"),
+            environment: None,
+            required_scopes: std::iter::empty(),
+            source_address: None,
+        };
+        let allocations = |token: &str| {
+            let check = || {
+                let demand = Demand::default();
+                let allowed = checker.check(token.as_bytes(), &ask, &demand, |outcome| {
+                    outcome.verdict == Verdict::Allowed
+                });
+                assert!(allowed.unwrap());
+            };
+            // The first look sets up this thread's part of the maps.
+            check();
+            allocation_counter::measure(check).count_total
+        };
+        assert_eq!((allocations(&without), meter.owners()), (0, 0));
+        // One list of what counts, and nothing else.
+        assert_eq!((allocations(&with), meter.owners()), (1, 1));
     }
 }

@@ -75,6 +75,8 @@ pub enum Condition {
     PrincipalDisabled,
     /// The principal was taken out of the workspace.
     MembershipRemoved,
+    /// It has no credits.
+    NoCredits,
     /// Without it, nobody could rule the system.
     LastOwner,
     /// An old token works on beside the new one.
@@ -101,6 +103,7 @@ impl Condition {
             Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
             Self::PrincipalDisabled => "PRINCIPAL_DISABLED",
             Self::MembershipRemoved => "MEMBERSHIP_REMOVED",
+            Self::NoCredits => "NO_CREDITS",
             Self::LastOwner => "LAST_OWNER",
             Self::RotationPending { .. } => "ROTATION_PENDING",
             Self::NoRotation => "NO_ROTATION",
@@ -131,6 +134,7 @@ impl fmt::Display for Condition {
             Self::MembershipRemoved => {
                 f.write_str("was removed: set it again first, by SetMembership")
             }
+            Self::NoCredits => f.write_str("has no credits, and needs none: set some first"),
             Self::LastOwner => f.write_str(
                 "is the last OWNER of the system that works, never expires and may grant everything: make another one first",
             ),

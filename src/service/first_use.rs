@@ -132,6 +132,7 @@ impl FirstUseNotes {
             }),
             Record::Workspace(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_)
@@ -176,6 +177,8 @@ mod tests {
     use crate::domain::audit::{AuditLog, OFFLINE};
     use crate::domain::clock::ManualClock;
     use crate::domain::digest::{Pepper, TokenHasher};
+    use crate::domain::due::Demand;
+    use crate::domain::limit::LimitSet;
     use crate::domain::principal::{Membership, Principal};
     use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::secret::{self, End, Secret};
@@ -184,7 +187,10 @@ mod tests {
     use crate::domain::verdict::Ask;
     use crate::domain::workspace::{Workspace, WorkspaceDraft};
     use crate::index::follower;
+    use crate::meter::Meter;
+    use crate::meter::clock::SystemBootClock;
     use crate::service::checker::Checker;
+    use crate::service::credits::Reserver;
     use crate::store::Revision;
     use crate::store::local::MemoryStore;
 
@@ -256,7 +262,11 @@ mod tests {
             let index = index.await.unwrap();
             let (tell, notes) = first_uses(store.clone(), clock.clone());
             let hasher = pepper.token_hasher();
-            let checker = Checker::new(Arc::clone(&index), hasher.clone(), clock.clone());
+            let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+            let reserving: Arc<dyn Store> = store.clone();
+            let (desk, _) = Reserver::new(reserving, Arc::clone(&index), clock.clone());
+            let (seen, hasher_of_checks) = (Arc::clone(&index), hasher.clone());
+            let checker = Checker::new(seen, hasher_of_checks, clock.clone(), meter, desk);
             let workspace = WorkspaceDraft {
                 id: "w".into(),
                 token_prefix: "klg".into(),
@@ -281,6 +291,7 @@ mod tests {
                 expire_time: None,
                 disabled: false,
                 revocation: None,
+                limits: LimitSet::default(),
                 source_addresses: SourceRanges::default(),
             };
             for record in [Record::Workspace(workspace)]
@@ -320,7 +331,11 @@ mod tests {
                 source_address: None,
             };
             let token = token.expose().as_bytes();
-            self.checker.check(token, &ask, |outcome| outcome.verdict)
+            let demand = Demand::default();
+            let checked = self
+                .checker
+                .check(token, &ask, &demand, |outcome| outcome.verdict);
+            checked.unwrap()
         }
 
         /// How many uses wait to be noted.

@@ -7,6 +7,7 @@ mod admins;
 mod audit;
 mod audit_size;
 mod changes;
+mod credits;
 mod footing;
 mod key_list;
 mod key_rotation;
@@ -31,6 +32,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::digest::{Pepper, TokenHasher};
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Key, Revocation};
+use crate::domain::limit::LimitSet;
 use crate::domain::secret::Secret;
 use crate::domain::token::Token;
 use crate::domain::violation::Violations;
@@ -47,6 +49,7 @@ use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
+pub use credits::CreditsChange;
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
@@ -282,6 +285,14 @@ fn entry<const N: usize>(
         resource: resource.to_owned(),
         detail,
     }
+}
+
+/// Limits as an entry tells them of what was made; nothing, if there are none.
+fn told_limits(limits: &LimitSet) -> String {
+    if limits.is_empty() {
+        return String::new();
+    }
+    limits.to_string()
 }
 
 /// Stands for a state of a record. Opaque to whoever gets it.

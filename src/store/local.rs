@@ -8,6 +8,7 @@ mod load;
 mod memory;
 mod read;
 mod sled;
+mod work;
 mod writer;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use tracing::error;
 
 use crate::domain::audit::{AuditEvent, AuditLog};
 use crate::domain::clock::Clock;
+use crate::domain::credits::Credits;
 use crate::domain::digest::{Pepper, Sealer, StoreId};
 
 use super::record;
@@ -36,6 +38,7 @@ use audit::AuditReader;
 use engine::Engine;
 use ledger::Ledger;
 use memory::MemoryEngine;
+use work::Work;
 use writer::{Job, Writer};
 
 /// How many changes can wait for the writer before callers wait to be queued.
@@ -137,14 +140,14 @@ impl<E: Engine> LocalStore<E> {
         self.jobs.lock().ok()?.clone()
     }
 
-    async fn commit_one(&self, batch: Batch) -> Result<Revision, StoreError> {
+    async fn commit_one(&self, work: Work) -> Result<Revision, StoreError> {
         self.refuse_lost()?;
         let (reply, answer) = oneshot::channel();
         let queue = self.queue().ok_or(StoreError::Unavailable)?;
         let mut health = self.health.subscribe();
         tokio::select! {
             biased;
-            sent = queue.send(Job::Commit(batch, reply)) => {
+            sent = queue.send(Job::Commit(work, reply)) => {
                 sent.map_err(|_| StoreError::Unavailable)?;
             }
             // Nobody takes it from the queue any more, and it is not in it.
@@ -228,7 +231,14 @@ impl<E: Engine> Store for LocalStore<E> {
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Revision, StoreError>> {
-        Box::pin(self.commit_one(batch))
+        Box::pin(self.commit_one(batch.into()))
+    }
+
+    fn reserve(
+        &self,
+        accounts: Vec<Versioned<Credits>>,
+    ) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        Box::pin(self.commit_one(accounts.into()))
     }
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {

@@ -28,13 +28,15 @@ const OF_WORKSPACES: [&str; 13] = [
     "RemoveMembership",
     "ListMemberships",
 ];
-const OF_KEYS: [&str; 6] = [
+const OF_KEYS: [&str; 8] = [
     "GetKey",
     "UpdateKey",
     "DisableKey",
     "EnableKey",
     "RevokeKey",
     "DeleteKey",
+    "SetCredits",
+    "AdjustCredits",
 ];
 const OF_ADMINS: [&str; 4] = [
     "GetAdminKey",

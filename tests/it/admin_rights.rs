@@ -20,7 +20,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 24] = [
+const CHANGES: [(&str, &str); 26] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -41,6 +41,8 @@ const CHANGES: [(&str, &str); 24] = [
     ("EnablePrincipal", "principal.enable"),
     ("SetMembership", "membership.set"),
     ("RemoveMembership", "membership.remove"),
+    ("SetCredits", "credits.set"),
+    ("AdjustCredits", "credits.adjust"),
     ("CreateAdminKey", "admin.create"),
     ("UpdateAdminKey", "admin.update"),
     ("RotateAdminKey", "admin.rotate"),
@@ -111,9 +113,8 @@ fn every_call_is_in_the_table_for_every_place_that_it_has() {
             "ListPrincipals" => &["all"],
             principals if principals.contains("Principal") => &["system"],
             "CreateKey" | "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey"
-            | "DeleteKey" | "RotateKey" | "FinishRotation" | "CancelRotation" => {
-                &["system", "own", "other"]
-            }
+            | "DeleteKey" | "RotateKey" | "FinishRotation" | "CancelRotation" | "SetCredits"
+            | "AdjustCredits" => &["system", "own", "other"],
             "ListAuditEvents" => &["all", "system", "own", "other"],
             "UpdateWorkspace" => &["own", "other", "own default", "other default"],
             admins if admins.contains("AdminKey") => &["itself", "system", "own", "other"],
@@ -233,12 +234,14 @@ impl Cell {
                 ask.id = made.admin_key.unwrap().id;
             }
             "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RotateKey"
-            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" => {
+            | "FinishRotation" | "CancelRotation" | "RevokeKey" | "DeleteKey" | "SetCredits"
+            | "AdjustCredits" => {
                 ask.id = office.key(&ask.workspace, &[self.scope]).await.id;
                 let first = match self.call.as_str() {
                     "EnableKey" => Some("DisableKey"),
                     "FinishRotation" | "CancelRotation" => Some("RotateKey"),
                     "DeleteKey" => Some("RevokeKey"),
+                    "AdjustCredits" => Some("SetCredits"),
                     _ => None,
                 };
                 if let Some(first) = first {

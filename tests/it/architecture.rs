@@ -12,21 +12,26 @@ struct Layer {
     layers: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 5] = [
+const LAYERS: [Layer; 6] = [
     Layer {
         name: "domain",
         crates: &["tokio", "tonic", "prost", "sled", "tracing"],
-        layers: &["store", "index", "service", "edge", "app", "cli"],
+        layers: &["store", "index", "meter", "service", "edge", "app", "cli"],
     },
     Layer {
         name: "store",
         crates: &["tonic"],
-        layers: &["index", "service", "edge", "app", "cli"],
+        layers: &["index", "meter", "service", "edge", "app", "cli"],
     },
     Layer {
         name: "index",
         crates: &["tonic", "sled", "prost"],
-        layers: &["service", "edge", "app", "cli"],
+        layers: &["meter", "service", "edge", "app", "cli"],
+    },
+    Layer {
+        name: "meter",
+        crates: &["tokio", "tonic", "prost", "sled"],
+        layers: &["store", "index", "service", "edge", "app", "cli"],
     },
     Layer {
         name: "service",
@@ -36,7 +41,7 @@ const LAYERS: [Layer; 5] = [
     Layer {
         name: "edge",
         crates: &["sled"],
-        layers: &["store", "index", "app", "cli"],
+        layers: &["store", "index", "meter", "app", "cli"],
     },
 ];
 

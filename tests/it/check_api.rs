@@ -228,7 +228,7 @@ async fn an_allowed_answer_holds_all_that_is_documented() {
             seconds: 4_000_000_000,
             nanos: 123_456_000,
         }),
-        token: None,
+        ..Allowed::default()
     };
     assert_eq!(decoded(&answer), Ok(expected));
 
@@ -652,6 +652,7 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                 Record::Key(_)
                 | Record::Workspace(_)
                 | Record::AdminKey(_)
+                | Record::Credits(_)
                 | Record::Request(_)
                 | Record::Principal(_)
                 | Record::Membership(_)

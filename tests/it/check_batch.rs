@@ -145,7 +145,7 @@ async fn what_no_longer_fits_into_the_response_is_undecided() {
     // question requires comes back with each denial, and tips the scale.
     let full = CreateKeyRequest {
         metadata: (10..26)
-            .map(|number| (number.to_string(), "ä".repeat(31)))
+            .map(|number| (number.to_string(), "ä".repeat(23)))
             .collect(),
         scopes: (10..30)
             .map(|number| format!("{number}").repeat(50))

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
     "docs/clients.md",
     "docs/configuration.md",
+    "docs/credits.md",
     "docs/first-day.md",
     "docs/grpc.md",
     "docs/installing.md",
+    "docs/limits.md",
     "docs/operating.md",
     "docs/principals.md",
     "docs/promises.md",

@@ -17,7 +17,10 @@ use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
+use keyward::meter::Meter;
+use keyward::meter::clock::SystemBootClock;
 use keyward::service::checker::Checker;
+use keyward::service::credits::Reserver;
 use keyward::store::home::Home;
 use keyward::store::{Record, RecordId, Store};
 use tokio::sync::watch;
@@ -72,7 +75,16 @@ async fn a_token_that_was_unknown_passes_once_it_is_issued() {
     let index = tokio::task::spawn_blocking(move || follower::start(&*loading).unwrap())
         .await
         .unwrap();
-    let checker = Checker::new(Arc::clone(&index), pepper.token_hasher(), clock);
+    let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+    let reserving: Arc<dyn Store> = store.clone();
+    let (desk, _reserver) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
+    let checker = Checker::new(
+        Arc::clone(&index),
+        pepper.token_hasher(),
+        clock,
+        meter,
+        desk,
+    );
     let (mut connections, stop) = serve(checker).await;
 
     let workspace = records::workspace("kling");

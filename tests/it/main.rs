@@ -4,6 +4,10 @@
     clippy::panic,
     reason = "a test that fails says where, which is all it has to do"
 )]
+#![allow(
+    clippy::result_large_err,
+    reason = "a denial is an answer here, and as large as one"
+)]
 
 mod admin_api;
 mod admin_denials;
@@ -20,6 +24,7 @@ mod check_stream;
 mod cli;
 mod clients;
 mod config;
+mod credits;
 mod docs;
 mod drain;
 mod h2raw;
@@ -34,6 +39,9 @@ mod law_revoked_many;
 mod law_rotated;
 mod law_secrets;
 mod law_undecided;
+mod limits;
+mod limits_clock;
+mod limits_exact;
 mod listeners;
 mod load;
 mod model;

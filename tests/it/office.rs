@@ -476,6 +476,27 @@ impl Ask {
         })
     }
 
+    /// Makes the call of this name to the credits of a key, if it is one of
+    /// those.
+    async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let (client, key_id) = (&mut admin.client, self.id.clone());
+        Some(match call {
+            "SetCredits" => {
+                let credits = Some(Credits {
+                    balance: Some(7),
+                    ..Credits::default()
+                });
+                let request = SetCreditsRequest { key_id, credits };
+                client.set_credits(request).await.map(drop)
+            }
+            "AdjustCredits" => {
+                let request = AdjustCreditsRequest { key_id, delta: 7 };
+                client.adjust_credits(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
     /// Makes the call of this name, whichever it is.
     pub(crate) async fn send(&self, admin: &mut Admin, call: &str) -> Result<(), Status> {
         if let Some(answer) = self.of_a_workspace(admin, call).await {
@@ -491,6 +512,9 @@ impl Ask {
             return answer;
         }
         if let Some(answer) = self.of_a_rotation(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_credits(admin, call).await {
             return answer;
         }
         match call {

@@ -149,7 +149,6 @@ impl Here {
             Self::Yes => "yes".to_owned(),
             Self::More(what) => format!("yes, and more: {what}"),
             Self::InPart(missing) => format!("in part: {missing}"),
-            Self::NotYet => "not yet".to_owned(),
             Self::Later => "later".to_owned(),
         }
     }

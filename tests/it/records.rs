@@ -14,6 +14,7 @@ use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::digest::{Pepper, TokenDigest};
 use keyward::domain::id::{AdminKeyId, KeyId};
 use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
+use keyward::domain::limit::LimitSet;
 use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
@@ -98,6 +99,7 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         expire_time: None,
         disabled: false,
         revocation: None,
+        limits: LimitSet::default(),
         source_addresses: SourceRanges::default(),
     }
 }
@@ -199,6 +201,7 @@ pub(crate) fn buried(record: &Record) -> Record {
             secrets: key.secrets.clone(),
         },
         Record::AdminKey(_)
+        | Record::Credits(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Membership(_)
@@ -279,6 +282,7 @@ fn entry(record: &Record) -> AuditEntry {
             membership.principal.clone(),
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
+        Record::Credits(credits) => (None, AuditAction::SetCredits, credits.key.to_string()),
         Record::Request(request) => (None, AuditAction::CreateKey, request.id.to_string()),
         Record::Tombstone(tombstone) => match &tombstone.of {
             Buried::Workspace(id) => (
@@ -325,6 +329,7 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             Record::Workspace(_)
             | Record::Key(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Principal(_)
             | Record::Membership(_) => state.insert(change.after.id(), after),
             // What is over, and what is only looked up, is in no snapshot.

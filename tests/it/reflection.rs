@@ -23,7 +23,7 @@ const SHARED: [&str; 3] = [
 ];
 
 /// What there is of KeyCheck alone.
-const OF_CHECK: [&str; 19] = [
+const OF_CHECK: [&str; 21] = [
     "keyward.v1.KeyCheck",
     "keyward.v1.KeyCheck.Check",
     "keyward.v1.KeyCheck.CheckBatch",
@@ -43,10 +43,12 @@ const OF_CHECK: [&str; 19] = [
     "keyward.v1.Allowed.MetadataEntry",
     "keyward.v1.Denied",
     "keyward.v1.DenialReason",
+    "keyward.v1.LimitStatus",
+    "keyward.v1.LimitSource",
 ];
 
 /// What there is of KeyAdmin alone.
-const OF_ADMIN: [&str; 21] = [
+const OF_ADMIN: [&str; 22] = [
     "keyward.v1.KeyAdmin",
     "keyward.v1.KeyAdmin.CreateKey",
     "keyward.v1.CreateWorkspaceRequest",
@@ -67,15 +69,17 @@ const OF_ADMIN: [&str; 21] = [
     "keyward.v1.RevocationReason",
     "keyward.v1.Workspace",
     "keyward.v1.Workspace.token_prefix",
+    "keyward.v1.Limit.always",
     "keyward.v1.ErrorReason",
 ];
 
 const FILES_OF_CHECK: [&str; 1] = ["keyward/v1/key_check.proto"];
 
-const FILES_OF_ADMIN: [&str; 4] = [
+const FILES_OF_ADMIN: [&str; 5] = [
     "keyward/v1/key_admin.proto",
     "keyward/v1/key.proto",
     "keyward/v1/workspace.proto",
+    "keyward/v1/limit.proto",
     "keyward/v1/error_reason.proto",
 ];
 

@@ -11,14 +11,15 @@
 use std::time::{Duration, Instant};
 
 use keyward::edge::pb::{
-    CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Denied, GetKeyRequest, Key,
-    KeyState, ListKeysRequest, RevocationReason, RevokeKeyRequest, UpdateKeyRequest,
+    CheckBatchRequest, CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Denied,
+    GetKeyRequest, Key, KeyState, Limit, ListKeysRequest, RevocationReason, RevokeKeyRequest,
+    UpdateKeyRequest, UpdateWorkspaceRequest, Workspace,
 };
 use prost::Message;
 use prost_types::{FieldMask, Timestamp};
 use tonic::Code;
 
-use crate::support::{Admin, Checks, Server, admin_client, check_request, key_request};
+use crate::support::{Admin, Checks, Server, admin_client, check_request, key_request, verdict_of};
 
 /// Klue: keys for administrators, sent as Bearer tokens.
 #[tokio::test(flavor = "multi_thread")]
@@ -344,7 +345,41 @@ async fn kling() {
             .is_err()
     );
 
-    // G9: 401 for an invalid key, 403 for insufficient permissions.
+    // G8: limits by kind of endpoint, on every key of theirs; beyond, 429.
+    let kinds = [("bulk", 10), ("read", 1_000), ("write", 100)];
+    let defaults = Workspace {
+        id: "kling".to_owned(),
+        default_limits: kinds.map(per_minute).into(),
+        ..Workspace::default()
+    };
+    let request = UpdateWorkspaceRequest {
+        workspace: Some(defaults),
+        update_mask: Some(FieldMask {
+            paths: vec!["default_limits".to_owned()],
+        }),
+    };
+    admin.client.update_workspace(request).await.unwrap();
+    for (kind, count) in kinds {
+        let request = CheckRequest {
+            limits: vec![kind.to_owned()],
+            ..check_request(&live.token, &[])
+        };
+        let batch = CheckBatchRequest {
+            checks: vec![request.clone(); count as usize],
+        };
+        let results = checks.client.check_batch(batch).await.unwrap();
+        let mut verdicts = results.into_inner().results.into_iter().map(verdict_of);
+        assert!(verdicts.all(|verdict| verdict.is_ok()), "{kind}");
+        let beyond = checks.ask(request).await.unwrap_err();
+        assert_eq!(
+            (beyond.reason(), beyond.http_status),
+            (DenialReason::RateLimited, 429)
+        );
+        assert!(beyond.retry_delay.unwrap().seconds < 61);
+    }
+
+    // G9: 401 for an invalid key, 403 for insufficient permissions, 429 for too
+    // many requests, as above.
     let mistyped = format!("{}x", live.token);
     let invalid = checks
         .header(&format!("Bearer {mistyped}"), &[])
@@ -361,6 +396,19 @@ async fn kling() {
     // G7: revoking disables at once, every request fails, and it cannot be
     // undone.
     revoked_for_good(&mut admin, &mut checks, &live.key.unwrap(), &live.token).await;
+}
+
+/// A limit of so many a minute.
+fn per_minute((name, count): (&str, u32)) -> Limit {
+    Limit {
+        name: name.to_owned(),
+        count,
+        window: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        always: false,
+    }
 }
 
 /// Erathos: `Authorization: Api-Key`, for a key that belongs to a user.

@@ -10,10 +10,12 @@ use crate::cli::argument::{Entry, Scopes};
 use crate::cli::expiry::Expiry;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::handover::{HandoverFlags, Issued};
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
+use crate::cli::refill::Refill;
 use crate::cli::status::Flags;
 use crate::cli::{key_view, table, text};
-use crate::edge::pb::CreateKeyRequest;
+use crate::edge::pb::{CreateKeyRequest, Credits};
 
 const FLAGS: Flags = &[
     ("workspace", "--workspace"),
@@ -25,7 +27,11 @@ const FLAGS: Flags = &[
     ("scopes", "--scope"),
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
+    ("credits.balance", "--credits"),
+    ("credits.refill.period", "--refill"),
+    ("credits.refill.amount", "--refill"),
     ("request_id", "--request-id"),
+    ("limits", "--limit"),
     ("source_addresses", "--source-address"),
 ];
 
@@ -74,12 +80,25 @@ pub(crate) struct CreateArgs {
     /// times
     #[arg(long, value_name = "NAME=VALUE", value_parser = Entry::parse)]
     metadata: Vec<Entry>,
+    /// How much checks of it may spend in how long, by name: `read=1000/1m`. With
+    /// `,always` behind it, also of those that do not name it. Can be given
+    /// several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    limits: Vec<LimitFlag>,
     /// Where requests with it may come from: a range of addresses such as
     /// `203.0.113.0/24` or `2001:db8::/32`, or an address. Can be given several
     /// times [default: from anywhere]
     #[arg(long = "source-address", value_name = "RANGE",
           value_parser = NonEmptyStringValueParser::new())]
     source_addresses: Vec<String>,
+    /// How many checks it is to pass until it is given more [default: any
+    /// number; with --refill, what that gives]
+    #[arg(long, value_name = "NUMBER")]
+    credits: Option<u64>,
+    /// When it is to be given more: `daily=1000` and `monthly=50000` are what
+    /// its credits become at the start of each day or month, in UTC; `none`
+    #[arg(long, value_name = "WHEN")]
+    refill: Option<Refill>,
     /// Makes it safe to try again: the same line with the same id never issues
     /// a second key [default: a new one, which is shown if it is needed]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
@@ -105,9 +124,11 @@ pub(super) async fn run(
         metadata: Entry::all(args.metadata)?,
         expire_time: args.expires.resolve()?,
         source_addresses: args.source_addresses,
+        credits: credits(args.credits, args.refill),
         request_id: args
             .request_id
             .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),
+        limits: LimitFlag::all(args.limits),
     };
     let mut admin = Admin::connect(flags).await?;
     let place = args.handover.prepare()?;
@@ -133,6 +154,16 @@ pub(super) async fn run(
             ),
         },
     )
+}
+
+/// The credits that the flags ask for; none: it needs nothing of the kind.
+fn credits(balance: Option<u64>, refill: Option<Refill>) -> Option<Credits> {
+    let refill = refill.and_then(Refill::wire);
+    (balance.is_some() || refill.is_some()).then_some(Credits {
+        balance,
+        refill,
+        refill_time: None,
+    })
 }
 
 /// How to try again without issuing a second key: with the same id, and with

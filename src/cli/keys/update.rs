@@ -12,6 +12,7 @@ use crate::cli::etag::{self, EtagFlag};
 use crate::cli::expiry::Expiry;
 use crate::cli::failure::Failure;
 use crate::cli::key_view;
+use crate::cli::limits::LimitFlag;
 use crate::cli::mask::Mask;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
@@ -23,6 +24,7 @@ const FLAGS: Flags = &[
     ("scopes", "--scope"),
     ("metadata", "--metadata"),
     ("expire_time", "--expires"),
+    ("limits", "--limit"),
     ("etag", "--etag"),
     ("source_addresses", "--source-address"),
 ];
@@ -61,6 +63,15 @@ pub(crate) struct UpdateArgs {
     /// `2027-01-01T09:30:00Z` or `never`
     #[arg(long, value_name = "WHEN")]
     expires: Option<Expiry>,
+    /// Its limits from now on, in place of those that there are, each like
+    /// `read=1000/1m` or `bulk=10/1m,always`. What was spent counts on. Can be
+    /// given several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse,
+          conflicts_with = "no_limits")]
+    limits: Vec<LimitFlag>,
+    /// Take all its limits away
+    #[arg(long, alias = "clear-limits")]
+    no_limits: bool,
     /// Where requests with it may come from, from now on, in place of where
     /// they may now: a range such as `203.0.113.0/24`, or an address. Can be
     /// given several times
@@ -122,6 +133,7 @@ impl Draft {
             args.no_scopes,
         );
         let metadata = Entry::all(args.metadata)?;
+        let limits = LimitFlag::all(args.limits);
         let mut mask = Mask::default();
         let key = Key {
             id: argument::key_id(args.key_id)?,
@@ -135,6 +147,10 @@ impl Draft {
             expire_time: mask.set(
                 "expire_time",
                 args.expires.map(Expiry::resolve).transpose()?,
+            ),
+            limits: mask.set(
+                "limits",
+                (args.no_limits || !limits.is_empty()).then_some(limits),
             ),
             source_addresses: mask.set(
                 "source_addresses",
@@ -190,6 +206,7 @@ mod tests {
             "--no-metadata",
             "--expires",
             "never",
+            "--no-limits",
             "--no-source-addresses",
         ]);
         assert_eq!(
@@ -206,9 +223,12 @@ mod tests {
                 "scopes",
                 "metadata",
                 "expire_time",
+                "limits",
                 "source_addresses"
             ]
         );
+        let (key, paths) = draft(&["--limit", "read=5/1m", "--limit=bulk=1/1s,always"]);
+        assert_eq!((key.limits.len(), paths), (2, vec!["limits".to_owned()]));
     }
 
     #[test]
@@ -228,6 +248,7 @@ mod tests {
             ["--scope=a", "--add-scope=b"],
             ["--no-scopes", "--remove-scope=b"],
             ["--no-metadata", "--metadata=a=b"],
+            ["--no-limits", "--limit=a=1/1s"],
             ["--no-source-addresses", "--source-address=::1"],
         ] {
             let line = [&["update", id][..], &line].concat();

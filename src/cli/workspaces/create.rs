@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::cli::admin::{Admin, AdminFlags};
 use crate::cli::argument::Scopes;
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
 use crate::cli::{argument, workspace_view};
@@ -21,6 +22,7 @@ const FLAGS: Flags = &[
     ("default_environment", "--default-environment"),
     ("unmarked_environment", "--unmarked-environment"),
     ("scope_catalog", "--catalog"),
+    ("default_limits", "--default-limit"),
     ("rotation_period", "--rotation-period"),
 ];
 
@@ -48,6 +50,11 @@ pub(crate) struct CreateArgs {
     /// separated by spaces [default: any scope can be given]
     #[arg(long, value_name = "SCOPES", value_parser = Scopes::parse)]
     catalog: Vec<Scopes>,
+    /// How much checks of each key may spend in how long, unless the key has a
+    /// limit of that name: `read=1000/1m`, or `bulk=10/1m,always` to count on
+    /// every check. Can be given several times
+    #[arg(long = "default-limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    default_limits: Vec<LimitFlag>,
     /// How long keys should keep a token before they are given another, such as
     /// `30d`: `keys list --rotation-due` shows those that have not [default: 90d]
     #[arg(long, value_name = "SPAN", value_parser = argument::span)]
@@ -76,6 +83,7 @@ pub(super) async fn run(
         default_environment: args.default_environment.unwrap_or_default(),
         unmarked_environment: args.unmarked_environment.unwrap_or_default(),
         scope_catalog: Scopes::all(args.catalog),
+        default_limits: LimitFlag::all(args.default_limits),
         rotation_period: argument::wire_span("--rotation-period", args.rotation_period)?,
         ..Workspace::default()
     };

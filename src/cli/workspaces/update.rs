@@ -1,4 +1,5 @@
-//! `keyward workspaces update`: change its name, environments and catalog.
+//! `keyward workspaces update`: change its name, environments, catalog and
+//! limits.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::cli::argument::Scopes;
 use crate::cli::edit::Edit;
 use crate::cli::etag::{self, EtagFlag};
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitFlag;
 use crate::cli::mask::Mask;
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
@@ -24,6 +26,7 @@ const FLAGS: Flags = &[
     ("environments", "--add-environment"),
     ("default_environment", "--default-environment"),
     ("scope_catalog", "--catalog"),
+    ("default_limits", "--default-limit"),
     ("rotation_period", "--rotation-period"),
     ("etag", "--etag"),
 ];
@@ -55,6 +58,15 @@ pub(crate) struct UpdateArgs {
     /// Any scope can be given to keys
     #[arg(long, conflicts_with_all = ["add_catalog", "remove_catalog"])]
     no_catalog: bool,
+    /// The limits of its keys from now on, unless a key has one of the same
+    /// name, in place of those that there are: each like `read=1000/1m` or
+    /// `bulk=10/1m,always`. What was spent counts on. Can be given several times
+    #[arg(long = "default-limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse,
+          conflicts_with = "no_default_limits")]
+    default_limits: Vec<LimitFlag>,
+    /// Take all its default limits away
+    #[arg(long, alias = "clear-default-limits")]
+    no_default_limits: bool,
     /// How long keys should keep a token before they are given another, such as
     /// `30d`
     #[arg(long, value_name = "SPAN", value_parser = argument::span)]
@@ -115,6 +127,7 @@ impl Draft {
             args.remove_catalog,
             args.no_catalog,
         );
+        let limits = LimitFlag::all(args.default_limits);
         let rotation_period = argument::wire_span("--rotation-period", args.rotation_period)?;
         let mut mask = Mask::default();
         let whole = |edit: &Edit| edit.is_any().then(|| edit.whole.clone());
@@ -124,6 +137,10 @@ impl Draft {
             environments: mask.set("environments", whole(&environments)),
             default_environment: mask.set("default_environment", args.default_environment),
             scope_catalog: mask.set("scope_catalog", whole(&catalog)),
+            default_limits: mask.set(
+                "default_limits",
+                (args.no_default_limits || !limits.is_empty()).then_some(limits),
+            ),
             rotation_period: mask.set("rotation_period", rotation_period.map(Some)),
             etag: args.etag.given(),
             ..Workspace::default()
@@ -159,6 +176,8 @@ mod tests {
             ),
             (&["--catalog=a b"], &["scope_catalog"]),
             (&["--no-catalog"], &["scope_catalog"]),
+            (&["--default-limit=read=5/1m"], &["default_limits"]),
+            (&["--no-default-limits"], &["default_limits"]),
             (&["--rotation-period=30d"], &["rotation_period"]),
             (
                 &["--add-catalog=a", "--remove-catalog=b"],

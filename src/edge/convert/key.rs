@@ -5,8 +5,8 @@ use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
 
 use super::{
-    key_state, mask, pb, read_filter_time, read_time, wire_revocation_reason, wire_span,
-    wire_state, wire_time,
+    credits, key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason,
+    wire_span, wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -21,7 +21,9 @@ pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
         scopes: request.scopes,
         metadata: request.metadata,
         expire_time: request.expire_time.map(read_time),
+        credits: request.credits.as_ref().map(credits::draft),
         request_id: request.request_id,
+        limits: limit::drafts(request.limits),
         source_addresses: request.source_addresses,
     }
 }
@@ -37,6 +39,7 @@ pub(in crate::edge) fn patch(
         "scopes",
         "metadata",
         "expire_time",
+        "limits",
         "source_addresses",
     ];
     let paths = mask(update_mask, &known)?;
@@ -47,6 +50,7 @@ pub(in crate::edge) fn patch(
         scopes: named("scopes").then_some(key.scopes),
         metadata: named("metadata").then_some(key.metadata),
         expire_time: named("expire_time").then_some(key.expire_time.map(read_time)),
+        limits: named("limits").then(|| limit::drafts(key.limits)),
         source_addresses: named("source_addresses").then_some(key.source_addresses),
     })
 }
@@ -121,11 +125,13 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         revocation_note: note,
         etag: view.etag,
         disabled: key.disabled,
+        limits: limit::shown(&key.limits),
         source_addresses: key
             .source_addresses
             .iter()
             .map(ToString::to_string)
             .collect(),
+        credits: view.credits.map(credits::shown),
         rotation: view.rotation.map(rotation),
         rotate_time: view.rotate_time.map(wire_time),
         rotation_due_time: view.rotation_due_time.map(wire_time),

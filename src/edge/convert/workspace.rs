@@ -7,7 +7,7 @@ use crate::domain::violation::Violations;
 use crate::domain::workspace::{WorkspaceDraft, WorkspacePatch};
 use crate::service::registry::WorkspaceView;
 
-use super::{mask, pb, wire_span, wire_time};
+use super::{limit, mask, pb, wire_span, wire_time};
 
 /// What the creator of a workspace asks for. Output-only fields are ignored.
 pub(in crate::edge) fn draft(workspace: pb::Workspace) -> WorkspaceDraft {
@@ -19,6 +19,7 @@ pub(in crate::edge) fn draft(workspace: pb::Workspace) -> WorkspaceDraft {
         default_environment: workspace.default_environment,
         unmarked_environment: workspace.unmarked_environment,
         scope_catalog: workspace.scope_catalog,
+        default_limits: limit::drafts(workspace.default_limits),
         rotation_period: period(workspace.rotation_period),
     }
 }
@@ -39,6 +40,7 @@ pub(in crate::edge) fn patch(
         "environments",
         "default_environment",
         "scope_catalog",
+        "default_limits",
         "rotation_period",
     ];
     let paths = mask(update_mask, &known)?;
@@ -48,6 +50,7 @@ pub(in crate::edge) fn patch(
         environments: named("environments").then_some(workspace.environments),
         default_environment: named("default_environment").then_some(workspace.default_environment),
         scope_catalog: named("scope_catalog").then_some(workspace.scope_catalog),
+        default_limits: named("default_limits").then(|| limit::drafts(workspace.default_limits)),
         rotation_period: named("rotation_period").then_some(period(workspace.rotation_period)),
     })
 }
@@ -75,6 +78,7 @@ pub(in crate::edge) fn shown(view: WorkspaceView) -> pb::Workspace {
         create_time: Some(wire_time(workspace.create_time)),
         created_by: workspace.created_by,
         scope_catalog: catalog.map(ToString::to_string).collect(),
+        default_limits: limit::shown(&workspace.default_limits),
         disabled: workspace.disabled,
         etag,
         rotation_period: Some(wire_span(workspace.rotation_period)),

@@ -301,6 +301,7 @@ pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
         }),
         Record::Workspace(_)
         | Record::Key(_)
+        | Record::Credits(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Membership(_)

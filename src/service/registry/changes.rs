@@ -179,11 +179,13 @@ impl Registry {
                 time: now,
                 by: actor.id(),
             };
-            let batch = put(
+            let mut batch = put(
                 Record::Tombstone(tombstone),
                 Expect::At(found.revision),
                 audit,
             );
+            let credits = self.credits_removed(key.id).await?;
+            batch.writes.splice(..0, credits);
             if self.attempt(actor, batch, Kind::Key, id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "key deleted");
                 return Ok(());
@@ -274,6 +276,12 @@ fn update_entry(
         key.expire_time
             .map_or_else(|| "never".to_owned(), |expiry| expiry.to_string())
     };
+    let limits = |key: &Key| {
+        if before.limits == after.limits {
+            return String::new();
+        }
+        key.limits.to_string()
+    };
     let sources = |key: &Key| {
         if before.source_addresses == after.source_addresses {
             return String::new();
@@ -294,6 +302,8 @@ fn update_entry(
             ("scopes", scopes(after)),
             ("expire_time_before", expiry(before)),
             ("expire_time", expiry(after)),
+            ("limits_before", limits(before)),
+            ("limits", limits(after)),
             ("source_addresses_before", sources(before)),
             ("source_addresses", sources(after)),
         ],

@@ -107,6 +107,7 @@ impl Registry {
             | Record::Tombstone(_)
             | Record::Workspace(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_) => None,

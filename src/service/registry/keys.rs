@@ -7,6 +7,7 @@ use tracing::info;
 use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
+use crate::domain::credits::{Balance, CreditsView};
 use crate::domain::granted::Granted;
 use crate::domain::id::{KeyId, WorkspaceId};
 use crate::domain::key::{Bond, Key, KeyState};
@@ -21,9 +22,12 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::credits::first_credits;
 use super::principals::harmless;
 use super::rotation::RotationView;
-use super::{MAX_TRIES, Registry, conflict, entry, etag, precondition, put, unchanged};
+use super::{
+    MAX_TRIES, Registry, conflict, entry, etag, precondition, put, told_limits, unchanged,
+};
 
 /// A key, with what can be said of it now.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub struct KeyView {
     pub rotation_due_time: Option<Timestamp>,
     /// Stands for this state of it.
     pub etag: String,
+    /// What it has left to use up; none: it needs nothing of the kind.
+    pub credits: Option<CreditsView>,
 }
 
 /// A key that was just issued.
@@ -61,6 +67,7 @@ impl Registry {
     pub(super) fn view(&self, found: Versioned<Key>, now: Timestamp) -> KeyView {
         let key = found.record;
         let hint = |tail| self.hint(&key, tail);
+        let account = self.index.credits(key.id);
         let newest = key.secrets.last();
         let rotation = Rotation::of(&key.secrets, now).filter(|_| key.revocation.is_none());
         KeyView {
@@ -72,6 +79,7 @@ impl Registry {
             rotation_due_time: self.due_time(&key, now),
             key,
             etag: etag(found.revision),
+            credits: account.and_then(|account| account.view(now)),
         }
     }
 
@@ -145,13 +153,16 @@ impl Registry {
             let footing = self.footing(actor, id, &draft.principal, now).await?;
             footing.admits(&draft.scopes)?;
             let token = Arc::new(token);
+            let credits = spec.credits;
             let key = self.new_key(actor, &draft, spec, &token, now);
             let mut batch = put(
                 Record::Key(key.clone()),
                 Expect::Absent,
-                issue_entry(actor, &key),
+                issue_entry(actor, &key, credits),
             );
             footing.lay(&mut batch);
+            let credits = credits.map(|balance| first_credits(key.id, balance));
+            batch.writes.splice(..0, credits);
             // A workspace that was disabled or deleted since gets no new key.
             batch.requires.extend(
                 workspace
@@ -257,6 +268,7 @@ impl Registry {
             expire_time: draft.expire_time,
             disabled: false,
             revocation: None,
+            limits: spec.limits,
             source_addresses: spec.source_addresses,
         }
     }
@@ -313,7 +325,7 @@ pub(super) fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), Regis
     }
 }
 
-fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
+fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry {
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(
@@ -327,7 +339,17 @@ fn issue_entry(actor: &Actor, key: &Key) -> AuditEntry {
             ("scopes", key.scopes.to_string()),
             ("environment", environment.unwrap_or_default()),
             ("expire_time", expiry.unwrap_or_default()),
+            ("limits", told_limits(&key.limits)),
             ("source_addresses", key.source_addresses.to_string()),
+            ("credits", credits.map_or_else(String::new, credits_text)),
         ],
+    )
+}
+
+/// A balance, and when there is more.
+fn credits_text(balance: Balance) -> String {
+    balance.refill.map_or_else(
+        || balance.free.to_string(),
+        |refill| format!("{} {refill}", balance.free),
     )
 }

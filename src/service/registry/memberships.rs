@@ -298,6 +298,7 @@ fn membership_in(found: Versioned) -> Option<Versioned<Membership>> {
         Record::Workspace(_)
         | Record::Key(_)
         | Record::AdminKey(_)
+        | Record::Credits(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Tombstone(_) => None,

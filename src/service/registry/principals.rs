@@ -254,6 +254,7 @@ fn principal_in(found: Versioned) -> Option<Versioned<Principal>> {
         Record::Workspace(_)
         | Record::Key(_)
         | Record::AdminKey(_)
+        | Record::Credits(_)
         | Record::Request(_)
         | Record::Membership(_)
         | Record::Tombstone(_) => None,

@@ -265,8 +265,16 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
         .expire_time
         .map(|expiry| expiry.as_micros().to_string());
     push(expiry.as_deref().unwrap_or("never"));
+    push(&draft.limits.len().to_string());
+    for limit in &draft.limits {
+        push(&limit.name);
+        push(&limit.count.to_string());
+        push(&limit.window.as_nanos().to_string());
+        push(if limit.always { "always" } else { "" });
+    }
     push(&draft.source_addresses.len().to_string());
     draft.source_addresses.iter().for_each(|range| push(range));
+    push(&format!("{:?}", draft.credits));
     bytes
 }
 
@@ -274,7 +282,9 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::domain::clock::Timestamp;
+    use crate::domain::credits_draft::CreditsDraft;
     use crate::domain::digest::{Pepper, StoreId};
+    use crate::domain::limit::LimitDraft;
     use crate::domain::token::TokenPrefix;
 
     fn requests() -> Requests {
@@ -328,6 +338,14 @@ mod tests {
         assert!(requests.token_of(keys[7]).is_none());
     }
 
+    fn limit(count: u32, always: bool) -> LimitDraft {
+        LimitDraft {
+            count,
+            always,
+            ..LimitDraft::default()
+        }
+    }
+
     #[test]
     fn drafts_that_differ_read_differently() {
         let draft = |change: fn(&mut KeyDraft)| {
@@ -344,7 +362,12 @@ mod tests {
             draft(|d| d.scopes = vec!["a".into(), "b".into()]),
             draft(|d| d.metadata = [("a".into(), "b".into())].into()),
             draft(|d| d.expire_time = Some(Timestamp::from_micros(7))),
+            draft(|d| d.limits = vec![limit(1, false)]),
+            draft(|d| d.limits = vec![limit(2, false)]),
+            draft(|d| d.limits = vec![limit(1, true)]),
+            draft(|d| d.limits = vec![limit(1, true), limit(1, true)]),
             draft(|d| d.source_addresses = vec!["a".into()]),
+            draft(|d| d.credits = Some(CreditsDraft::default())),
         ];
         for (position, one) in different.iter().enumerate() {
             assert!(different[position + 1..].iter().all(|other| other != one));

@@ -151,6 +151,7 @@ impl std::fmt::Display for PassedId {
             RecordId::Workspace(id) => write!(f, "w/{id}"),
             RecordId::Key(id) => write!(f, "k/{id}"),
             RecordId::AdminKey(id) => write!(f, "a/{id}"),
+            RecordId::Credits(id) => write!(f, "c/{id}"),
             RecordId::Request(id) => write!(f, "r/{id}"),
             RecordId::Principal(id) => write!(f, "p/{id}"),
             RecordId::Membership(workspace, id) => write!(f, "m/{workspace}\0{id}"),
@@ -180,8 +181,8 @@ impl std::str::FromStr for PassedId {
 
 /// About how long a record is on the wire, in bytes.
 fn text_len(record: &Record) -> usize {
-    /// Ids, names, times, hint, environments, note, tags and lengths.
-    const FIXED: usize = 400;
+    /// Ids, names, times, hint, environments, note, credits, tags and lengths.
+    const FIXED: usize = 460;
     let scopes = |scopes: &ScopeSet| -> usize {
         let lengths = scopes.iter().map(|scope| scope.as_str().len() + 2);
         lengths.sum()
@@ -207,6 +208,6 @@ fn text_len(record: &Record) -> usize {
             Record::Membership(membership) => {
                 membership.principal.len() + scopes(&membership.scope_ceiling)
             }
-            Record::Tombstone(_) | Record::Request(_) => 0,
+            Record::Tombstone(_) | Record::Credits(_) | Record::Request(_) => 0,
         }
 }

@@ -7,7 +7,9 @@ use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::tombstone::{Buried, Tombstone};
-use crate::domain::workspace::{DEFAULT_ENVIRONMENT, Workspace, WorkspaceDraft, WorkspacePatch};
+use crate::domain::workspace::{
+    DEFAULT_ENVIRONMENT, DEFAULT_LIMITS, Workspace, WorkspaceDraft, WorkspacePatch,
+};
 use crate::store::{Expect, List, Record, Versioned};
 
 use super::super::admission::Actor;
@@ -15,7 +17,7 @@ use super::super::error::{Condition, Kind, RegistryError};
 use super::walk::{Page, PageQuestion, Walk};
 use super::{
     MAX_TRIES, Registry, blocking, conflict, entry, etag, precondition, put, refuse_stale,
-    workspace_id,
+    told_limits, workspace_id,
 };
 
 /// A workspace, with what stands for its state.
@@ -60,7 +62,10 @@ impl Registry {
             Some(&workspace.id),
             (AuditAction::CreateWorkspace, now),
             &id,
-            [("token_prefix", workspace.token_prefix.to_string())],
+            [
+                ("token_prefix", workspace.token_prefix.to_string()),
+                ("default_limits", told_limits(&workspace.default_limits)),
+            ],
         );
         let batch = put(Record::Workspace(workspace.clone()), Expect::Absent, audit);
         let Some(revision) = self.attempt(actor, batch, Kind::Workspace, &id).await? else {
@@ -118,6 +123,7 @@ impl Registry {
             Record::Tombstone(_)
             | Record::Key(_)
             | Record::AdminKey(_)
+            | Record::Credits(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_) => None,
@@ -322,8 +328,8 @@ impl Registry {
     }
 }
 
-/// Tells which fields differ, and what the default environment was and is, as
-/// that decides on checks.
+/// Tells which fields differ, and what the default environment and limits were
+/// and are, as they decide on checks.
 fn update_entry(
     actor: &Actor,
     before: &Workspace,
@@ -336,6 +342,11 @@ fn update_entry(
         let name = name.filter(|_| differing.contains(&DEFAULT_ENVIRONMENT));
         name.map(ToString::to_string).unwrap_or_default()
     };
+    let limits = |workspace: &Workspace| {
+        let limits = Some(&workspace.default_limits);
+        let limits = limits.filter(|_| differing.contains(&DEFAULT_LIMITS));
+        limits.map(ToString::to_string).unwrap_or_default()
+    };
     entry(
         actor,
         Some(&after.id),
@@ -345,6 +356,8 @@ fn update_entry(
             ("fields", differing.join(" ")),
             ("default_environment_before", default(before)),
             ("default_environment", default(after)),
+            ("default_limits_before", limits(before)),
+            ("default_limits", limits(after)),
         ],
     )
 }

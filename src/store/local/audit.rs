@@ -5,10 +5,10 @@ use crate::domain::audit::{AuditEvent, AuditHead, AuditLog};
 use crate::domain::digest::Sealer;
 use crate::domain::id::WorkspaceId;
 use crate::store::record::{self, AuditLink, readable};
-use crate::store::{Damage, Revision, StoreError};
+use crate::store::{Damage, StoreError};
 
 use super::engine::Engine;
-use super::ledger::open_one;
+use super::ledger::{events, open_one};
 use super::read::unreadable;
 
 /// What it takes to read and verify the audit log.
@@ -33,8 +33,8 @@ impl<E: Engine> AuditReader<'_, E> {
         // that a tail that was cut off shows.
         match log {
             AuditLog::All => {
-                let newest = self.newest()?.0;
-                let place = |position| record::audit_order_place(Revision(position));
+                let newest = self.newest()?;
+                let place = record::audit_order_place;
                 let range = Range::new(record::AUDIT_ORDER, newest, before, place);
                 self.read(log, &range, limit, |_, link| link)
             }
@@ -118,12 +118,14 @@ impl<E: Engine> AuditReader<'_, E> {
             .map_err(|error| Damage::Unreadable(readable(&place), error.0).into())
     }
 
-    /// The newest commit: each writes one event.
-    fn newest(&self) -> Result<Revision, StoreError> {
+    /// The number of the newest event: how many there are.
+    fn newest(&self) -> Result<u64, StoreError> {
         let Some(value) = self.engine.get(record::STATE).map_err(unreadable)? else {
-            return Ok(Revision(0));
+            return Ok(0);
         };
-        Ok(open_one(self.records, record::STATE, &value)?.revision)
+        let opened = open_one(self.records, record::STATE, &value)?;
+        events(opened.payload)
+            .map_err(|error| Damage::Unreadable(readable(record::STATE), error).into())
     }
 
     /// The newest link of `chain`.

@@ -10,11 +10,12 @@ use crate::domain::digest::{Seal, StateDigest};
 use crate::store::envelope::{self, MAX_VALUE_LEN};
 use crate::store::record::{self, readable};
 use crate::store::{
-    Batch, Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
+    Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
 };
 
 use super::engine::{Engine, EngineError, Put};
 use super::ledger::{Ledger, State};
+use super::work::Work;
 
 /// A group is closed when it is this large: sled keeps a batch atomic that is
 /// smaller than a segment of its log (512 KiB).
@@ -55,6 +56,7 @@ pub(in crate::store) struct Group<'e, E> {
     now: Timestamp,
     revision: Revision,
     digest: StateDigest,
+    events: u64,
     /// What the group's earlier commits wrote, and their seals.
     staged: HashMap<Vec<u8>, Option<Vec<u8>>>,
     entries: Vec<Put>,
@@ -78,6 +80,7 @@ impl<'e, E: Engine> Group<'e, E> {
             now: now.max(ledger.state.commit_time),
             revision: ledger.state.revision,
             digest: ledger.state.digest,
+            events: ledger.state.events,
             staged: HashMap::new(),
             entries: Vec::new(),
             len: 0,
@@ -91,20 +94,21 @@ impl<'e, E: Engine> Group<'e, E> {
     }
 
     /// Adds a commit, or refuses it and stays as it is.
-    pub(in crate::store) fn add(&mut self, batch: &Batch) -> Result<Revision, Halt> {
+    pub(in crate::store) fn add(&mut self, work: &Work) -> Result<Revision, Halt> {
         let revision = Revision(self.revision.0 + 1);
         let mut step = Step {
             digest: self.digest,
             entries: Vec::new(),
+            events: self.events,
         };
-        for requirement in &batch.requires {
+        for requirement in &work.requires {
             self.current(&requirement.id, requirement.expect)?;
         }
-        let mut changes = Vec::with_capacity(batch.writes.len());
-        for (position, write) in batch.writes.iter().enumerate() {
+        let mut changes = Vec::with_capacity(work.writes.len());
+        for (position, write) in work.writes.iter().enumerate() {
             let id = write.record.id();
             // The second of two writes to a record cannot find what it expects.
-            if batch.writes[..position]
+            if work.writes[..position]
                 .iter()
                 .any(|earlier| earlier.record.id() == id)
             {
@@ -131,14 +135,12 @@ impl<'e, E: Engine> Group<'e, E> {
                 after: write.record.clone(),
             });
         }
-        self.append_audit(&mut step, revision, &batch.audit)?;
-        let len = step
-            .entries
-            .iter()
-            .map(|(place, value)| place.len() + value.as_ref().map_or(0, Vec::len))
-            .sum();
+        if let Some(entry) = &work.audit {
+            self.append_audit(&mut step, revision, entry)?;
+        }
+        let len = step.len();
         if len > MAX_COMMIT_LEN {
-            let place = batch.audit.resource.clone();
+            let place = work.name();
             return Err(Halt::Refused(StoreError::TooLarge {
                 place,
                 len,
@@ -146,7 +148,7 @@ impl<'e, E: Engine> Group<'e, E> {
             }));
         }
 
-        (self.revision, self.digest) = (revision, step.digest);
+        (self.revision, self.digest, self.events) = (revision, step.digest, step.events);
         self.len += len;
         for (place, value) in step.entries {
             self.staged.insert(place.clone(), value.clone());
@@ -169,6 +171,7 @@ impl<'e, E: Engine> Group<'e, E> {
             parent_digest: parent.digest,
             commit_time: self.now,
             epoch: parent.epoch,
+            events: self.events,
         };
         self.entries.push(self.ledger.state_entry(&state));
         Some(Plan {
@@ -237,12 +240,13 @@ impl<'e, E: Engine> Group<'e, E> {
             }
         };
 
-        let payload = record::encode_audit(entry, previous, revision);
+        step.events += 1;
+        let payload = record::encode_audit(entry, previous, (revision, step.events));
         let sequence = previous.sequence + 1;
         let place = record::audit_place(&chain, sequence);
         let (value, _) = envelope::wrap(&self.ledger.records, &place, revision, &payload);
         step.entries.push(checked(&place, value)?);
-        let order = record::audit_order_place(revision);
+        let order = record::audit_order_place(step.events);
         step.entries.push((order, Some(place.clone())));
 
         // The link's own hash is under a key of its own, so that a record's
@@ -264,7 +268,18 @@ impl<'e, E: Engine> Group<'e, E> {
 /// What one commit adds to a group, until it is known to be complete.
 struct Step {
     digest: StateDigest,
+    events: u64,
     entries: Vec<Put>,
+}
+
+impl Step {
+    /// How long its entries are together, in bytes.
+    fn len(&self) -> usize {
+        let entries = self.entries.iter();
+        let lengths =
+            entries.map(|(place, value)| place.len() + value.as_ref().map_or(0, Vec::len));
+        lengths.sum()
+    }
 }
 
 /// What a write does to the lists that its record is in: a new key comes onto

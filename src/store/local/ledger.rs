@@ -19,6 +19,8 @@ pub(in crate::store) struct State {
     pub(in crate::store) parent_digest: StateDigest,
     pub(in crate::store) commit_time: Timestamp,
     pub(in crate::store) epoch: u64,
+    /// How many events were written to all audit chains.
+    pub(in crate::store) events: u64,
 }
 
 impl State {
@@ -31,6 +33,7 @@ impl State {
             parent_digest: StateDigest::default(),
             commit_time: Timestamp::from_micros(0),
             epoch: 1,
+            events: 0,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Ledger {
             parent_digest: digest(&state.parent_digest)?,
             commit_time: Timestamp::from_micros(state.commit_time),
             epoch: state.epoch,
+            events: state.events,
         })
     }
 
@@ -90,6 +94,7 @@ impl Ledger {
             parent_revision: state.parent_revision.0,
             parent_digest: state.parent_digest.as_bytes().to_vec(),
             commit_time: state.commit_time.as_micros(),
+            events: state.events,
         }
         .encode_to_vec();
         let (value, _) = envelope::wrap(&self.records, record::STATE, state.revision, &payload);
@@ -111,6 +116,13 @@ impl Ledger {
         envelope::open(&self.records, place, value)
             .map_err(|error| error.at(|| diagnose(place, value)))
     }
+}
+
+/// How many events were written, as the payload of a state record has it.
+pub(in crate::store) fn events(payload: &[u8]) -> Result<u64, String> {
+    pb::StateRecord::decode(payload)
+        .map(|state| state.events)
+        .map_err(|error| error.to_string())
 }
 
 /// A record whose seal does not fit: whether it was changed where it lay, or

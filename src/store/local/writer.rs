@@ -13,12 +13,13 @@ use tracing::{debug, error};
 
 use crate::domain::clock::Clock;
 use crate::store::guard::{GuardFile, Slot};
-use crate::store::{Batch, Commit, Commits, OpenError, Revision, StoreError, StoreHealth};
+use crate::store::{Commit, Commits, OpenError, Revision, StoreError, StoreHealth};
 
 use super::engine::Engine;
 use super::group::{Group, Halt, Plan};
 use super::ledger::{Ledger, State};
 use super::load::{self, Chunk, Stopped};
+use super::work::Work;
 
 /// How many commits are held for followers that start in the past.
 const BACKLOG: usize = 1_024;
@@ -29,7 +30,7 @@ const GUARD: &str = "the guard file";
 /// What the writer is asked to do.
 pub(in crate::store) enum Job {
     /// Make a change durable.
-    Commit(Batch, oneshot::Sender<Result<Revision, StoreError>>),
+    Commit(Work, oneshot::Sender<Result<Revision, StoreError>>),
     /// Read everything, at one revision.
     Snapshot(Sender<Result<Revision, OpenError>>, SyncSender<Chunk>),
     /// Send the commits after a revision.
@@ -53,7 +54,7 @@ pub(in crate::store) struct Writer<E> {
     backlog: VecDeque<Arc<Commit>>,
 }
 
-type Pending = (Batch, oneshot::Sender<Result<Revision, StoreError>>);
+type Pending = (Work, oneshot::Sender<Result<Revision, StoreError>>);
 
 impl<E: Engine> Writer<E> {
     pub(in crate::store) fn new(
@@ -82,7 +83,7 @@ impl<E: Engine> Writer<E> {
         let mut next = queue.blocking_recv();
         while let Some(job) = next.take() {
             match job {
-                Job::Commit(batch, reply) => next = self.commit_group((batch, reply), &mut queue),
+                Job::Commit(work, reply) => next = self.commit_group((work, reply), &mut queue),
                 Job::Snapshot(revision, out) => self.snapshot(&revision, &out),
                 Job::Follow(after, reply) => drop(reply.send(self.follow(after))),
             }
@@ -104,8 +105,8 @@ impl<E: Engine> Writer<E> {
         let mut broken = None;
         let mut group = Group::new(&self.ledger, &*self.engine, self.clock.now());
         let mut pending = Some(first);
-        while let Some((batch, reply)) = pending.take() {
-            match group.add(&batch) {
+        while let Some((work, reply)) = pending.take() {
+            match group.add(&work) {
                 Ok(revision) => accepted.push((revision, reply)),
                 Err(Halt::Refused(error)) => refused.push((error, reply)),
                 Err(Halt::Broken(problem)) => {
@@ -118,7 +119,7 @@ impl<E: Engine> Writer<E> {
                 break;
             }
             match queue.try_recv() {
-                Ok(Job::Commit(batch, reply)) => pending = Some((batch, reply)),
+                Ok(Job::Commit(work, reply)) => pending = Some((work, reply)),
                 Ok(other) => left_over = Some(other),
                 Err(_) => {}
             }

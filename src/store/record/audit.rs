@@ -13,7 +13,7 @@ use super::Unreadable;
 pub(in crate::store) fn encode_audit(
     entry: &AuditEntry,
     previous: AuditHead,
-    revision: Revision,
+    (revision, number): (Revision, u64),
 ) -> Vec<u8> {
     pb::AuditRecord {
         sequence: previous.sequence + 1,
@@ -24,6 +24,7 @@ pub(in crate::store) fn encode_audit(
         resource: entry.resource.clone(),
         detail: entry.detail.clone(),
         previous: previous.hash.to_vec(),
+        number,
     }
     .encode_to_vec()
 }
@@ -63,6 +64,7 @@ pub(in crate::store) fn decode_audit(
     let event = AuditEvent {
         workspace,
         sequence: record.sequence,
+        number: record.number,
         revision: record.revision,
         time: Timestamp::from_micros(record.time),
         actor: record.actor,

@@ -9,6 +9,7 @@ use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
+use super::limit::{decode_limits, encode_limits};
 use super::part::{
     bad, decode_revocation, encode_deletion, encode_revocation, encode_secret, optional,
     optional_environment, read, scopes, secrets, texts,
@@ -36,6 +37,7 @@ pub(super) fn encode(key: &Key) -> pb::KeyRecord {
         disabled: key.disabled,
         revocation: key.revocation.as_ref().map(encode_revocation),
         deletion: None,
+        limits: encode_limits(&key.limits),
         source_ranges: key.source_addresses.pack(),
     }
 }
@@ -67,6 +69,7 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
         expire_time: record.expire_time.map(Timestamp::from_micros),
         disabled: record.disabled,
         revocation: record.revocation.map(decode_revocation).transpose()?,
+        limits: decode_limits(&record.limits)?,
         source_addresses: SourceRanges::unpack(&record.source_ranges)
             .ok_or_else(|| bad("source_ranges"))?,
     }))

@@ -6,6 +6,7 @@
 //! | `w/<workspace>` | a workspace, or what is left of one |
 //! | `a/<admin key>` | an admin key |
 //! | `k/<key>` | a key, or what is left of one |
+//! | `c/<key>` | the credits of a key |
 //! | `r/<request, in hex>` | a request to issue a key that may be repeated |
 //! | `h/<chain>` | the newest link of an audit chain |
 //! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |
@@ -14,12 +15,12 @@
 //! | `n/<workspace>\0<key>` | nothing: it finds a workspace's keys in order |
 //! | `q/<principal>\0<key>` | nothing: it finds a principal's keys in order |
 //! | `v/<principal>\0<workspace>` | nothing: it finds a principal's memberships in order |
-//! | `y/<revision, 8 bytes big endian>` | the place of the link that a commit wrote |
+//! | `y/<number, 8 bytes big endian>` | the place of the link that is the event of this number |
 //!
 //! A chain is named by its workspace; the system's has an empty name.
 
 use crate::domain::id::{KeyId, WorkspaceId};
-use crate::store::{Record, RecordId, Revision};
+use crate::store::{Record, RecordId};
 
 /// Where the state of the whole store lies.
 pub(in crate::store) const STATE: &[u8] = b"s";
@@ -32,6 +33,8 @@ pub(in crate::store) const AUDIT_HEADS: &[u8] = b"h/";
 /// What the places of keys start with.
 pub(in crate::store) const KEYS: &[u8] = b"k/";
 
+/// What the places of credits start with.
+pub(in crate::store) const CREDITS: &[u8] = b"c/";
 /// What the places of principals start with.
 pub(in crate::store) const PRINCIPALS: &[u8] = b"p/";
 /// What the places of memberships start with.
@@ -52,6 +55,7 @@ pub(in crate::store) fn place(id: &RecordId) -> Vec<u8> {
         RecordId::Workspace(id) => format!("w/{id}"),
         RecordId::Key(id) => format!("k/{id}"),
         RecordId::AdminKey(id) => format!("a/{id}"),
+        RecordId::Credits(id) => format!("c/{id}"),
         RecordId::Request(id) => format!("r/{id}"),
         RecordId::Principal(id) => format!("p/{id}"),
         RecordId::Membership(workspace, id) => format!("m/{workspace}\0{id}"),
@@ -77,6 +81,7 @@ pub(in crate::store) fn postings(record: &Record) -> Vec<Vec<u8>> {
         }
         Record::Workspace(_)
         | Record::AdminKey(_)
+        | Record::Credits(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Tombstone(_) => Vec::new(),
@@ -120,10 +125,10 @@ pub(in crate::store) fn audit_head_place(chain: &str) -> Vec<u8> {
     format!("h/{chain}").into_bytes()
 }
 
-/// Where the event that a commit wrote is noted, so that all events can be read
-/// in the order of commits. The chain and sequence are the value there.
-pub(in crate::store) fn audit_order_place(revision: Revision) -> Vec<u8> {
-    [AUDIT_ORDER, &revision.0.to_be_bytes()].concat()
+/// Where an event is noted by its number, so that all events can be read in the
+/// order of commits. The chain and sequence are the value there.
+pub(in crate::store) fn audit_order_place(number: u64) -> Vec<u8> {
+    [AUDIT_ORDER, &number.to_be_bytes()].concat()
 }
 
 /// What the places of a chain's links start with.

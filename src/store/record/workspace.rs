@@ -11,6 +11,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::{Record, pb};
 
 use super::Unreadable;
+use super::limit::{decode_limits, encode_limits};
 use super::part::{
     bad, encode_deletion, environment, micros, optional, optional_environment, read, scopes, texts,
 };
@@ -32,6 +33,7 @@ pub(super) fn encode(workspace: &Workspace) -> pb::WorkspaceRecord {
         disabled: workspace.disabled,
         scope_catalog: texts(workspace.scope_catalog.scopes()),
         deletion: None,
+        default_limits: encode_limits(&workspace.default_limits),
         rotation_period: micros(workspace.rotation_period),
     }
 }
@@ -60,6 +62,7 @@ pub(super) fn decode(record: pb::WorkspaceRecord) -> Result<Record, Unreadable> 
         created_by: record.created_by,
         disabled: record.disabled,
         scope_catalog: ScopeCatalog::new(scopes(&record.scope_catalog)?),
+        default_limits: decode_limits(&record.default_limits)?,
         rotation_period: match record.rotation_period {
             0 => USUAL_PERIOD,
             micros => Duration::from_micros(micros),

@@ -2,8 +2,9 @@
 //! metadata that the proto documents, and what goes with that.
 
 use keyward::edge::pb::{
-    AdminKey, AdminRole, GetAdminKeyRequest, ListAuditEventsRequest, RevokeAdminKeyRequest,
-    RotateAdminKeyRequest, SystemLog, WhoAmIRequest, list_audit_events_request::Log,
+    AdjustCreditsRequest, AdminKey, AdminRole, GetAdminKeyRequest, ListAuditEventsRequest,
+    RevokeAdminKeyRequest, RotateAdminKeyRequest, SystemLog, WhoAmIRequest,
+    list_audit_events_request::Log,
 };
 use tonic::transport::Endpoint;
 
@@ -174,6 +175,9 @@ async fn every_error_has_the_details_that_are_documented() {
     assert_eq!(expected.remove("INTERNAL"), Some(BTreeSet::new()));
     // That is the listener's, and seen where its limits are tried.
     assert_eq!(expected.remove("OVERLOADED"), Some(BTreeSet::new()));
+    // That is for gateways, and seen where credits are tried.
+    let of_checks = expected.remove("CREDITS_UNAVAILABLE");
+    assert_eq!(of_checks, Some(BTreeSet::new()));
     assert_eq!(seen.metadata, expected);
     assert_eq!(seen.conditions, conditions);
 }
@@ -345,6 +349,12 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     }
     let status = rotate_key(owner, rotation(&brief, 1)).await.unwrap_err();
     refuse(status, "key", &brief, "EXPIRED", &[]);
+    let more = AdjustCreditsRequest {
+        key_id: key.id.clone(),
+        delta: 1,
+    };
+    let status = owner.client.adjust_credits(more).await.unwrap_err();
+    refuse(status, "key", &key.id, "NO_CREDITS", &[]);
     owner.revoke(&key.id).await;
     let status = switch_key(owner, &key.id, "", true).await.unwrap_err();
     refuse(status, "key", &key.id, "REVOKED", &[]);
@@ -451,12 +461,13 @@ fn the_proto_names_a_code_for_each_reason() {
         ("OUTCOME_UNKNOWN", "UNAVAILABLE"),
         ("OVERLOADED", "UNAVAILABLE"),
         ("INTERNAL", "INTERNAL"),
+        ("CREDITS_UNAVAILABLE", "UNAVAILABLE"),
     ] {
         assert_eq!(code(reason), expected);
     }
     assert_eq!(
         (documented.len(), conditions.len()),
-        (14, 12),
+        (15, 13),
         "{documented:#?}"
     );
 }

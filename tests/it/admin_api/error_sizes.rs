@@ -1,9 +1,11 @@
 //! The longest errors arrive whole: they fit into the headers that clients take.
 
-use keyward::edge::pb::AdminRole;
+use keyward::edge::pb::{AdminRole, Limit};
 
 use super::calls::*;
 use super::details::{MAX_HEADERS, asked, headers_len, strict};
+use keyward::edge::pb;
+
 use super::*;
 
 /// The longest errors that a caller can ask for arrive whole at a client that
@@ -44,7 +46,9 @@ async fn the_longest_errors_fit_into_the_headers_of_a_common_client() {
             .collect(),
         expire_time: Some(in_seconds(-1)),
         request_id: "\n".to_owned(),
+        limits: vec![Limit::default(); 8],
         source_addresses: vec!["\n".repeat(1_000); 16],
+        credits: Some(pb::Credits::default()),
     };
     // Typos that are each told with a scope of a hundred bytes.
     let typos: Vec<_> = (0..100).map(|i| format!("{i:a>99}b")).collect();

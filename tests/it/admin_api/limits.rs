@@ -1,5 +1,7 @@
 //! Every limit of every field: at it, and one beyond.
 
+use keyward::edge::pb;
+
 use super::*;
 use crate::support::check_request;
 use keyward::edge::pb::CheckRequest;
@@ -37,10 +39,10 @@ async fn every_limit_of_a_key_holds_at_the_limit_and_one_beyond() {
         ("metadata", 16, |key, n| {
             key.metadata = (0..n).map(|i| (format!("m{i}"), String::new())).collect()
         }),
-        ("metadata", 1_024, |key, n| {
-            key.metadata = (0..8).map(|i| (format!("m{i}"), "v".repeat(126))).collect();
+        ("metadata", 768, |key, n| {
+            key.metadata = (0..6).map(|i| (format!("m{i}"), "v".repeat(126))).collect();
             key.metadata
-                .insert("m7".to_owned(), "v".repeat(126 + n - 1_024));
+                .insert("m5".to_owned(), "v".repeat(126 + n - 768));
         }),
         ("metadata[0]", 32, |key, n| {
             key.metadata = BTreeMap::from([("m".repeat(n), String::new())])
@@ -110,9 +112,20 @@ async fn a_key_at_all_of_its_limits_at_once_works() {
         scopes: (0..100)
             .map(|i| format!("{i:0>width$}", width = 20 + usize::from(i < 48)))
             .collect(),
-        // 16 entries, and 1,024 bytes.
+        // 16 entries, and 768 bytes.
         metadata: (0..16)
-            .map(|i| (format!("{i:m>32}"), format!("{i:v>32}")))
+            .map(|i| (format!("{i:m>24}"), format!("{i:v>24}")))
+            .collect(),
+        limits: (0..8)
+            .map(|i| pb::Limit {
+                name: format!("{i:l>20}"),
+                count: 1_000_000_000,
+                window: Some(prost_types::Duration {
+                    seconds: 31 * 86_400,
+                    nanos: 0,
+                }),
+                always: true,
+            })
             .collect(),
         expire_time: Some(Timestamp {
             seconds: 253_402_300_799,

@@ -1,9 +1,11 @@
 //! Keys are changed by a field mask: each field alone, nothing that is not
 //! named, and not once they are revoked.
 
-use keyward::edge::pb::Rotation;
+use keyward::edge::pb::{Limit, Rotation};
 
 use super::calls::*;
+use keyward::edge::pb;
+
 use super::*;
 use crate::support::check_request;
 use keyward::edge::pb::{CheckRequest, DenialReason};
@@ -36,10 +38,20 @@ fn other_values(key: &Key) -> Key {
         disabled: true,
         personal: true,
         effective_scopes: Some(keyward::edge::pb::EffectiveScopes::default()),
+        limits: vec![Limit {
+            name: "read".to_owned(),
+            count: 5,
+            window: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            always: true,
+        }],
         source_addresses: names(&["::1", "10.0.0.0/8", "::ffff:127.0.0.1"]),
         rotation: Some(Rotation::default()),
         rotate_time: Some(Timestamp::default()),
         rotation_due_time: Some(Timestamp::default()),
+        credits: Some(pb::Credits::default()),
     }
 }
 
@@ -51,7 +63,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         admin.workspace(workspace, "klg", &["live", "test"]).await;
     }
     type Change = fn(&mut Key, &Key);
-    let fields: [(&str, Change); 6] = [
+    let fields: [(&str, Change); 7] = [
         ("name", |key, new| key.name.clone_from(&new.name)),
         ("description", |key, new| {
             key.description.clone_from(&new.description)
@@ -69,6 +81,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
                 nanos: 1_000,
             });
         }),
+        ("limits", |key, new| key.limits.clone_from(&new.limits)),
         ("source_addresses", |key, _| {
             key.source_addresses = names(&["10.0.0.0/8", "127.0.0.1/32", "::1/128"]);
         }),
@@ -121,6 +134,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         "expire_time",
         "metadata",
         "description",
+        "limits",
         "source_addresses",
         "name",
     ];
@@ -300,6 +314,19 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         let scope = |i| format!("{letter}{i:0>width$}", width = width(i) - 1);
         (0..100).map(scope).collect::<Vec<_>>()
     };
+    let limits = |letter: &str| {
+        let limit = |i| Limit {
+            name: format!("{letter}{i:l>19}"),
+            count: 1_000_000_000,
+            window: Some(prost_types::Duration {
+                // The longest that is told in seconds.
+                seconds: 2_678_399,
+                nanos: 0,
+            }),
+            always: true,
+        };
+        (0..8).map(limit).collect::<Vec<_>>()
+    };
     // None that is written longer.
     let addresses = |letter: &str| {
         let address = |i| format!("{letter:a<4}:1111:2222:3333:4444:5555:6666:f{i:0>3}/128");
@@ -311,11 +338,12 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         name: "n".repeat(100),
         description: "d".repeat(300),
         metadata: (0..16)
-            .map(|i| (format!("{i:m>32}"), format!("{i:v>32}")))
+            .map(|i| (format!("{i:m>24}"), format!("{i:v>24}")))
             .collect(),
         expire_time: Some(in_seconds(3_600)),
         request_id: "r".repeat(64),
         scopes: scopes("a"),
+        limits: limits("a"),
         source_addresses: addresses("a"),
         ..CreateKeyRequest::default()
     };
@@ -324,6 +352,7 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
     let asked = Key {
         scopes: scopes("b"),
         expire_time: Some(in_seconds(7_200)),
+        limits: limits("b"),
         name: "m".repeat(100),
         description: "e".repeat(300),
         metadata: BTreeMap::new(),
@@ -336,17 +365,26 @@ async fn a_key_at_all_of_its_limits_can_be_changed_to_others_and_revoked() {
         "scopes",
         "metadata",
         "expire_time",
+        "limits",
         "source_addresses",
     ];
     let changed = update_key(&mut admin, asked, &all).await.unwrap();
-    assert_eq!(changed.scopes, scopes("b"));
+    assert_eq!((changed.scopes, changed.limits), (scopes("b"), limits("b")));
     assert_eq!(changed.source_addresses, addresses("b"));
     let event = events(&mut admin, log_of(&key.workspace)).await.unwrap();
-    assert_eq!(event[0].detail["scopes_before"], scopes("a").join(" "));
-    assert_eq!(event[0].detail["scopes"], scopes("b").join(" "));
+    // All of it would be too much: the longest of what was before is in the
+    // event before this one, and left out here.
+    let [change, issue, ..] = event.as_slice() else {
+        panic!("two events: {event:?}")
+    };
+    assert!(!change.detail.contains_key("scopes_before"));
+    assert_eq!(issue.detail["scopes"], scopes("a").join(" "));
+    assert_eq!(change.detail["scopes"], scopes("b").join(" "));
     for (name, letter) in [("source_addresses_before", "a"), ("source_addresses", "b")] {
-        assert_eq!(event[0].detail[name], addresses(letter).join(" "));
+        assert_eq!(change.detail[name], addresses(letter).join(" "));
     }
+    assert_eq!(change.detail["limits_before"], issue.detail["limits"]);
+    assert_eq!(change.detail["limits"].matches("=1000000000/").count(), 8);
     switch_key(&mut admin, &key.id, "", true).await.unwrap();
     let revoked = revoke_key(&mut admin, &key.id, 3, &"n".repeat(200)).await;
     let revoked = revoked.unwrap();

@@ -1,7 +1,7 @@
 //! Workspaces are changed by a field mask: their name, their environments,
 //! which only grow, and the one that is meant by default.
 
-use keyward::edge::pb::{CheckRequest, DenialReason};
+use keyward::edge::pb::{CheckRequest, DenialReason, Limit};
 
 use super::calls::*;
 use super::*;
@@ -19,6 +19,15 @@ fn other_values(workspace: &Workspace) -> Workspace {
         scope_catalog: names(&["people:write", "people:read", "people:read"]),
         disabled: true,
         etag: String::new(),
+        default_limits: vec![Limit {
+            name: "read".to_owned(),
+            count: 5,
+            window: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            always: true,
+        }],
         rotation_period: Some(prost_types::Duration {
             seconds: 30 * 24 * 3_600,
             nanos: 1_999,
@@ -31,7 +40,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
     let server = Server::start();
     let mut admin = server.admin().await;
     type Change = fn(&mut Workspace, &Workspace);
-    let fields: [(&str, Change); 5] = [
+    let fields: [(&str, Change); 6] = [
         ("display_name", |it, new| {
             it.display_name.clone_from(&new.display_name)
         }),
@@ -43,6 +52,9 @@ async fn each_field_is_changed_alone_and_stays_so() {
         }),
         ("scope_catalog", |it, _| {
             it.scope_catalog = names(&["people:read", "people:write"]);
+        }),
+        ("default_limits", |it, new| {
+            it.default_limits.clone_from(&new.default_limits);
         }),
         ("rotation_period", |it, _| {
             // Kept to the microsecond.
@@ -76,6 +88,7 @@ async fn each_field_is_changed_alone_and_stays_so() {
         "scope_catalog",
         "default_environment",
         "environments",
+        "default_limits",
         "display_name",
     ];
     let after = update_workspace(&mut admin, other_values(&before), &all)

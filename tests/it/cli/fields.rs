@@ -16,6 +16,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "default_environment": "live",
             "unmarked_environment": "live",
             "scope_catalog": [],
+            "default_limits": [],
             "rotation_period": "7776000s",
             "disabled": false,
             "create_time": "TIME",
@@ -39,6 +40,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "scopes": ["*"],
         "effective_scopes": null,
         "metadata": { "plan": "free", "equation": "a=b" },
+        "limits": [{ "name": "read", "count": 5, "window": "60s", "always": true }],
         "state": "ACTIVE",
         "disabled": false,
         "hint": "klg_…TAIL",
@@ -53,10 +55,11 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "rotate_time": "TIME",
         "rotation_due_time": "TIME",
         "source_addresses": [],
+        "credits": null,
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
-                --metadata plan=free --metadata equation=a=b";
+                --metadata plan=free --metadata equation=a=b --limit read=5/1m,always";
     let output = shell.run(line, &["--output", "json"]);
     let issued: Value = serde_json::from_slice(&output.stdout).unwrap();
     let (token, id) = (
@@ -87,11 +90,22 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "scopes": ["*"],
             "metadata": { "plan": "free", "equation": "a=b" },
             "expire_time": null,
+            "limits": [{
+                "name": "read",
+                "limit": 5,
+                "window": "60s",
+                "remaining": 5,
+                "retry_delay": null,
+                "reset_delay": null,
+                "source": "KEY",
+                "denied": false,
+            }],
             "token": null,
+            "credits": null,
         },
     });
     assert_eq!(
-        shell.json(&format!("check {token} --scope a:b")),
+        shell.json(&format!("check {token} --scope a:b --cost 0")),
         (allowed, 0)
     );
     let denied = |reason: &str, status: u16, missing: &[&str], key_id: &str, key_hint: &str| {
@@ -102,6 +116,9 @@ fn json_holds_every_field_by_its_name_in_the_api() {
                 "missing_scopes": missing,
                 "key_id": key_id,
                 "key_hint": key_hint,
+                "limits": [],
+                "retry_delay": null,
+                "credits": null,
             },
         })
     };
@@ -157,6 +174,7 @@ const KEY: &str = "\
 key:
   create_time: \"TIME\"
   created_by: adm_ID
+  credits: null
   description: \"no\"
   disabled: false
   effective_scopes: null
@@ -165,6 +183,7 @@ key:
   expire_time: null
   hint: klg_…TAIL
   id: key_ID
+  limits: []
   metadata: {}
   name: \"n\"
   personal: false

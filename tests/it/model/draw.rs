@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::slow::{
-    Address, Ask, Change, Credential, NewKey, RETENTION, Range, Requirement, SEGMENTS, Source,
+    Address, Ask, Change, Credential, Key, NewKey, RETENTION, Range, Requirement, SEGMENTS, Source,
     World,
 };
 
@@ -99,8 +99,8 @@ impl Dice {
                 overlap: self.one_of(&[0, 1, 1_000_000, 5_000_000, 3_600_000_000]),
                 from_first_use: self.once_in(2),
             },
-            28 => Change::Finish(key),
-            29 => Change::Cancel(key),
+            28 => Change::Finish(self.rotating(world).unwrap_or(key)),
+            29 => Change::Cancel(self.rotating(world).unwrap_or(key)),
             _ => Change::Restart,
         }
     }
@@ -116,9 +116,16 @@ impl Dice {
     }
 
     fn revoked(&mut self, world: &World) -> Option<usize> {
-        let gone = |(_, key): &(usize, &super::slow::Key)| key.revoked.is_some() && !key.deleted;
+        let gone = |(_, key): &(usize, &Key)| key.revoked.is_some() && !key.deleted;
         let revoked: Vec<_> = world.keys.iter().enumerate().filter(gone).collect();
         revoked.choose(&mut self.0).map(|(place, _)| *place)
+    }
+
+    /// A key of which two tokens work.
+    fn rotating(&mut self, world: &World) -> Option<usize> {
+        let two = |(_, key): &(usize, &Key)| key.is_under_way(world.now);
+        let rotating: Vec<_> = world.keys.iter().enumerate().filter(two).collect();
+        rotating.choose(&mut self.0).map(|(place, _)| *place)
     }
 
     /// The end of a key: none, soon, or, which is refused, now or before.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
+use keyward::domain::due::Demand;
 use keyward::domain::key::RevocationReason;
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
 use keyward::domain::rotation::RotationDraft;
@@ -15,9 +16,12 @@ use keyward::domain::token::{Token, TokenPrefix};
 use keyward::domain::verdict::{Ask as RealAsk, Verdict};
 use keyward::domain::workspace::{WorkspaceDraft, WorkspacePatch};
 use keyward::index::{Rotating, follower};
+use keyward::meter::Meter;
+use keyward::meter::clock::SystemBootClock;
 use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap;
 use keyward::service::checker::{Checker, Outcome};
+use keyward::service::credits::Reserver;
 use keyward::service::error::RegistryError;
 use keyward::service::first_use::first_uses;
 use keyward::service::registry::{IssuedKey, Registry};
@@ -62,7 +66,12 @@ impl Parts {
         // It ends with the checker that tells it anything.
         let (first_uses, notes) = first_uses(shared, Arc::clone(&clock));
         runtime().spawn(notes.take());
-        let checker = Checker::new(Arc::clone(&index), hasher, Arc::clone(&clock));
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let reserving: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
+        // No key has credits here.
+        let (desk, _) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
+        let seen = Arc::clone(&index);
+        let checker = Checker::new(seen, hasher, Arc::clone(&clock), meter, desk);
         let header = format!("Bearer {}", owner.expose());
         Self {
             actor: admission.authenticate(header.as_bytes()).unwrap(),
@@ -249,7 +258,9 @@ impl Real {
             required_scopes: required.iter().map(String::as_str),
             source_address: source.as_deref(),
         };
-        self.parts.checker.check(credential.as_bytes(), &ask, told)
+        let checker = &self.parts.checker;
+        let checked = checker.check(credential.as_bytes(), &ask, &Demand::default(), told);
+        checked.unwrap()
     }
 
     /// The next of several ways.

@@ -500,7 +500,7 @@ impl Key {
     }
 
     /// Whether two tokens work.
-    fn is_under_way(&self, now: u64) -> bool {
+    pub(super) fn is_under_way(&self, now: u64) -> bool {
         self.other
             .is_some_and(|other| match self.tokens[other].end {
                 TokenEnd::AfterFirstUse(_) => true,

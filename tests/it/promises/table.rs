@@ -22,13 +22,11 @@ pub(super) enum Here {
     More(&'static str),
     /// But for this.
     InPart(&'static str),
-    /// It is asked for, and not built yet.
-    NotYet,
     /// It is planned.
     Later,
 }
 
-use Here::{InPart, Later, More, NotYet, Yes};
+use Here::{InPart, Later, More, Yes};
 
 const fn promise(
     id: &'static str,
@@ -285,13 +283,17 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "G8",
         "limits by kind of endpoint: read 1,000/minute, write 100/minute, bulk 10/minute; beyond, 429",
-        NotYet,
-        &[],
+        Yes,
+        &[
+            "vendors::kling",
+            "limits_exact::of_many_checks_at_once_exactly_as_many_pass_as_the_limit_says",
+            "domain::window::tests::in_no_window_passes_more_and_none_is_refused_for_long",
+        ],
     ),
     promise(
         "G9",
         "401 invalid key, 403 insufficient permissions, 429 rate limited, 500 server error are told apart",
-        InPart("429 comes with limits, which are not built yet"),
+        Yes,
         &[
             "vendors::kling",
             "check_api::each_denial_tells_what_is_documented_and_no_more",

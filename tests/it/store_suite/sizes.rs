@@ -1,6 +1,7 @@
 //! How large records and groups can get.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use keyward::domain::admin::{AdminKey, Reach};
 use keyward::domain::catalog::{MAX_CATALOG, MAX_CATALOG_LEN};
@@ -12,6 +13,9 @@ use keyward::domain::fields::{
 use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::{self, Key};
 use keyward::domain::key_draft::{KeyDraft, KeySpec};
+use keyward::domain::limit::{
+    LimitDraft, MAX_LIMIT_COUNT, MAX_LIMIT_NAME_LEN, MAX_LIMITS, MAX_WINDOW_SECS,
+};
 use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
 use keyward::domain::secret::End;
 use keyward::domain::source::MAX_SOURCE_RANGES;
@@ -107,6 +111,7 @@ fn records_at_every_limit_fit(backend: Backend) {
         ("scopes".to_owned(), scopes.join(" ")),
         ("environment".to_owned(), environment),
         ("expire_time".to_owned(), Timestamp::MAX.to_string()),
+        ("limits".to_owned(), key.limits.to_string()),
         (
             "source_addresses".to_owned(),
             key.source_addresses.to_string(),
@@ -146,6 +151,7 @@ fn largest_workspace() -> Workspace {
         unmarked_environment: environments[1].clone(),
         environments,
         scope_catalog: (0..MAX_CATALOG).map(largest_scope).collect(),
+        default_limits: largest_limits(),
         rotation_period: Some(MAX_PERIOD),
     };
     let workspace = draft
@@ -155,6 +161,17 @@ fn largest_workspace() -> Workspace {
     let length: usize = catalog.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((catalog.len(), length), (MAX_CATALOG, MAX_CATALOG_LEN));
     workspace
+}
+
+/// As many limits as there can be, each as large as can be.
+fn largest_limits() -> Vec<LimitDraft> {
+    let largest = |number: usize| LimitDraft {
+        name: format!("{number:l>MAX_LIMIT_NAME_LEN$}"),
+        count: MAX_LIMIT_COUNT,
+        window: Duration::from_secs(MAX_WINDOW_SECS.into()),
+        always: true,
+    };
+    (0..MAX_LIMITS).map(largest).collect()
 }
 
 /// A scope of a catalog as large as can be, of which the first are as many and
@@ -191,14 +208,18 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         scopes: (0..MAX_SCOPES).map(largest_scope).collect(),
         metadata: (0..MAX_METADATA).map(entry).collect(),
         expire_time: Some(Timestamp::MAX),
+        credits: None,
         request_id: String::new(),
+        limits: largest_limits(),
         source_addresses: (0..MAX_SOURCE_RANGES).map(largest_range).collect(),
     };
     let KeySpec {
         bond,
         environment,
         scopes,
+        limits,
         source_addresses,
+        ..
     } = draft.check(workspace, time(0)).unwrap();
     let length: usize = scopes.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((scopes.len(), length), (MAX_SCOPES, MAX_SCOPES_LEN));
@@ -223,6 +244,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         created_by: admin(0).id.to_string(),
         expire_time: draft.expire_time,
         disabled: true,
+        limits,
         source_addresses,
         ..records::key(workspace, number)
     }

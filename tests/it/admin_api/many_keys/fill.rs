@@ -8,6 +8,7 @@ use keyward::domain::clock::Timestamp;
 use keyward::domain::digest::{Pepper, PepperId, TokenHasher};
 use keyward::domain::id::KeyId;
 use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
+use keyward::domain::limit::LimitSet;
 use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::source::SourceRanges;
@@ -232,6 +233,7 @@ impl Maker {
                 by: OFFLINE.to_owned(),
                 note: String::new(),
             }),
+            limits: LimitSet::default(),
             source_addresses: SourceRanges::default(),
         }
     }

@@ -1,0 +1,95 @@
+//! `keyward keys credits`: what a key has left to use up, and more or less of
+//! it.
+
+use clap::Args;
+
+use super::read;
+use crate::cli::admin::{Admin, AdminFlags};
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::refill::Refill;
+use crate::cli::status::Flags;
+use crate::cli::{argument, key_view};
+use crate::edge::pb::{AdjustCreditsRequest, Credits, Key, SetCreditsRequest};
+
+const FLAGS: Flags = &[
+    ("credits.balance", "--set"),
+    ("credits.refill.period", "--refill"),
+    ("credits.refill.amount", "--refill"),
+    ("delta", "--add"),
+];
+
+#[derive(Args, Debug)]
+pub(crate) struct CreditsArgs {
+    /// The id of the key, `key_…`
+    key_id: String,
+    /// What it is to have from now on. Without it, the balance stays
+    #[arg(long, value_name = "NUMBER")]
+    set: Option<u64>,
+    /// When it is to be given more: `daily=1000` and `monthly=50000` are what
+    /// the balance becomes at the start of each day or month, in UTC; `none`.
+    /// Without it, that stays
+    #[arg(long, value_name = "WHEN")]
+    refill: Option<Refill>,
+    /// How many more it is to have; negative: how many less, down to none.
+    /// Trying again adds again
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        allow_negative_numbers = true,
+        conflicts_with_all = ["set", "refill", "remove"]
+    )]
+    add: Option<i64>,
+    /// Take its credits away: it needs none from then on
+    #[arg(long, conflicts_with_all = ["set", "refill"])]
+    remove: bool,
+}
+
+/// Changes the credits, if anything is to be changed, and shows the key.
+pub(super) async fn run(
+    args: CreditsArgs,
+    flags: AdminFlags,
+    output: Output,
+) -> Result<(), Failure> {
+    let key_id = argument::key_id(args.key_id)?;
+    let mut admin = Admin::connect(flags).await?;
+    let key = if let Some(delta) = args.add {
+        let request = AdjustCreditsRequest { key_id, delta };
+        admin
+            .change(request, FLAGS, async |client, r| {
+                client.adjust_credits(r).await
+            })
+            .await?
+            .key
+            .unwrap_or_default()
+    } else if args.remove {
+        set(&mut admin, key_id, None).await?
+    } else if args.set.is_some() || args.refill.is_some() {
+        let refill = match args.refill {
+            Some(refill) => refill.wire(),
+            None => {
+                let now = read(&mut admin, &key_id).await?.credits;
+                now.and_then(|credits| credits.refill)
+            }
+        };
+        let credits = Credits {
+            balance: args.set,
+            refill,
+            refill_time: None,
+        };
+        set(&mut admin, key_id, Some(credits)).await?
+    } else {
+        read(&mut admin, &key_id).await?
+    };
+    key_view::show(output, &key)
+}
+
+async fn set(admin: &mut Admin, key_id: String, credits: Option<Credits>) -> Result<Key, Failure> {
+    let request = SetCreditsRequest { key_id, credits };
+    let reply = admin
+        .change(request, FLAGS, async |client, r| {
+            client.set_credits(r).await
+        })
+        .await?;
+    Ok(reply.key.unwrap_or_default())
+}

@@ -1,0 +1,74 @@
+//! The questions of a conversation that wait for credits: a few at a time, so
+//! that one key that is slow does not hold up all others.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use crate::service::credits::{PATIENCE, Wait};
+
+use super::check::Own;
+use super::result;
+
+/// How many questions of a conversation wait at once: no more are read then.
+const MAX_WAITING: usize = 64;
+
+/// How long those are together, in bytes, before no more are read.
+const MAX_WAITING_LEN: usize = 256 * 1024;
+
+/// Questions that have no answer yet.
+#[derive(Default)]
+pub(super) struct Waiting {
+    questions: Vec<Pending>,
+    /// How long they are together, in bytes.
+    len: usize,
+}
+
+struct Pending {
+    answer: Pin<Box<dyn Future<Output = Bytes> + Send>>,
+    len: usize,
+}
+
+impl Waiting {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.questions.len() >= MAX_WAITING || self.len >= MAX_WAITING_LEN
+    }
+
+    /// Has `check` wait, whose result is to be appended to `answer` as the field
+    /// `tag`.
+    pub(super) fn add(
+        &mut self,
+        own: Arc<Own>,
+        mut answer: BytesMut,
+        tag: u32,
+        check: Bytes,
+        wait: Wait,
+    ) {
+        let (len, until) = (check.len(), (wait, Instant::now() + PATIENCE));
+        self.len += len;
+        let answer = Box::pin(async move {
+            result::append_in_time(&mut answer, tag, &own.checker, &check, until).await;
+            answer.freeze()
+        });
+        self.questions.push(Pending { answer, len });
+    }
+
+    /// An answer, once there is one.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        for place in 0..self.questions.len() {
+            if let Poll::Ready(answer) = self.questions[place].answer.as_mut().poll(cx) {
+                self.len -= self.questions.swap_remove(place).len;
+                return Poll::Ready(answer);
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,558 @@
+//! The meter: all that checks spend, and the one step in which they spend it.
+//!
+//! What a check is to spend of is looked at first, all of it, behind the locks
+//! of its owners; only if everything would pass is anything counted. So a
+//! denied check leaves every count as it was, and of many checks at once
+//! exactly as many pass as there is room for.
+//!
+//! Each owner has a lock of its own, and they are taken in a fixed order: that
+//! of [`Owners`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
+//! all counts.
+
+pub mod clock;
+
+mod account;
+mod accounts;
+
+use std::io;
+use std::sync::{Arc, MutexGuard};
+
+use crate::domain::due::{Reading, Source};
+use crate::domain::id::KeyId;
+use crate::domain::window::Moment;
+
+use account::{Account, State};
+use accounts::{Accounts, Owner};
+use clock::BootClock;
+
+/// How many owners a check can spend of.
+const OWNERS: usize = 1;
+
+/// Whose counts a check counts on: each owner that there is, at its place in
+/// the order in which they are locked.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners([Option<Owner>; OWNERS]);
+
+impl Owners {
+    /// The counts of this key.
+    #[must_use]
+    pub const fn of_key(key: KeyId) -> Self {
+        Self([Some(Owner::Key(key))])
+    }
+}
+
+/// The place among [`Owners`] of the one whose count it is.
+const fn place(source: Source) -> usize {
+    match source {
+        Source::Key | Source::Workspace => 0,
+    }
+}
+
+/// One more who has a say in whether a cost is spent, such as a balance. It is
+/// locked before it is asked, and stays so until it was told.
+pub trait Stake {
+    /// Whether `cost` can be taken now. Takes nothing.
+    fn can(&mut self, cost: u32) -> bool;
+
+    /// Takes `cost`, of which it was just said that it can be.
+    fn take(&mut self, cost: u32);
+}
+
+/// Nobody else has a say.
+impl Stake for () {
+    fn can(&mut self, _: u32) -> bool {
+        true
+    }
+
+    fn take(&mut self, _: u32) {}
+}
+
+/// What came of an attempt to spend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spending {
+    /// All of it was spent, or there was nothing to spend.
+    Passed,
+    /// A limit was in the way, and nothing was spent.
+    Limited,
+    /// The stake was in the way, though no limit was, and nothing was spent.
+    Refused,
+}
+
+/// Counts what is spent.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    accounts: Arc<Accounts>,
+    clock: Arc<dyn BootClock>,
+}
+
+impl Meter {
+    /// A meter on which nothing was spent yet, with a thread that gives back
+    /// the memory of counts that are empty. It ends soon after the meter.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(clock: Arc<dyn BootClock>) -> io::Result<Self> {
+        let (accounts, sweeper) = Accounts::new();
+        sweeper.start(Arc::clone(&clock))?;
+        Ok(Self { accounts, clock })
+    }
+
+    /// Of how many owners there are counts.
+    #[must_use]
+    pub fn owners(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Spends `cost` of all that `readings` name and of what `stake` opens, or
+    /// of nothing; and writes into `readings` how each limit stands then.
+    ///
+    /// A cost of 0 looks and spends nothing: no limit is in its way. The stake is
+    /// handed back as it was left, and still locked.
+    pub fn spend<S: Stake>(
+        &self,
+        owners: Owners,
+        readings: &mut [Reading],
+        cost: u32,
+        stake: impl FnOnce() -> S,
+    ) -> (Spending, S) {
+        loop {
+            let accounts = owners.0.map(|owner| self.account(owner?, readings, cost));
+            let held = accounts
+                .each_ref()
+                .map(|account| Some(account.as_ref()?.lock()));
+            if held.iter().flatten().any(|state| state.retired) {
+                continue;
+            }
+            // Behind the locks, so that no count is ahead of its clock.
+            let now = self.clock.now();
+            let mut stake = stake();
+            let spending = Step { held, cost, now }.take(readings, &mut stake);
+            return (spending, stake);
+        }
+    }
+
+    /// The owner's account, if any of the readings is of it. One that only
+    /// looks makes none.
+    fn account(&self, owner: Owner, readings: &[Reading], cost: u32) -> Option<Arc<Account>> {
+        if readings.is_empty() {
+            None
+        } else if cost == 0 {
+            self.accounts.find(owner)
+        } else {
+            Some(self.accounts.open(owner))
+        }
+    }
+}
+
+/// The step in which all is spent, or nothing.
+struct Step<'m> {
+    held: [Option<MutexGuard<'m, State>>; OWNERS],
+    cost: u32,
+    now: Moment,
+}
+
+impl Step<'_> {
+    fn take(mut self, readings: &mut [Reading], stake: &mut impl Stake) -> Spending {
+        let (cost, now) = (self.cost, self.now);
+        let mut spending = Spending::Passed;
+        for reading in &mut *readings {
+            let count = u64::from(reading.limit.count);
+            let used = self.of(reading).map_or(0, |state| state.used(reading, now));
+            reading.denied = cost > 0 && used + u64::from(cost) > count;
+            if reading.denied {
+                spending = Spending::Limited;
+            }
+        }
+        if spending == Spending::Passed && !stake.can(cost) {
+            spending = Spending::Refused;
+        }
+        if spending == Spending::Passed && cost > 0 {
+            for reading in &*readings {
+                if let Some(state) = self.of(reading) {
+                    state.admit(reading, cost, now);
+                }
+            }
+            stake.take(cost);
+        }
+        for reading in readings {
+            if let Some(state) = self.of(reading) {
+                state.tell(reading, cost, now);
+            }
+        }
+        spending
+    }
+
+    /// The counts that the limit is among.
+    fn of(&mut self, reading: &Reading) -> Option<&mut State> {
+        self.held.get_mut(place(reading.source))?.as_deref_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::accounts::Sweeper;
+    use super::clock::{ManualBootClock, SystemBootClock};
+    use super::*;
+    use crate::domain::clock::Timestamp;
+    use crate::domain::limit::{Limit, Window};
+
+    fn key() -> KeyId {
+        KeyId::generate(Timestamp::from_micros(1))
+    }
+
+    fn reading(name: &str, count: u32, seconds: u32) -> Reading {
+        Reading {
+            limit: Limit {
+                name: name.parse().unwrap(),
+                count,
+                window: Window::from_secs(seconds).unwrap(),
+                always: false,
+            },
+            source: Source::Key,
+            denied: false,
+            remaining: count,
+            retry: None,
+            reset: None,
+        }
+    }
+
+    /// A meter, what sweeps it, and its clock.
+    fn swept(now: u64) -> (Meter, Sweeper, Arc<ManualBootClock>) {
+        let clock = Arc::new(ManualBootClock::at(Moment::from_micros(now)));
+        let (accounts, sweeper) = Accounts::new();
+        let meter = Meter {
+            accounts,
+            clock: clock.clone(),
+        };
+        (meter, sweeper, clock)
+    }
+
+    fn spend(meter: &Meter, key: KeyId, readings: &mut [Reading], cost: u32) -> Spending {
+        meter.spend(Owners::of_key(key), readings, cost, || ()).0
+    }
+
+    #[test]
+    fn a_denied_check_leaves_every_count_as_it_was() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        let both = [reading("read", 10, 60), reading("bulk", 1, 60)];
+        assert_eq!(spend(&meter, key, &mut both.clone(), 1), Spending::Passed);
+        let mut denied = both;
+        assert_eq!(spend(&meter, key, &mut denied, 1), Spending::Limited);
+        let told = denied.map(|limit| (limit.denied, limit.remaining));
+        assert_eq!(told, [(false, 9), (true, 0)]);
+        let mut looked = both;
+        assert_eq!(spend(&meter, key, &mut looked, 0), Spending::Passed);
+        let told = looked.map(|limit| (limit.denied, limit.remaining, limit.retry.is_some()));
+        assert_eq!(told, [(false, 9, false), (false, 0, true)]);
+    }
+
+    #[test]
+    fn to_look_makes_no_account_and_spending_one() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        assert_eq!(spend(&meter, key, &mut [], 1), Spending::Passed);
+        let mut looked = [reading("read", 10, 60)];
+        assert_eq!(spend(&meter, key, &mut looked, 0), Spending::Passed);
+        assert_eq!((meter.owners(), looked[0].remaining), (0, 10));
+        spend(&meter, key, &mut looked, 4);
+        assert_eq!((meter.owners(), looked[0].remaining), (1, 6));
+        let mut other = [reading("read", 10, 60)];
+        spend(&meter, self::key(), &mut other, 1);
+        assert_eq!((meter.owners(), other[0].remaining), (2, 9));
+    }
+
+    #[test]
+    fn more_than_a_limit_lets_pass_at_all_never_passes() {
+        let (meter, ..) = swept(0);
+        let mut limit = [reading("read", 10, 60)];
+        assert_eq!(spend(&meter, key(), &mut limit, 11), Spending::Limited);
+        assert_eq!((limit[0].denied, limit[0].retry), (true, None));
+        assert_eq!((limit[0].remaining, limit[0].reset), (10, None));
+        assert_eq!(
+            spend(&meter, key(), &mut limit, u32::MAX),
+            Spending::Limited
+        );
+    }
+
+    /// A balance, as another part of keyward may bring one.
+    struct Balance<'b>(&'b mut u32);
+
+    impl Stake for Balance<'_> {
+        fn can(&mut self, cost: u32) -> bool {
+            *self.0 >= cost
+        }
+
+        fn take(&mut self, cost: u32) {
+            *self.0 -= cost;
+        }
+    }
+
+    #[test]
+    fn a_stake_and_limits_are_spent_together_or_not_at_all() {
+        let (meter, ..) = swept(0);
+        let (key, mut balance) = (key(), 5);
+        let owners = Owners::of_key(key);
+        let mut limit = [reading("read", 4, 60)];
+        for (cost, expected, left, remaining) in [
+            (3, Spending::Passed, 2, 1),
+            (2, Spending::Limited, 2, 1),
+            (1, Spending::Passed, 1, 0),
+            (0, Spending::Passed, 1, 0),
+        ] {
+            let (spending, stake) = meter.spend(owners, &mut limit, cost, || Balance(&mut balance));
+            assert_eq!((spending, *stake.0), (expected, left));
+            assert_eq!(limit[0].remaining, remaining);
+        }
+        let mut other = [reading("write", 4, 60)];
+        let (spending, stake) = meter.spend(owners, &mut other, 2, || Balance(&mut balance));
+        assert_eq!((spending, *stake.0), (Spending::Refused, 1));
+        assert_eq!((other[0].denied, other[0].remaining), (false, 4));
+        // Where no limit counts, the stake alone decides.
+        for expected in [Spending::Passed, Spending::Refused] {
+            let (spending, stake) = meter.spend(owners, &mut [], 1, || Balance(&mut balance));
+            assert_eq!((spending, *stake.0), (expected, 0));
+        }
+    }
+
+    #[test]
+    fn a_new_definition_finds_what_was_spent() {
+        let (meter, _, clock) = swept(0);
+        let key = key();
+        spend(&meter, key, &mut [reading("read", 10, 60)], 8);
+        let mut wider = [reading("read", 10, 3_600)];
+        assert_eq!(spend(&meter, key, &mut wider, 3), Spending::Limited);
+        assert_eq!(wider[0].remaining, 2);
+        clock.set(Moment::from_micros(120_000_000));
+        assert_eq!(spend(&meter, key, &mut wider, 3), Spending::Limited);
+        let mut narrower = [reading("read", 10, 60)];
+        assert_eq!(spend(&meter, key, &mut narrower, 10), Spending::Passed);
+    }
+
+    #[test]
+    fn idle_memory_is_given_back_and_nothing_before() {
+        let (meter, mut sweeper, clock) = swept(1_000_000);
+        let mut round = |seconds: u64| {
+            clock.set(Moment::from_micros(seconds * 1_000_000));
+            sweeper.round(&meter.accounts, clock.now());
+            meter.owners()
+        };
+        let keys: Vec<_> = (0..100).map(|_| key()).collect();
+        for (number, key) in keys.iter().enumerate() {
+            let seconds = if number < 50 { 20 } else { 3_600 };
+            spend(&meter, *key, &mut [reading("read", 10, seconds)], 1);
+        }
+        // One that spends nothing after all.
+        spend(&meter, key(), &mut [reading("read", 10, 60)], 11);
+        assert_eq!(round(1), 101);
+        assert_eq!(round(12), 100);
+        assert_eq!(round(20), 100);
+        assert_eq!(round(22), 50);
+        assert_eq!(round(100), 50);
+        spend(&meter, keys[99], &mut [reading("read", 10, 3_600)], 1);
+        assert_eq!(round(3_600), 50);
+        assert_eq!(round(3_660), 1);
+        assert_eq!(round(3_712), 1);
+        assert_eq!(round(3_713), 0);
+        spend(&meter, keys[0], &mut [reading("read", 10, 1)], 1);
+        assert_eq!(round(3_714), 1);
+        assert_eq!(round(3_724), 0);
+    }
+
+    #[test]
+    fn a_round_of_the_sweeper_is_bounded() {
+        let (meter, mut sweeper, clock) = swept(0);
+        for _ in 0..10_000 {
+            spend(&meter, key(), &mut [reading("read", 10, 1)], 1);
+        }
+        for _ in 0..3 {
+            sweeper.round(&meter.accounts, Moment::from_micros(0));
+        }
+        clock.set(Moment::from_micros(100_000_000));
+        let mut left = Vec::new();
+        while sweeper.round(&meter.accounts, clock.now()) {
+            left.push(meter.owners());
+        }
+        assert_eq!((left, meter.owners()), (vec![5_904, 1_808], 0));
+    }
+
+    #[test]
+    fn who_waits_for_an_account_that_is_let_go_of_spends_of_the_next() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        let account = meter.accounts.open(Owner::Key(key));
+        let mut state = account.lock();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| spend(&meter, key, &mut [reading("read", 5, 60)], 3));
+            // It is held by those who know all accounts, by this test, and then
+            // by who waits for its lock.
+            while Arc::strong_count(&account) < 3 {
+                thread::yield_now();
+            }
+            meter.accounts.retire(Owner::Key(key), &mut state);
+            drop(state);
+            assert_eq!(waiting.join().unwrap(), Spending::Passed);
+        });
+        let mut left = [reading("read", 5, 60)];
+        assert_eq!(spend(&meter, key, &mut left, 0), Spending::Passed);
+        assert_eq!((left[0].remaining, meter.owners()), (2, 1));
+    }
+
+    /// Accounts are empty and swept just when many threads come to them: each
+    /// spends what it can, and exactly as much passes as there is room for.
+    #[test]
+    fn no_count_is_lost_in_the_race_with_the_sweeper() {
+        const THREADS: usize = 4;
+        const ROUNDS: u64 = 200;
+        let (meter, mut sweeper, clock) = swept(0);
+        let keys: Vec<_> = (0..64).map(|_| key()).collect();
+        let gate = Barrier::new(THREADS + 1);
+        let passed = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..ROUNDS {
+                        gate.wait();
+                        for key in &keys {
+                            for _ in 0..3 {
+                                let mut limit = [reading("read", 5, 1)];
+                                let passes = spend(&meter, *key, &mut limit, 1) == Spending::Passed;
+                                passed.fetch_add(usize::from(passes), Ordering::SeqCst);
+                            }
+                        }
+                        gate.wait();
+                    }
+                });
+            }
+            for round in 1..=ROUNDS {
+                // All is empty again, and about to be swept.
+                let now = Moment::from_micros(round * 100_000_000);
+                clock.set(now);
+                gate.wait();
+                sweeper.round(&meter.accounts, now);
+                gate.wait();
+                let passed = passed.swap(0, Ordering::SeqCst);
+                assert_eq!(passed, 5 * keys.len(), "in round {round}");
+                assert_eq!(meter.owners(), keys.len());
+            }
+        });
+    }
+
+    #[test]
+    fn under_contention_exactly_as_many_pass_as_there_is_room_for() {
+        const THREADS: usize = 8;
+        const LIMIT: u32 = 1_000;
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        let key = key();
+        let passed = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for number in 0..LIMIT {
+                        // In either order of the two, and now and then only one.
+                        let mut limits =
+                            [reading("all", LIMIT, 3_600), reading("read", LIMIT, 3_600)];
+                        if number % 2 == 0 {
+                            limits.reverse();
+                        }
+                        let passes = spend(&meter, key, &mut limits, 1) == Spending::Passed;
+                        passed.fetch_add(usize::from(passes), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(passed.into_inner(), LIMIT as usize);
+        let mut left = [
+            reading("all", LIMIT, 3_600),
+            reading("read", LIMIT + 1, 3_600),
+        ];
+        assert_eq!(spend(&meter, key, &mut left, 1), Spending::Limited);
+        assert_eq!(left.map(|limit| limit.remaining), [0, 1]);
+    }
+
+    #[test]
+    fn the_sweeper_ends_with_its_meter() {
+        let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
+        spend(&meter, key(), &mut [reading("read", 10, 60)], 1);
+        let accounts = Arc::downgrade(&meter.accounts);
+        drop(meter);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while accounts.upgrade().is_some() {
+            assert!(
+                std::time::Instant::now() < end,
+                "it holds on to the accounts"
+            );
+            thread::yield_now();
+        }
+    }
+
+    /// The obvious way: everything that was admitted, in a list.
+    #[derive(Default)]
+    struct Model(HashMap<(KeyId, String), Vec<(u64, u32)>>);
+
+    impl Model {
+        /// What counts at `now`, if a slice counts until it has wholly left.
+        fn used(&self, key: KeyId, limit: &Limit, now: u64) -> u64 {
+            let slice = u64::from(limit.window.as_secs()) * 15_625;
+            let log = self.0.get(&(key, limit.name.to_string()));
+            let counted = log.into_iter().flatten();
+            counted
+                .filter(|(at, _)| at / slice + 65 > now / slice)
+                .map(|(_, cost)| u64::from(*cost))
+                .sum()
+        }
+
+        fn spend(&mut self, key: KeyId, limits: &[Limit], cost: u32, now: u64) -> bool {
+            let fits = limits.iter().all(|limit| {
+                self.used(key, limit, now) + u64::from(cost) <= u64::from(limit.count)
+            });
+            if fits && cost > 0 {
+                for limit in limits {
+                    let log = self.0.entry((key, limit.name.to_string())).or_default();
+                    log.push((now, cost));
+                }
+            }
+            fits || cost == 0
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn several_limits_are_spent_as_the_obvious_model_spends_them(
+            counts in proptest::collection::vec((1..12_u32, prop_oneof![Just(1_u32), Just(3), Just(60)]), 4),
+            asked in proptest::collection::vec(
+                (0..2_usize, 1..16_usize, 0..4_u32, prop_oneof![Just(0), 0..40_000_u64, 0..2_000_000_u64, 0..90_000_000_u64]),
+                1..150,
+            ),
+        ) {
+            let keys = [key(), key()];
+            let (meter, mut sweeper, clock) = swept(0);
+            let mut model = Model::default();
+            let mut now = 5;
+            for (of, which, cost, step) in asked {
+                now += step;
+                clock.set(Moment::from_micros(now));
+                sweeper.round(&meter.accounts, Moment::from_micros(now));
+                let mut readings: Vec<_> = counts.iter().enumerate()
+                    .filter(|(place, _)| which & (1 << place) != 0)
+                    .map(|(place, (count, seconds))| reading(&format!("l{place}"), *count, *seconds))
+                    .collect();
+                let limits: Vec<_> = readings.iter().map(|reading| reading.limit).collect();
+                let passes = spend(&meter, keys[of], &mut readings, cost) == Spending::Passed;
+                prop_assert_eq!(passes, model.spend(keys[of], &limits, cost, now));
+                for reading in readings {
+                    let used = model.used(keys[of], &reading.limit, now);
+                    prop_assert_eq!(u64::from(reading.remaining), u64::from(reading.limit.count) - used);
+                }
+            }
+        }
+    }
+}
