@@ -30,9 +30,12 @@ mod keys;
 mod limits;
 mod man;
 mod mask;
+mod memberships;
 mod new_file;
 mod output;
 mod pages;
+mod principal_view;
+mod principals;
 mod reach;
 mod reason;
 mod recover;
@@ -95,6 +98,12 @@ enum Command {
     /// Issue, change and revoke keys
     #[command(visible_alias = "key", after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
+    /// Show and switch those who act with keys, over all workspaces
+    #[command(visible_alias = "principal", after_help = EXIT_CODES)]
+    Principals(principals::PrincipalsArgs),
+    /// Say what a principal may do in a workspace
+    #[command(visible_alias = "membership", after_help = EXIT_CODES)]
+    Memberships(memberships::MembershipsArgs),
     /// Make, change and revoke admin keys
     #[command(visible_alias = "admin", after_help = EXIT_CODES)]
     Admins(admins::AdminsArgs),
@@ -152,6 +161,8 @@ impl Cli {
             Command::Config(args) => config::run(&args),
             Command::Workspaces(args) => ask(workspaces::run(args)),
             Command::Keys(args) => ask(keys::run(args)),
+            Command::Principals(args) => ask(principals::run(args)),
+            Command::Memberships(args) => ask(memberships::run(args)),
             Command::Admins(args) => admins::run(args),
             Command::Audit(args) => ask(audit::run(args)),
             Command::WhoAmI(args) => ask(whoami::run(args)),

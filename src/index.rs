@@ -8,22 +8,24 @@ pub mod credits;
 pub mod follower;
 
 mod interner;
+mod members;
 mod packed;
 mod rotating;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::digest::TokenDigest;
 use crate::domain::id::KeyId;
+use crate::domain::scope::ScopeSet;
 use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
 use credits::CreditAccount;
+use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use packed::{IndexedKey, Metadata};
 pub use rotating::{FirstUse, Rotating};
@@ -34,6 +36,8 @@ pub struct Index {
     keys: papaya::HashMap<TokenDigest, IndexedKey, BuildHasherDefault<DigestHasher>>,
     admins: papaya::HashMap<TokenDigest, Arc<AdminKey>, BuildHasherDefault<DigestHasher>>,
     workspaces: papaya::HashMap<Box<str>, Arc<IndexedWorkspace>>,
+    principals: papaya::HashSet<ById>,
+    memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
     applied: watch::Receiver<Revision>,
 }
@@ -44,6 +48,8 @@ impl Index {
             keys: papaya::HashMap::default(),
             admins: papaya::HashMap::default(),
             workspaces: papaya::HashMap::default(),
+            principals: papaya::HashSet::default(),
+            memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
             applied,
         }
@@ -68,6 +74,14 @@ impl Index {
             .pin()
             .get(id)
             .map(|workspace| workspace.current.load_full())
+    }
+
+    /// What the keys of `principal` may do in `workspace` at most; none: it is no
+    /// member there.
+    #[must_use]
+    pub fn ceiling(&self, workspace: &str, principal: &str) -> Option<Arc<ScopeSet>> {
+        let memberships = self.memberships.pin();
+        memberships.get(&Names(workspace, principal))?.0.ceiling()
     }
 
     /// The credits of a key; none: it needs none.
@@ -118,14 +132,6 @@ impl Index {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the index is not fed any more")]
 pub struct FollowerEnded;
-
-/// A workspace as the keys bound to it see it: a change to it is seen through
-/// all of them at once.
-#[derive(Debug)]
-struct IndexedWorkspace {
-    id: Box<str>,
-    current: ArcSwap<Workspace>,
-}
 
 /// Takes a digest's own hash for what it is.
 #[derive(Default)]

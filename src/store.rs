@@ -31,6 +31,7 @@ use crate::domain::credits::Credits;
 use crate::domain::digest::StoreId;
 use crate::domain::id::{AdminKeyId, KeyId, WorkspaceId};
 use crate::domain::key::Key;
+use crate::domain::principal::{Membership, Principal};
 use crate::domain::request::{IssueRequest, RequestId};
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
@@ -60,6 +61,10 @@ pub enum Record {
     Credits(Credits),
     /// A request to issue a key that may be repeated.
     Request(IssueRequest),
+    /// A principal.
+    Principal(Principal),
+    /// A principal's membership in a workspace.
+    Membership(Membership),
     /// What is left of a deleted workspace or key, in its place.
     Tombstone(Tombstone),
 }
@@ -74,6 +79,10 @@ impl Record {
             Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
             Self::Credits(credits) => RecordId::Credits(credits.key),
             Self::Request(request) => RecordId::Request(request.id),
+            Self::Principal(principal) => RecordId::Principal(principal.id.clone()),
+            Self::Membership(membership) => {
+                RecordId::Membership(membership.workspace.clone(), membership.principal.clone())
+            }
             Self::Tombstone(tombstone) => match &tombstone.of {
                 Buried::Workspace(id) => RecordId::Workspace(id.clone()),
                 Buried::Key { id, .. } => RecordId::Key(*id),
@@ -95,6 +104,10 @@ pub enum RecordId {
     Credits(KeyId),
     /// A request's.
     Request(RequestId),
+    /// A principal's.
+    Principal(String),
+    /// A membership's: the workspace and the principal.
+    Membership(WorkspaceId, String),
 }
 
 impl fmt::Display for RecordId {
@@ -105,6 +118,8 @@ impl fmt::Display for RecordId {
             Self::AdminKey(id) => write!(f, "admin key {id}"),
             Self::Credits(id) => write!(f, "credits of key {id}"),
             Self::Request(id) => write!(f, "request {id}"),
+            Self::Principal(id) => write!(f, "principal {id}"),
+            Self::Membership(workspace, id) => write!(f, "membership {workspace}/{id}"),
         }
     }
 }
@@ -165,6 +180,16 @@ pub enum List {
     Keys,
     /// The keys of one workspace.
     KeysOf(WorkspaceId),
+    /// The keys of one principal.
+    KeysOfPrincipal(String),
+    /// All principals.
+    Principals,
+    /// All memberships.
+    Memberships,
+    /// The memberships in one workspace.
+    MembershipsOf(WorkspaceId),
+    /// The memberships of one principal.
+    MembershipsOfPrincipal(String),
 }
 
 /// What has to be there for a write to happen.
@@ -194,7 +219,8 @@ pub struct Change {
     pub after: Record,
 }
 
-/// All records at one revision that are in use: workspaces first, keys last.
+/// All records at one revision that are in use: workspaces first, keys last,
+/// and principals and their memberships before them.
 ///
 /// Only what came before the end of the iterator can be trusted, and only if
 /// it ended without an error: the state as a whole is verified last.

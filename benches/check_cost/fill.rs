@@ -11,6 +11,8 @@ use keyward::domain::digest::Pepper;
 use keyward::domain::id::KeyId;
 use keyward::domain::key::{Key, Secret};
 use keyward::domain::key_draft::KeyDraft;
+use keyward::domain::principal::{Membership, Principal};
+use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::token::Token;
 use keyward::domain::workspace::{Workspace, WorkspaceDraft};
 use keyward::store::home::Home;
@@ -149,9 +151,18 @@ impl Hand {
             pepper_id: self.pepper.id(),
             end: None,
         };
+        let principal = Principal::plain(&draft.principal, OFFLINE.to_owned(), now);
+        let membership = Membership {
+            workspace: self.workspace.id.clone(),
+            principal: draft.principal.clone(),
+            scope_ceiling: ScopeSet::new([Scope::try_from("*").map_err(|e| e.to_string())?]),
+            create_time: now,
+            created_by: OFFLINE.to_owned(),
+            removal: None,
+        };
         let key = Key {
             id: KeyId::generate(now),
-            workspace: self.workspace.id.clone(),
+            bond: spec.bond,
             environment: spec.environment,
             principal: draft.principal,
             name: draft.name,
@@ -167,12 +178,17 @@ impl Hand {
             limits: spec.limits,
             source_addresses: spec.source_addresses,
         };
-        let batch = batch(
+        let mut batch = batch(
             &self.workspace,
             &*self.clock,
             AuditAction::CreateKey,
             Record::Key(key),
         );
+        let first = [Record::Principal(principal), Record::Membership(membership)];
+        batch.writes.extend(first.map(|record| Write {
+            record,
+            expect: Expect::Absent,
+        }));
         Ok((token.expose().to_owned(), batch))
     }
 }

@@ -55,6 +55,8 @@ fn noun(about: &About) -> Option<&'static str> {
         "workspace" => Some("workspaces"),
         "key" => Some("keys"),
         "admin_key" => Some("admins"),
+        "principal" => Some("principals"),
+        "membership" => Some("memberships"),
         _ => None,
     }
 }
@@ -62,7 +64,8 @@ fn noun(about: &About) -> Option<&'static str> {
 /// The command that shows the resource.
 fn shown_by(about: &About) -> Option<String> {
     match (noun(about), text(about, "id")) {
-        (None, _) | (_, "") => None,
+        (None | Some("memberships"), _) | (_, "") => None,
+        (Some("principals"), id) => Some(format!("keyward principals show {id}")),
         (Some(noun), id) => Some(format!("keyward {noun} get {id}")),
     }
 }
@@ -114,6 +117,15 @@ fn precondition(failure: Failure, about: &About) -> Failure {
             "Somebody has to be left who may do everything: make another with \
              `keyward admins create --system --role owner --grant '*' --name NAME` first.",
         ),
+        "PRINCIPAL_DISABLED" => failure.note(format!(
+            "`keyward principals enable {id}` switches it on again, and all its keys with it."
+        )),
+        "MEMBERSHIP_REMOVED" => {
+            let (workspace, principal) = id.split_once('/').unwrap_or((id, "PRINCIPAL"));
+            failure.note(format!(
+                "`keyward memberships set --workspace {workspace} --principal {principal} --ceiling SCOPES` sets it again."
+            ))
+        }
         "ROTATION_PENDING" if noun == "keys" => failure
             .note(format!(
                 "`keyward keys finish-rotation {id}` ends the old token, `keyward keys cancel-rotation {id}` the new one."
@@ -239,6 +251,8 @@ mod tests {
             ),
             ("LAST_OWNER", "admin_key", "--system --role owner"),
             ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
+            ("PRINCIPAL_DISABLED", "principal", "principals enable ID"),
+            ("MEMBERSHIP_REMOVED", "membership", "--workspace ID"),
             ("ROTATION_PENDING", "key", "cancel-rotation ID"),
             ("NO_ROTATION", "key", "`keyward keys rotate ID`"),
             ("EXPIRED", "key", "update ID --expires"),

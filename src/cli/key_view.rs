@@ -24,10 +24,13 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("State", text::key_state(key.state));
     lines.add("Name", &key.name);
     lines.add("Description", &key.description);
-    lines.add("Workspace", &key.workspace);
+    lines.add("Workspace", workspace(key));
     lines.add("Environment", &key.environment);
     lines.add("Principal", &key.principal);
     lines.add("Scopes", scopes(&key.scopes));
+    if let Some(effective) = &key.effective_scopes {
+        lines.add("Effective", scopes(&effective.scopes));
+    }
     lines.add("Metadata", metadata(&key.metadata));
     lines.add("Limits", limits::typed(&key.limits));
     lines.add("Works from", key.source_addresses.join(" "));
@@ -44,6 +47,15 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Note", &key.revocation_note);
     }
     lines.lines(width)
+}
+
+/// Where it works.
+pub(crate) fn workspace(key: &Key) -> &str {
+    if key.personal {
+        "(personal)"
+    } else {
+        &key.workspace
+    }
 }
 
 fn now() -> clock::Timestamp {
@@ -82,7 +94,7 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
         if roomy {
             let expires = text::expiry(key.expire_time.as_ref());
             row.extend([
-                key.workspace.clone(),
+                workspace(key).to_owned(),
                 key.hint.clone(),
                 scopes(&key.scopes),
                 expires,
@@ -104,11 +116,13 @@ pub(crate) fn json(key: &Key) -> Value {
     json!({
         "id": key.id,
         "workspace": key.workspace,
+        "personal": key.personal,
         "environment": key.environment,
         "principal": key.principal,
         "name": key.name,
         "description": key.description,
         "scopes": key.scopes,
+        "effective_scopes": key.effective_scopes.as_ref().map(|effective| &effective.scopes),
         "metadata": key.metadata,
         "limits": limits::json(&key.limits),
         "state": text::key_state(key.state),
@@ -207,11 +221,13 @@ mod tests {
             json!({
                 "id": "key_01k3c5hw7n8d0r2vxk4w9g6m1t",
                 "workspace": "klipy",
+                "personal": false,
                 "environment": "live",
                 "principal": "user:ada",
                 "name": "CRM sync",
                 "description": "",
                 "scopes": ["companies:write", "people:read"],
+                "effective_scopes": null,
                 "metadata": { "team": "crm" },
                 "limits": [{ "name": "read", "count": 1000, "window": "60s", "always": false }],
                 "state": "ACTIVE",

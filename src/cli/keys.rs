@@ -101,7 +101,7 @@ fn stake(admin: &Admin, key: &Key) -> String {
     lines.add("Key", &key.id);
     lines.add("Name", &key.name);
     lines.add("Principal", &key.principal);
-    lines.add("Workspace", &key.workspace);
+    lines.add("Workspace", key_view::workspace(key));
     lines.add("Environment", &key.environment);
     lines.add("Hint", &key.hint);
     lines.lines(None)

@@ -85,7 +85,11 @@ fn why(reason: i32) -> &'static str {
         }
         DenialReason::Unknown => {
             "No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of \
-             another workspace."
+             another workspace or of nobody who is a member of this one."
+        }
+        DenialReason::WorkspaceRequired => {
+            "The key is personal: it works in the workspace that the check selects, and none was selected. \
+             --workspace does that."
         }
         DenialReason::Revoked => {
             "The key was revoked, which is final. `keyward keys create` issues another."
@@ -93,7 +97,10 @@ fn why(reason: i32) -> &'static str {
         DenialReason::Expired => {
             "The key's expiry has passed, or another token has replaced this one: `keyward keys get` shows which."
         }
-        DenialReason::Disabled => "The key or its workspace is switched off, which can be undone.",
+        DenialReason::Disabled => {
+            "The key, its principal or its workspace is switched off, or the principal was taken out of the \
+             workspace, which can be undone."
+        }
         DenialReason::Environment => {
             "The key is of another environment than was asked for. Without --environment, the workspace's \
              default is meant."

@@ -169,6 +169,10 @@ pub enum Deed {
     ReadAudit,
     /// Makes, switches or deletes a workspace.
     RuleWorkspaces,
+    /// Says what a principal may do in a workspace.
+    ManageMemberships,
+    /// Makes, changes or switches principals.
+    ManagePrincipals,
 }
 
 impl Deed {
@@ -178,9 +182,12 @@ impl Deed {
         match self {
             Self::Read => Role::Reader,
             Self::ManageKeys => Role::Issuer,
-            Self::ManageWorkspace | Self::ManageAdmins | Self::ReadAudit | Self::RuleWorkspaces => {
-                Role::Owner
-            }
+            Self::ManageWorkspace
+            | Self::ManageAdmins
+            | Self::ReadAudit
+            | Self::RuleWorkspaces
+            | Self::ManageMemberships
+            | Self::ManagePrincipals => Role::Owner,
         }
     }
 }
@@ -222,7 +229,10 @@ mod tests {
 
     #[test]
     fn each_role_may_what_its_table_says() {
-        use Deed::{ManageAdmins, ManageKeys, ManageWorkspace, Read, ReadAudit, RuleWorkspaces};
+        use Deed::{
+            ManageAdmins, ManageKeys, ManageMemberships, ManagePrincipals, ManageWorkspace, Read,
+            ReadAudit, RuleWorkspaces,
+        };
         let all = [
             Read,
             ManageKeys,
@@ -230,6 +240,8 @@ mod tests {
             ManageAdmins,
             ReadAudit,
             RuleWorkspaces,
+            ManageMemberships,
+            ManagePrincipals,
         ];
         let table = [
             (Role::Reader, &all[..1]),

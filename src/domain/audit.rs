@@ -79,6 +79,18 @@ pub enum AuditAction {
     RevokeKey,
     /// What was left of a key was deleted.
     DeleteKey,
+    /// A principal was made.
+    CreatePrincipal,
+    /// A principal was changed.
+    UpdatePrincipal,
+    /// A principal was switched off, with all its keys.
+    DisablePrincipal,
+    /// A principal was switched on again.
+    EnablePrincipal,
+    /// What a principal may do in a workspace was set.
+    SetMembership,
+    /// A principal was taken out of a workspace.
+    RemoveMembership,
     /// The credits of a key were set, or taken away.
     SetCredits,
     /// Credits were added to those of a key, or taken from them.
@@ -117,6 +129,12 @@ impl AuditAction {
             Self::FirstUse => "key.first_use",
             Self::RevokeKey => "key.revoke",
             Self::DeleteKey => "key.delete",
+            Self::CreatePrincipal => "principal.create",
+            Self::UpdatePrincipal => "principal.update",
+            Self::DisablePrincipal => "principal.disable",
+            Self::EnablePrincipal => "principal.enable",
+            Self::SetMembership => "membership.set",
+            Self::RemoveMembership => "membership.remove",
             Self::SetCredits => "credits.set",
             Self::AdjustCredits => "credits.adjust",
             Self::CreateAdmin => "admin.create",

@@ -7,7 +7,7 @@ use super::id::{KeyId, WorkspaceId};
 use super::limit::LimitSet;
 use super::scope::ScopeSet;
 use super::source::SourceRanges;
-use super::token::EnvironmentName;
+use super::token::{EnvironmentName, TokenPrefix};
 
 pub use super::secret::Secret;
 
@@ -16,9 +16,10 @@ pub use super::secret::Secret;
 pub struct Key {
     /// The id.
     pub id: KeyId,
-    /// The workspace that it is bound to.
-    pub workspace: WorkspaceId,
-    /// Its environment; none, if the workspace has none.
+    /// Where it can be used.
+    pub bond: Bond,
+    /// Its environment; none, if the workspace has none, or, for a personal key,
+    /// if it is good where the default of the workspace is asked for.
     pub environment: Option<EnvironmentName>,
     /// Whoever acts with it.
     pub principal: String,
@@ -49,7 +50,37 @@ pub struct Key {
     pub source_addresses: SourceRanges,
 }
 
+/// Where a key can be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Bond {
+    /// In this workspace.
+    Workspace(WorkspaceId),
+    /// In each workspace that its principal is a member of; the check names
+    /// which.
+    Personal {
+        /// What its tokens start with.
+        token_prefix: TokenPrefix,
+    },
+}
+
+impl Bond {
+    /// The workspace that the key is bound to; none: it is personal.
+    #[must_use]
+    pub const fn workspace(&self) -> Option<&WorkspaceId> {
+        match self {
+            Self::Workspace(id) => Some(id),
+            Self::Personal { .. } => None,
+        }
+    }
+}
+
 impl Key {
+    /// The workspace that it is bound to; none: it is personal.
+    #[must_use]
+    pub const fn workspace(&self) -> Option<&WorkspaceId> {
+        self.bond.workspace()
+    }
+
     /// Whether the key works at `now`, and if not, why.
     #[must_use]
     pub fn state(&self, now: Timestamp) -> KeyState {

@@ -3,24 +3,28 @@
 
 use std::collections::BTreeMap;
 
+use super::catalog::ScopeCatalog;
 use super::clock::Timestamp;
 use super::credits::Balance;
 use super::credits_draft::CreditsDraft;
-use super::fields::{self, MAX_PRINCIPAL_LEN};
-use super::key::Key;
+use super::fields;
+use super::key::{Bond, Key};
 use super::limit::{LimitDraft, LimitSet, read_limits};
+use super::principal::check_principal;
 use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
 use super::scope::ScopeSet;
 use super::source::SourceRanges;
-use super::token::EnvironmentName;
-use super::violation::{Violations, plain_text};
+use super::token::{EnvironmentName, TokenPrefix};
+use super::violation::Violations;
 use super::workspace::Workspace;
 
 /// A key as its issuer describes it; nothing in it is checked yet.
 #[derive(Clone, Debug, Default)]
 pub struct KeyDraft {
-    /// The id of the workspace that it is to work in.
+    /// The id of the workspace that it is to work in; empty: it is personal.
     pub workspace: String,
+    /// What the tokens of a personal key are to start with; empty for others.
+    pub token_prefix: String,
     /// Empty: the workspace's default.
     pub environment: String,
     /// Whoever is to act with it.
@@ -48,6 +52,8 @@ pub struct KeyDraft {
 /// The parts of a draft that had to be read to be checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeySpec {
+    /// Where it can be used.
+    pub bond: Bond,
     /// The environment of the key.
     pub environment: Option<EnvironmentName>,
     /// What it may do.
@@ -60,7 +66,22 @@ pub struct KeySpec {
     pub credits: Option<Balance>,
 }
 
+/// What all keys have, as it was read.
+struct Fields {
+    scopes: ScopeSet,
+    limits: LimitSet,
+    source_addresses: SourceRanges,
+    credits: Option<Balance>,
+}
+
 impl KeyDraft {
+    /// Whether it asks for a personal key: one of no workspace, whose tokens
+    /// start with a prefix of their own.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        self.workspace.is_empty() && !self.token_prefix.is_empty()
+    }
+
     /// Checks the draft for a key of `workspace`.
     ///
     /// # Errors
@@ -68,40 +89,88 @@ impl KeyDraft {
     /// All fields that are not acceptable.
     pub fn check(&self, workspace: &Workspace, now: Timestamp) -> Result<KeySpec, Violations> {
         let mut violations = Violations::default();
+        if !self.token_prefix.is_empty() {
+            violations.add(
+                "token_prefix",
+                "is for personal keys alone: leave it out, or name no workspace",
+            );
+        }
         let environment = self.check_environment(&mut violations, workspace);
-        plain_text(
-            &mut violations,
-            "principal",
-            &self.principal,
-            true,
-            MAX_PRINCIPAL_LEN,
-        );
-        fields::check_name(&mut violations, "name", &self.name);
-        fields::check_description(&mut violations, "description", &self.description);
         let catalog = &workspace.scope_catalog;
-        let scopes = fields::read_key_scopes(&mut violations, "scopes", &self.scopes, catalog);
-        fields::check_metadata(&mut violations, "metadata", &self.metadata);
-        fields::check_expiry(&mut violations, "expire_time", self.expire_time, now);
+        let fields = self.check_fields(&mut violations, catalog, now);
+        violations.none().map(|()| KeySpec {
+            bond: Bond::Workspace(workspace.id.clone()),
+            environment,
+            scopes: fields.scopes,
+            limits: fields.limits,
+            source_addresses: fields.source_addresses,
+            credits: fields.credits,
+        })
+    }
+
+    /// Checks the draft for a personal key, and reads what its tokens are to
+    /// start with.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn check_personal(&self, now: Timestamp) -> Result<(KeySpec, TokenPrefix), Violations> {
+        let mut violations = Violations::default();
+        let token_prefix = TokenPrefix::read(&mut violations, "token_prefix", &self.token_prefix);
+        let environment = match self.environment.as_str() {
+            "" => None,
+            name => violations.check("environment", EnvironmentName::try_from(name)),
+        };
+        let fields = self.check_fields(&mut violations, &ScopeCatalog::default(), now);
+        // A missing part has left a violation, so nothing is lost here.
+        let (Some(token_prefix), true) = (token_prefix, violations.is_empty()) else {
+            return Err(violations);
+        };
+        let spec = KeySpec {
+            bond: Bond::Personal {
+                token_prefix: token_prefix.clone(),
+            },
+            environment,
+            scopes: fields.scopes,
+            limits: fields.limits,
+            source_addresses: fields.source_addresses,
+            credits: fields.credits,
+        };
+        Ok((spec, token_prefix))
+    }
+
+    /// Checks what all keys have.
+    fn check_fields(
+        &self,
+        violations: &mut Violations,
+        catalog: &ScopeCatalog,
+        now: Timestamp,
+    ) -> Fields {
+        check_principal(violations, "principal", &self.principal);
+        fields::check_name(violations, "name", &self.name);
+        fields::check_description(violations, "description", &self.description);
+        let scopes = fields::read_key_scopes(violations, "scopes", &self.scopes, catalog);
+        fields::check_metadata(violations, "metadata", &self.metadata);
+        fields::check_expiry(violations, "expire_time", self.expire_time, now);
         let source_addresses =
-            SourceRanges::read(&mut violations, "source_addresses", &self.source_addresses);
+            SourceRanges::read(violations, "source_addresses", &self.source_addresses);
         let credits = self
             .credits
             .as_ref()
-            .and_then(|draft| draft.read(&mut violations, "credits", None, now));
+            .and_then(|draft| draft.read(violations, "credits", None, now));
         if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
             violations.add(
                 "request_id",
                 format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
             );
         }
-        let limits = read_limits(&mut violations, "limits", &self.limits);
-        violations.none().map(|()| KeySpec {
-            environment,
+        let limits = read_limits(violations, "limits", &self.limits);
+        Fields {
             scopes,
             limits,
             source_addresses,
             credits,
-        })
+        }
     }
 
     fn check_environment(
@@ -152,7 +221,8 @@ pub struct KeyPatch {
 }
 
 impl KeyPatch {
-    /// The key as it is to be, and the names of the fields that differ.
+    /// The key as it is to be, and the names of the fields that differ. What its
+    /// scopes can be is in `catalog`.
     ///
     /// # Errors
     ///
@@ -160,7 +230,7 @@ impl KeyPatch {
     pub fn apply(
         self,
         key: &Key,
-        workspace: &Workspace,
+        catalog: &ScopeCatalog,
         now: Timestamp,
     ) -> Result<(Key, Vec<&'static str>), Violations> {
         let mut violations = Violations::default();
@@ -174,7 +244,6 @@ impl KeyPatch {
             changed.description = description;
         }
         if let Some(texts) = self.scopes {
-            let catalog = &workspace.scope_catalog;
             changed.scopes =
                 fields::read_key_scopes(&mut violations, "key.scopes", &texts, catalog);
         }
@@ -317,6 +386,41 @@ mod tests {
     }
 
     #[test]
+    fn a_personal_key_has_a_prefix_of_its_own_and_any_environment() {
+        let of = |prefix: &str, environment: &str| {
+            let draft = KeyDraft {
+                workspace: String::new(),
+                token_prefix: prefix.into(),
+                environment: environment.into(),
+                ..draft()
+            };
+            let told = match draft.check_personal(NOW) {
+                Ok((spec, _)) => {
+                    assert!(spec.bond.workspace().is_none());
+                    let of = spec.environment.as_ref();
+                    assert_eq!(of.map_or("", EnvironmentName::as_str), environment);
+                    Vec::new()
+                }
+                Err(violations) => violations.iter().map(|v| v.field.clone()).collect(),
+            };
+            (draft.is_personal(), told)
+        };
+        let none: Vec<String> = Vec::new();
+        assert_eq!(of("abc", ""), (true, none.clone()));
+        assert_eq!(of("abc", "anything1"), (true, none));
+        assert_eq!(of("abc", "No"), (true, vec!["environment".into()]));
+        assert_eq!(of("keyward_x", ""), (true, vec!["token_prefix".into()]));
+        assert_eq!(of("A", ""), (true, vec!["token_prefix".into()]));
+        assert_eq!(of("", ""), (false, vec!["token_prefix".into()]));
+        let bound = KeyDraft {
+            token_prefix: "abc".into(),
+            ..draft()
+        };
+        assert!(!bound.is_personal());
+        assert_eq!(fields(&bound, &workspace(&[])), ["token_prefix"]);
+    }
+
+    #[test]
     fn all_violations_come_at_once() {
         let draft = KeyDraft {
             environment: "prod".into(),
@@ -348,7 +452,7 @@ mod tests {
         let spec = draft().check(&workspace(&[]), NOW).unwrap();
         let mut key = Key {
             id: KeyId::generate(NOW),
-            workspace: "w".parse().unwrap(),
+            bond: spec.bond,
             environment: spec.environment,
             principal: "p".into(),
             name: "n".into(),

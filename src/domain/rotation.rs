@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::clock::Timestamp;
 use super::key::{Key, KeyState};
 use super::violation::Violations;
-use super::workspace::Workspace;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,15 +69,15 @@ pub(super) fn read_period(
     period - Duration::from_nanos(u64::from(period.subsec_nanos() % 1_000))
 }
 
-/// When `key` should be given a new token at the latest. None: it works no
-/// more, and needs none.
+/// When `key` should be given a new token at the latest, if it keeps one for
+/// `period`. None: it works no more, and needs none.
 #[must_use]
-pub fn due_time(key: &Key, workspace: &Workspace, now: Timestamp) -> Option<Timestamp> {
+pub fn due_time(key: &Key, period: Duration, now: Timestamp) -> Option<Timestamp> {
     match key.state(now) {
         KeyState::Revoked | KeyState::Expired => None,
         KeyState::Active | KeyState::Disabled => {
             let newest = key.secrets.last()?;
-            Some(newest.create_time.saturating_add(workspace.rotation_period))
+            Some(newest.create_time.saturating_add(period))
         }
     }
 }

@@ -151,23 +151,11 @@ impl ScopeSet {
     /// not even by `*`: what its writer wanted is unknown. Allocates nothing.
     #[must_use]
     pub fn meets(&self, requirement: &str) -> bool {
-        if requirement.len() > MAX_REQUIREMENT_LEN {
-            return false;
-        }
-        let mut met = false;
-        // Read to the end even when met: what is ill formed may come last.
-        for alternative in requirement.split('|') {
-            match read(alternative) {
-                // One that is covered is enough.
-                Ok(required) => met = met || self.covers_text(required),
-                // Nobody can tell what was required.
-                Err(_) => return false,
-            }
-        }
-        met
+        met_by(requirement, |required| self.covers_text(required))
     }
 
-    fn covers_text(&self, required: &str) -> bool {
+    /// Whether one of the scopes covers `required`, which is well formed.
+    pub(super) fn covers_text(&self, required: &str) -> bool {
         self.iter()
             .any(|granted| granted_covers(&granted.0, required))
     }
@@ -197,6 +185,25 @@ impl<'a> IntoIterator for &'a ScopeSet {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
+}
+
+/// Whether `requirement` is well formed and one of its alternatives is covered,
+/// as `covers` tells of each.
+pub(super) fn met_by(requirement: &str, covers: impl Fn(&str) -> bool) -> bool {
+    if requirement.len() > MAX_REQUIREMENT_LEN {
+        return false;
+    }
+    let mut met = false;
+    // Read to the end even when met: what is ill formed may come last.
+    for alternative in requirement.split('|') {
+        match read(alternative) {
+            // One that is covered is enough.
+            Ok(required) => met = met || covers(required),
+            // Nobody can tell what was required.
+            Err(_) => return false,
+        }
+    }
+    met
 }
 
 /// Whether the scope `granted` covers the scope `required`: whether it matches

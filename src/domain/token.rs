@@ -13,6 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::base62;
+use super::violation::Violations;
 
 /// The most bytes that a token of ours can have.
 pub const MAX_TOKEN_LEN: usize = MAX_LABEL_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
@@ -128,6 +129,20 @@ impl TokenPrefix {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Reads the prefix of tokens that operators choose, and notes what is wrong
+    /// with it.
+    pub(super) fn read(violations: &mut Violations, field: &str, text: &str) -> Option<Self> {
+        let prefix = violations.check(field, Self::try_from(text))?;
+        if prefix.is_reserved() {
+            violations.add(
+                field,
+                "starts with `keyward`, which is reserved for keyward's own tokens",
+            );
+            return None;
+        }
+        Some(prefix)
     }
 
     /// Whether only admin keys may have it. It is well formed all the same.

@@ -25,8 +25,8 @@ pub enum Buried {
     Key {
         /// The id.
         id: KeyId,
-        /// The workspace that it was bound to.
-        workspace: WorkspaceId,
+        /// The workspace that it was bound to; none: it was personal.
+        workspace: Option<WorkspaceId>,
         /// The digests that stay reserved.
         secrets: Vec<Secret>,
     },

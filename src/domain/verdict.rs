@@ -6,8 +6,8 @@
 //! what it needs to know and carries the answer.
 
 use super::clock::Timestamp;
+use super::granted::Granted;
 use super::limit::LimitSet;
-use super::scope::ScopeSet;
 use super::source::PackedRanges;
 
 /// The environment to ask for when any will do.
@@ -21,7 +21,8 @@ pub const MAX_REQUIREMENTS: usize = 100;
 /// holding a copy of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a, R> {
-    /// The workspace that the request is for; none: the key's own.
+    /// The workspace that the request is for; none: the key's own. A personal
+    /// key has none.
     pub workspace: Option<&'a str>,
     /// The environment that the request is for; none: the workspace's
     /// default; [`ANY_ENVIRONMENT`]: any.
@@ -45,16 +46,25 @@ pub enum Presented<'k> {
     Key(Standing<'k>),
 }
 
-/// All that the verdict looks at in a key and its workspace.
+/// All that the verdict looks at in a key, its principal and the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'k> {
-    /// The workspace that the key is bound to.
+    /// Whether the key is good in all workspaces of its principal.
+    pub personal: bool,
+    /// The workspace that the key is bound to; of a personal key, the one that
+    /// was asked for, and empty without.
     pub workspace: &'k str,
+    /// Whether the principal is a member there. Nobody is where there is no
+    /// such workspace.
+    pub member: bool,
+    /// Whether the principal is switched off.
+    pub principal_disabled: bool,
     /// Whether that workspace is switched off.
     pub workspace_disabled: bool,
     /// The environment that is meant there by default; empty: there are none.
     pub default_environment: &'k str,
-    /// The environment of the key; empty: none.
+    /// The environment of the key; empty: none. One that a personal key does not
+    /// name is the default of the workspace.
     pub environment: &'k str,
     /// Whether the key was revoked.
     pub revoked: bool,
@@ -62,8 +72,8 @@ pub struct Standing<'k> {
     pub expire_time: Option<Timestamp>,
     /// Whether the key is switched off.
     pub disabled: bool,
-    /// What the key may do.
-    pub scopes: &'k ScopeSet,
+    /// What the key may do there.
+    pub scopes: Granted<'k>,
     /// How much checks of the key may spend. Looked at where it is spent, once
     /// all else is well.
     pub limits: &'k LimitSet,
@@ -92,11 +102,14 @@ pub enum DenialReason {
     Malformed,
     /// No such key, for all that the asker may know.
     Unknown,
+    /// The key is personal, and the check selects no workspace.
+    WorkspaceRequired,
     /// The key was revoked.
     Revoked,
     /// The key's expiry has passed.
     Expired,
-    /// The key or its workspace is switched off.
+    /// The key, its principal or its workspace is switched off, or the principal
+    /// is no member there any more.
     Disabled,
     /// The key is of another environment.
     Environment,
@@ -114,10 +127,11 @@ pub enum DenialReason {
 
 impl DenialReason {
     /// All of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Missing,
         Self::Malformed,
         Self::Unknown,
+        Self::WorkspaceRequired,
         Self::Revoked,
         Self::Expired,
         Self::Disabled,
@@ -136,6 +150,7 @@ impl DenialReason {
             Self::Missing => "MISSING",
             Self::Malformed => "MALFORMED",
             Self::Unknown => "UNKNOWN",
+            Self::WorkspaceRequired => "WORKSPACE_REQUIRED",
             Self::Revoked => "REVOKED",
             Self::Expired => "EXPIRED",
             Self::Disabled => "DISABLED",
@@ -155,7 +170,8 @@ impl DenialReason {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown | Self::Revoked | Self::Expired => 401,
-            Self::Disabled
+            Self::WorkspaceRequired
+            | Self::Disabled
             | Self::Environment
             | Self::SourceAddress
             | Self::InsufficientScope
@@ -170,7 +186,8 @@ impl DenialReason {
     pub const fn tells_identity(self) -> bool {
         match self {
             Self::Missing | Self::Malformed | Self::Unknown => false,
-            Self::Revoked
+            Self::WorkspaceRequired
+            | Self::Revoked
             | Self::Expired
             | Self::Disabled
             | Self::Environment
@@ -199,11 +216,10 @@ where
         Presented::Key(standing) => standing,
     };
     let grounds = [
-        // A key of another workspace does not exist in this one.
+        (DenialReason::Unknown, is_unknown(key, ask.workspace)),
         (
-            DenialReason::Unknown,
-            ask.workspace
-                .is_some_and(|workspace| workspace != key.workspace),
+            DenialReason::WorkspaceRequired,
+            key.personal && ask.workspace.is_none(),
         ),
         (DenialReason::Revoked, key.revoked),
         // The moment of expiry is the first at which the key is dead.
@@ -213,7 +229,7 @@ where
         ),
         (
             DenialReason::Disabled,
-            key.disabled || key.workspace_disabled,
+            key.disabled || key.principal_disabled || key.workspace_disabled || !key.member,
         ),
         (
             DenialReason::Environment,
@@ -227,7 +243,7 @@ where
         return Verdict::Denied(DenialReason::SourceAddress);
     }
     // Last, as it is the only one that every key pays more than a comparison for.
-    if unmet(key.scopes, ask.required_scopes.clone())
+    if unmet(&key.scopes, ask.required_scopes.clone())
         .next()
         .is_none()
     {
@@ -240,13 +256,23 @@ where
 /// Those of `required` that `granted` does not meet. What is behind the
 /// [`MAX_REQUIREMENTS`]th is never met.
 pub fn unmet<'a>(
-    granted: &ScopeSet,
+    granted: &Granted<'_>,
     required: impl Iterator<Item = &'a str>,
 ) -> impl Iterator<Item = &'a str> {
     required
         .enumerate()
         .filter(|(place, requirement)| *place >= MAX_REQUIREMENTS || !granted.meets(requirement))
         .map(|(_, requirement)| requirement)
+}
+
+/// A key of another workspace does not exist in this one, and neither does a
+/// personal one whose principal is no member here.
+fn is_unknown(key: &Standing<'_>, asked: Option<&str>) -> bool {
+    if key.personal {
+        asked.is_some() && !key.member
+    } else {
+        asked.is_some_and(|workspace| workspace != key.workspace)
+    }
 }
 
 fn is_of_environment(key: &Standing<'_>, asked: Option<&str>) -> bool {
@@ -263,7 +289,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::domain::scope::Scope;
+    use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::source::{SourceRange, SourceRanges};
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
@@ -278,6 +304,10 @@ mod tests {
 
     fn scopes(texts: &[&str]) -> ScopeSet {
         ScopeSet::new(texts.iter().map(|&text| Scope::try_from(text).unwrap()))
+    }
+
+    fn leaked(scopes: ScopeSet) -> Granted<'static> {
+        Granted::all(Box::leak(Box::new(scopes)))
     }
 
     fn confined_to(texts: &[&str]) -> PackedRanges<'static> {
@@ -300,14 +330,17 @@ mod tests {
     impl Case {
         fn sound() -> Self {
             let standing = Standing {
+                personal: false,
                 workspace: "kling",
+                member: true,
+                principal_disabled: false,
                 workspace_disabled: false,
                 default_environment: "live",
                 environment: "live",
                 revoked: false,
                 expire_time: None,
                 disabled: false,
-                scopes: Box::leak(Box::new(scopes(&["read:customers"]))),
+                scopes: leaked(scopes(&["read:customers"])),
                 limits: &NO_LIMITS,
                 default_limits: &NO_LIMITS,
                 sources: confined_to(&["10.0.0.0/8"]),
@@ -328,6 +361,11 @@ mod tests {
                     self.presented = self.presented.or(Some(reason));
                 }
                 DenialReason::Unknown => self.workspace = Some("klipy"),
+                DenialReason::WorkspaceRequired => {
+                    self.standing.personal = true;
+                    self.standing.workspace = "";
+                    self.standing.member = false;
+                }
                 DenialReason::Revoked => self.standing.revoked = true,
                 DenialReason::Expired => self.standing.expire_time = Some(NOW),
                 DenialReason::Disabled => self.standing.disabled = true,
@@ -405,6 +443,52 @@ mod tests {
         let mut case = Case::sound();
         case.standing.workspace_disabled = true;
         assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Disabled));
+    }
+
+    #[test]
+    fn a_principal_that_is_switched_off_or_no_member_stops_its_keys() {
+        let disabled = Verdict::Denied(DenialReason::Disabled);
+        let mut case = Case::sound();
+        case.standing.principal_disabled = true;
+        assert_eq!(case.verdict(), disabled);
+        let mut case = Case::sound();
+        case.standing.member = false;
+        assert_eq!(case.verdict(), disabled);
+        // Nothing is told of it to another workspace.
+        case.workspace = Some("klipy");
+        assert_eq!(case.verdict(), Verdict::Denied(DenialReason::Unknown));
+    }
+
+    #[test]
+    fn a_personal_key_is_judged_where_it_is_asked_for() {
+        let verdict = |asked: Option<&'static str>, member| {
+            let mut case = Case::sound();
+            case.standing.personal = true;
+            case.standing.workspace = asked.unwrap_or_default();
+            case.standing.member = member;
+            case.workspace = asked;
+            // What comes later in the order is not looked at.
+            case.standing.revoked = !member;
+            case.verdict()
+        };
+        let denied = Verdict::Denied;
+        assert_eq!(verdict(Some("kling"), true), Verdict::Allowed);
+        assert_eq!(verdict(Some("klipy"), true), Verdict::Allowed);
+        assert_eq!(verdict(Some("kling"), false), denied(DenialReason::Unknown));
+        let required = denied(DenialReason::WorkspaceRequired);
+        assert_eq!(verdict(None, false), required);
+    }
+
+    #[test]
+    fn a_ceiling_narrows_what_a_key_may() {
+        let mut case = Case::sound();
+        let own = Box::leak(Box::new(scopes(&["*"])));
+        let ceiling = Box::leak(Box::new(scopes(&["read:customers"])));
+        case.standing.scopes = Granted::within(own, Some(ceiling));
+        assert_eq!(case.verdict(), Verdict::Allowed);
+        case.required = &["write:customers"];
+        let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+        assert_eq!(case.verdict(), insufficient);
     }
 
     #[test]
@@ -499,7 +583,7 @@ mod tests {
         let all = scopes(&["*"]);
         let verdict = |number: usize| {
             let mut case = Case::sound();
-            case.standing.scopes = Box::leak(Box::new(all.clone()));
+            case.standing.scopes = leaked(all.clone());
             case.required = vec!["a:b"; number].leak();
             case.verdict()
         };
@@ -507,6 +591,7 @@ mod tests {
         let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
         assert_eq!(verdict(101), insufficient);
         assert_eq!(verdict(100_000), insufficient);
+        let all = Granted::all(&all);
         assert!(unmet(&all, ["a", "A", "b"].into_iter()).eq(["A"]));
         assert_eq!(unmet(&all, ["a"; 103].into_iter()).count(), 3);
     }

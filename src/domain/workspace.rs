@@ -108,7 +108,8 @@ impl WorkspaceDraft {
             false,
             MAX_DISPLAY_NAME_LEN,
         );
-        let token_prefix = self.prefix(&mut violations);
+        let prefix = "workspace.token_prefix";
+        let token_prefix = TokenPrefix::read(&mut violations, prefix, &self.token_prefix);
         let environments = declared(&mut violations, &self.environments);
         let default_environment = pick(
             &mut violations,
@@ -157,19 +158,6 @@ impl WorkspaceDraft {
             default_limits,
             rotation_period,
         })
-    }
-
-    fn prefix(&self, violations: &mut Violations) -> Option<TokenPrefix> {
-        let field = "workspace.token_prefix";
-        let prefix = violations.check(field, TokenPrefix::try_from(self.token_prefix.as_str()))?;
-        if prefix.is_reserved() {
-            violations.add(
-                field,
-                "starts with `keyward`, which is reserved for keyward's own tokens",
-            );
-            return None;
-        }
-        Some(prefix)
     }
 }
 

@@ -4,6 +4,7 @@
 mod admin_keys;
 mod credits;
 mod keys;
+mod principals;
 mod rotation;
 mod workspaces;
 
@@ -139,6 +140,15 @@ calls! {
     CancelRotation: rotation::cancel_rotation(CancelRotationRequest) -> CancelRotationResponse;
     RevokeKey: keys::revoke_key(RevokeKeyRequest) -> RevokeKeyResponse;
     DeleteKey: keys::delete_key(DeleteKeyRequest) -> DeleteKeyResponse;
+    CreatePrincipal: principals::create_principal(CreatePrincipalRequest) -> CreatePrincipalResponse;
+    GetPrincipal: principals::get_principal(GetPrincipalRequest) -> GetPrincipalResponse;
+    ListPrincipals: principals::list_principals(ListPrincipalsRequest) -> ListPrincipalsResponse;
+    UpdatePrincipal: principals::update_principal(UpdatePrincipalRequest) -> UpdatePrincipalResponse;
+    DisablePrincipal: principals::disable_principal(DisablePrincipalRequest) -> DisablePrincipalResponse;
+    EnablePrincipal: principals::enable_principal(EnablePrincipalRequest) -> EnablePrincipalResponse;
+    SetMembership: principals::set_membership(SetMembershipRequest) -> SetMembershipResponse;
+    RemoveMembership: principals::remove_membership(RemoveMembershipRequest) -> RemoveMembershipResponse;
+    ListMemberships: principals::list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     SetCredits: credits::set_credits(SetCreditsRequest) -> SetCreditsResponse;
     AdjustCredits: credits::adjust_credits(AdjustCreditsRequest) -> AdjustCreditsResponse;
     CreateAdminKey: admin_keys::create_admin_key(CreateAdminKeyRequest) -> CreateAdminKeyResponse;

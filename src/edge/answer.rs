@@ -4,6 +4,8 @@
 //! messages, and to write them. A test holds the result against the generated
 //! reader.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
@@ -11,8 +13,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::credits::CreditsLeft;
 use crate::domain::due::Reading;
 use crate::domain::id::ID_LEN;
-use crate::domain::scope::MAX_REQUIREMENT_LEN;
-use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Verdict, unmet};
+use crate::domain::scope::{MAX_REQUIREMENT_LEN, ScopeSet};
+use crate::domain::verdict::{DenialReason, MAX_REQUIREMENTS, Standing, Verdict, unmet};
 use crate::index::IndexedKey;
 use crate::service::checker::Outcome;
 
@@ -37,13 +39,11 @@ pub(super) fn append(
     required_scopes: RequiredScopes<'_>,
 ) {
     let Outcome {
-        key,
-        limits,
-        credits,
-        ..
+        limits, credits, ..
     } = outcome;
-    match (outcome.verdict, key) {
-        (Verdict::Allowed, Some(key)) => {
+    let found = outcome.key.zip(outcome.standing);
+    match (outcome.verdict, found) {
+        (Verdict::Allowed, Some((key, standing))) => {
             let token = outcome.rotating.map(|rotating| PresentedToken {
                 hint: key.hint(),
                 superseded: rotating.superseded(),
@@ -51,6 +51,9 @@ pub(super) fn append(
             });
             let allowed = Allowed {
                 key,
+                workspace: standing.workspace,
+                environment: standing.environment,
+                scopes: standing.scopes.scopes(),
                 limits,
                 credits,
                 token,
@@ -64,8 +67,8 @@ pub(super) fn append(
             DENIED,
             &Denied::new(DenialReason::Unknown, None, required_scopes, (&[], None)),
         ),
-        (Verdict::Denied(reason), key) => {
-            let denied = Denied::new(reason, key, required_scopes, (limits, credits));
+        (Verdict::Denied(reason), found) => {
+            let denied = Denied::new(reason, found, required_scopes, (limits, credits));
             enclose(buffer, within, DENIED, &denied);
         }
     }
@@ -109,6 +112,7 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::Missing => pb::DenialReason::Missing,
         DenialReason::Malformed => pb::DenialReason::Malformed,
         DenialReason::Unknown => pb::DenialReason::Unknown,
+        DenialReason::WorkspaceRequired => pb::DenialReason::WorkspaceRequired,
         DenialReason::Revoked => pb::DenialReason::Revoked,
         DenialReason::Expired => pb::DenialReason::Expired,
         DenialReason::Disabled => pb::DenialReason::Disabled,
@@ -188,6 +192,9 @@ impl Fields for BytesMut {
 
 struct Allowed<'k> {
     key: &'k IndexedKey,
+    workspace: &'k str,
+    environment: &'k str,
+    scopes: Cow<'k, ScopeSet>,
     limits: &'k [Reading],
     token: Option<PresentedToken>,
     credits: Option<CreditsLeft>,
@@ -199,9 +206,9 @@ impl Message for Allowed<'_> {
         fields.text(1, key.id().write(&mut [0; ID_LEN]));
         fields.text(2, key.name());
         fields.text(3, key.principal());
-        fields.text(4, key.workspace());
-        fields.text(5, key.environment());
-        for scope in key.scopes() {
+        fields.text(4, self.workspace);
+        fields.text(5, self.environment);
+        for scope in self.scopes.iter() {
             fields.entry(6, scope.as_str().as_bytes());
         }
         for (name, value) in key.metadata() {
@@ -280,20 +287,22 @@ struct Denied<'k> {
 impl<'k> Denied<'k> {
     fn new(
         reason: DenialReason,
-        key: Option<&'k IndexedKey>,
+        found: Option<(&'k IndexedKey, Standing<'k>)>,
         required_scopes: RequiredScopes<'k>,
         (limits, credits): (&'k [Reading], Option<CreditsLeft>),
     ) -> Self {
-        let missing_scopes = match (reason, key) {
-            (DenialReason::InsufficientScope, Some(key)) => unmet(key.scopes(), required_scopes)
-                .filter(|requirement| requirement.len() <= MAX_REQUIREMENT_LEN)
-                .take(MAX_REQUIREMENTS)
-                .collect(),
+        let missing_scopes = match (reason, &found) {
+            (DenialReason::InsufficientScope, Some((_, standing))) => {
+                unmet(&standing.scopes, required_scopes)
+                    .filter(|requirement| requirement.len() <= MAX_REQUIREMENT_LEN)
+                    .take(MAX_REQUIREMENTS)
+                    .collect()
+            }
             (_, _) => Vec::new(),
         };
         Self {
             reason,
-            key: key.map(|key| (key, key.hint())),
+            key: found.map(|(key, _)| (key, key.hint())),
             missing_scopes,
             limits,
             credits,

@@ -5,6 +5,7 @@ pub(super) mod audit_event;
 pub(super) mod credits;
 pub(super) mod key;
 pub(super) mod limit;
+pub(super) mod principal;
 pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;

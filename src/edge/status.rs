@@ -322,6 +322,8 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         | Condition::WorkspaceDisabled
         | Condition::WorkspaceEnabled
         | Condition::WorkspaceNotEmpty
+        | Condition::PrincipalDisabled
+        | Condition::MembershipRemoved
         | Condition::LastOwner
         | Condition::NoCredits
         | Condition::NoRotation

@@ -8,16 +8,19 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::domain::credits::Credits;
-use crate::domain::key::Key;
+use crate::domain::key::{self, Key};
+use crate::domain::principal::{Membership, Principal};
+use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::workspace::Workspace;
 use crate::store::{
     Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, Versioned,
 };
 
+use super::Index;
 use super::credits::CreditAccount;
-use super::packed::{IndexedKey, Shared};
-use super::{Index, IndexedWorkspace};
+use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
+use super::packed::{Bond, IndexedKey, Personal, Shared};
 
 /// Loads the whole store into an index and starts the thread that follows it.
 /// The thread ends when the store is closed.
@@ -106,6 +109,8 @@ impl Follower {
                         | Record::AdminKey(_)
                         | Record::Credits(_)
                         | Record::Request(_)
+                        | Record::Principal(_)
+                        | Record::Membership(_)
                         | Record::Tombstone(_),
                     )
                     | None => None,
@@ -129,6 +134,8 @@ impl Follower {
                     admins.insert(secret.digest, Arc::clone(&admin));
                 }
             }
+            Record::Principal(principal) => self.put_principal(principal),
+            Record::Membership(membership) => self.put_membership(membership),
             Record::Tombstone(tombstone) => self.bury(tombstone, change.before.as_ref()),
             Record::Credits(credits) => self.put_credits(credits, revision),
             // Looked up in the store, by who repeats one.
@@ -195,25 +202,83 @@ impl Follower {
         }
     }
 
-    fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
-        let workspace = self
-            .index
-            .workspaces
-            .pin()
-            .get(key.workspace.as_str())
-            .cloned();
-        let Some(workspace) = workspace else {
+    fn put_principal(&self, principal: &Principal) {
+        self.principal(&principal.id).set(principal);
+    }
+
+    fn put_membership(&mut self, membership: &Membership) {
+        let Some(workspace) = self.workspace(membership.workspace.as_str()) else {
+            // It was deleted, and nobody can be a member of it any more.
+            return;
+        };
+        let ceiling = self.shared.scopes(&membership.scope_ceiling);
+        let seat = self.seat(&workspace, &membership.principal);
+        seat.set(membership, ceiling);
+    }
+
+    fn workspace(&self, id: &str) -> Option<Arc<IndexedWorkspace>> {
+        self.index.workspaces.pin().get(id).cloned()
+    }
+
+    /// The principal of this id, or the place that it will have.
+    fn principal(&self, id: &str) -> Arc<IndexedPrincipal> {
+        let principals = self.index.principals.pin();
+        if let Some(ById(principal)) = principals.get(id) {
+            return Arc::clone(principal);
+        }
+        let principal = Arc::new(IndexedPrincipal::unknown(id));
+        principals.insert(ById(Arc::clone(&principal)));
+        principal
+    }
+
+    /// The membership of a principal, or the place that it will have.
+    fn seat(
+        &mut self,
+        workspace: &Arc<IndexedWorkspace>,
+        principal: &str,
+    ) -> Arc<IndexedMembership> {
+        let memberships = self.index.memberships.pin();
+        if let Some(Seat(membership)) = memberships.get(&Names(&workspace.id, principal)) {
+            return Arc::clone(membership);
+        }
+        let membership = Arc::new(IndexedMembership::unknown(
+            Arc::clone(workspace),
+            self.principal(principal),
+            self.shared.scopes(&ScopeSet::default()),
+        ));
+        memberships.insert(Seat(Arc::clone(&membership)));
+        membership
+    }
+
+    /// Where the key can be used. If its principal or membership is not there,
+    /// which cannot be, it works nowhere.
+    fn bond(&mut self, key: &Key) -> Result<Bond, Orphan> {
+        let workspace = match &key.bond {
+            key::Bond::Workspace(id) => id,
+            key::Bond::Personal { token_prefix } => {
+                return Ok(Bond::Personal(Box::new(Personal {
+                    principal: self.principal(&key.principal),
+                    token_prefix: token_prefix.as_str().into(),
+                })));
+            }
+        };
+        let Some(workspace) = self.workspace(workspace.as_str()) else {
             return Err(Orphan {
                 key: key.id.to_string(),
-                workspace: key.workspace.to_string(),
+                workspace: workspace.to_string(),
             });
         };
-        let keys = self.index.keys.pin();
+        Ok(Bond::Bound(self.seat(&workspace, &key.principal)))
+    }
+
+    fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
         for secret in &key.secrets {
-            let packed = IndexedKey::new(key, secret, Arc::clone(&workspace), &mut self.shared)
+            let bond = self.bond(key)?;
+            let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
                 .with_credits(self.index.credits(key.id));
-            keys.insert(secret.digest, packed);
+            self.index.keys.pin().insert(secret.digest, packed);
         }
+        let keys = self.index.keys.pin();
         // A token that no longer stands for the key stops last: at no moment
         // does a key that keeps a token go without it.
         for secret in before.iter().flat_map(|before| &before.secrets) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::clock::Timestamp;
+use crate::domain::granted::Granted;
 use crate::domain::id::KeyId;
 use crate::domain::key::{Key, Secret};
 use crate::domain::limit::LimitSet;
@@ -13,9 +14,10 @@ use crate::domain::token;
 use crate::domain::verdict::Standing;
 use crate::domain::workspace::Workspace;
 
-use super::IndexedWorkspace;
+use super::Index;
 use super::credits::CreditAccount;
 use super::interner::Interner;
+use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
 
 /// A key, as one of its tokens finds it.
@@ -23,7 +25,7 @@ use super::rotating::Rotating;
 pub struct IndexedKey {
     id: KeyId,
     expire_time: Option<Timestamp>,
-    workspace: Arc<IndexedWorkspace>,
+    bond: Bond,
     scopes: Arc<ScopeSet>,
     limits: Arc<LimitSet>,
     environment: Arc<str>,
@@ -39,14 +41,26 @@ pub struct IndexedKey {
     ranges: u8,
 }
 
+/// Where a key can be used, and by whom.
+#[derive(Debug)]
+pub(super) enum Bond {
+    /// In one workspace.
+    Bound(Arc<IndexedMembership>),
+    /// In all workspaces of the principal. Few keys are so: what only they have
+    /// lies apart.
+    Personal(Box<Personal>),
+}
+
+/// What only personal keys have.
+#[derive(Debug)]
+pub(super) struct Personal {
+    pub(super) principal: Arc<IndexedPrincipal>,
+    pub(super) token_prefix: Box<str>,
+}
+
 impl IndexedKey {
     /// Packs `key` as `secret`, one of its tokens, finds it.
-    pub(super) fn new(
-        key: &Key,
-        secret: &Secret,
-        workspace: Arc<IndexedWorkspace>,
-        shared: &mut Shared,
-    ) -> Self {
+    pub(super) fn new(key: &Key, secret: &Secret, bond: Bond, shared: &mut Shared) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         let mut run = key.source_addresses.pack();
         Text::pack(key, &mut run);
@@ -54,10 +68,8 @@ impl IndexedKey {
             id: key.id,
             // The token is dead with its key, or before.
             expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
-            workspace,
-            scopes: shared
-                .scopes
-                .intern(&key.scopes, |scopes| Arc::new(scopes.clone())),
+            bond,
+            scopes: shared.scopes(&key.scopes),
             limits: shared
                 .limits
                 .intern(&key.limits, |limits| Arc::new(limits.clone())),
@@ -102,22 +114,28 @@ impl IndexedKey {
     /// Whoever acts with the key.
     #[must_use]
     pub fn principal(&self) -> &str {
-        self.text().principal()
+        match &self.bond {
+            Bond::Bound(membership) => membership.principal.id(),
+            Bond::Personal(personal) => personal.principal.id(),
+        }
     }
 
-    /// The id of the workspace that the key is bound to.
+    /// The id of the workspace that the key is bound to; none: it is personal.
     #[must_use]
-    pub fn workspace(&self) -> &str {
-        &self.workspace.id
+    pub fn workspace(&self) -> Option<&str> {
+        match &self.bond {
+            Bond::Bound(membership) => Some(&membership.workspace.id),
+            Bond::Personal(_) => None,
+        }
     }
 
-    /// The environment of the key; empty: none.
+    /// The environment that the key names; empty: none.
     #[must_use]
     pub fn environment(&self) -> &str {
         &self.environment
     }
 
-    /// What the key may do.
+    /// What the key says that it may do: at most, whatever its principal may.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
         &self.scopes
@@ -160,7 +178,14 @@ impl IndexedKey {
     /// What may be displayed of the token.
     #[must_use]
     pub fn hint(&self) -> String {
-        let workspace = self.workspace.current.load();
+        let membership = match &self.bond {
+            Bond::Bound(membership) => membership,
+            Bond::Personal(personal) => {
+                let mark = Some(self.environment()).filter(|name| !name.is_empty());
+                return token::hint(&personal.token_prefix, mark, self.tail);
+            }
+        };
+        let workspace = membership.workspace.current.load();
         let unmarked = workspace
             .unmarked_environment
             .as_ref()
@@ -169,22 +194,77 @@ impl IndexedKey {
         token::hint(workspace.token_prefix.as_str(), mark, self.tail)
     }
 
-    /// Hands what the verdict looks at to `judge`.
-    pub fn with_standing<T>(&self, judge: impl FnOnce(Standing<'_>) -> T) -> T {
-        let workspace = self.workspace.current.load();
-        judge(Standing {
-            workspace: self.workspace(),
-            workspace_disabled: workspace.disabled,
-            default_environment: default_environment(&workspace),
+    /// Hands what the verdict looks at, where the workspace `asked` is asked
+    /// for, to `judge`. The key must be of `index`.
+    pub fn with_standing<T>(
+        &self,
+        index: &Index,
+        asked: Option<&str>,
+        judge: impl FnOnce(Standing<'_>) -> T,
+    ) -> T {
+        match &self.bond {
+            Bond::Bound(membership) => {
+                let workspace = membership.workspace.current.load();
+                let member = membership.standing();
+                judge(Standing {
+                    personal: false,
+                    workspace: &membership.workspace.id,
+                    workspace_disabled: workspace.disabled,
+                    default_environment: default_environment(&workspace),
+                    default_limits: &workspace.default_limits,
+                    ..self.standing(&membership.principal, &member)
+                })
+            }
+            Bond::Personal(personal) => {
+                let workspaces = index.workspaces.pin();
+                let memberships = index.memberships.pin();
+                // What is left of the membership in a deleted workspace is not
+                // looked for.
+                let workspace = asked.and_then(|asked| workspaces.get(asked));
+                let seat = workspace.and_then(|workspace| {
+                    memberships.get(&Names(&workspace.id, personal.principal.id()))
+                });
+                let member = seat.map_or(Member::No, |seat| seat.0.standing());
+                let standing = self.standing(&personal.principal, &member);
+                let Some(workspace) = workspace else {
+                    return judge(standing);
+                };
+                let current = workspace.current.load();
+                let default_environment = default_environment(&current);
+                judge(Standing {
+                    workspace: &workspace.id,
+                    workspace_disabled: current.disabled,
+                    default_environment,
+                    default_limits: &current.default_limits,
+                    environment: match self.environment() {
+                        "" => default_environment,
+                        named => named,
+                    },
+                    ..standing
+                })
+            }
+        }
+    }
+
+    /// The standing of the key as a personal one that is asked for nowhere.
+    fn standing<'k>(&'k self, principal: &IndexedPrincipal, member: &'k Member) -> Standing<'k> {
+        Standing {
+            personal: true,
+            workspace: "",
+            member: member.is_one(),
+            principal_disabled: principal.is_disabled(),
+            workspace_disabled: false,
+            default_environment: "",
             environment: self.environment(),
             revoked: self.revoked,
             expire_time: self.expire_time,
             disabled: self.disabled,
-            scopes: self.scopes(),
+            scopes: Granted::within(&self.scopes, member.ceiling()),
             limits: &self.limits,
-            default_limits: &workspace.default_limits,
+            // None that the key's own do not hide.
+            default_limits: &self.limits,
             sources: self.sources(),
-        })
+        }
     }
 }
 
@@ -211,16 +291,22 @@ impl Shared {
             environments: Interner::new(),
         }
     }
+
+    /// The shared copy of some scopes.
+    pub(super) fn scopes(&mut self, scopes: &ScopeSet) -> Arc<ScopeSet> {
+        self.scopes
+            .intern(scopes, |scopes| Arc::new(scopes.clone()))
+    }
 }
 
-/// Name, principal and metadata, each behind its length in one byte: the
+/// Name and metadata, each behind its length in one byte: the
 /// limits on the fields of a key see to it that one is enough.
 struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
     fn pack(key: &Key, bytes: &mut Vec<u8>) {
         let entries = key.metadata.iter().flat_map(|(name, value)| [name, value]);
-        for text in [&key.name, &key.principal].into_iter().chain(entries) {
+        for text in [&key.name].into_iter().chain(entries) {
             push(bytes, text);
         }
     }
@@ -229,12 +315,8 @@ impl<'a> Text<'a> {
         pull(self.0).0
     }
 
-    fn principal(&self) -> &'a str {
-        pull(pull(self.0).1).0
-    }
-
     fn metadata(&self) -> Metadata<'a> {
-        Metadata(pull(pull(self.0).1).1)
+        Metadata(pull(self.0).1)
     }
 }
 

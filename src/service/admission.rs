@@ -7,7 +7,7 @@ use crate::domain::clock::Clock;
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::digest::TokenHasher;
 use crate::domain::id::WorkspaceId;
-use crate::domain::scope::ScopeSet;
+use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::DenialReason;
 use crate::index::Index;
@@ -72,6 +72,16 @@ impl Actor {
         } else {
             Err(RegistryError::GrantCeiling(beyond))
         }
+    }
+
+    /// The most that this admin key may hand out: `*` alone, if that is in it.
+    pub(super) fn hands_out(&self) -> ScopeSet {
+        let everything = Scope::try_from("*").ok();
+        let everything = everything.filter(|all| self.0.grant_ceiling.covers(all));
+        everything.map_or_else(
+            || self.0.grant_ceiling.clone(),
+            |everything| ScopeSet::new([everything]),
+        )
     }
 
     /// Lets pass what decides on keys of any scopes.

@@ -38,6 +38,8 @@ pub struct Outcome<'k> {
     pub verdict: Verdict,
     /// The key; none, if none was found or the asker may not learn of it.
     pub key: Option<&'k IndexedKey>,
+    /// How the key stands where it was asked for: there with the key.
+    pub standing: Option<Standing<'k>>,
     /// The limits that counted, as they stand now.
     pub limits: &'k [Reading],
     /// What is left of the key's credits, where they were looked at.
@@ -120,6 +122,7 @@ impl Checker {
                 return Ok(answer(Outcome {
                     verdict: decide(&presented),
                     key: None,
+                    standing: None,
                     limits: &[],
                     credits: None,
                     rotating: None,
@@ -127,29 +130,37 @@ impl Checker {
             }
         };
         self.index.find(&digest, |found| {
-            let spent = match found {
-                Some(key) => {
-                    key.with_standing(|standing| match decide(&Presented::Key(standing)) {
-                        Verdict::Allowed => self.spend(key, &standing, demand, now),
-                        denied @ Verdict::Denied(_) => Ok(Spent::nothing(denied)),
-                    })?
-                }
-                None => Spent::nothing(decide(&Presented::Unknown)),
+            let Some(key) = found else {
+                return Ok(answer(Outcome {
+                    verdict: decide(&Presented::Unknown),
+                    key: None,
+                    standing: None,
+                    limits: &[],
+                    credits: None,
+                    rotating: None,
+                }));
             };
-            let may_tell = match spent.verdict {
-                Verdict::Allowed => true,
-                Verdict::Denied(reason) => reason.tells_identity(),
-            };
-            let rotating = found.and_then(|key| Some((key, key.rotating()?)));
-            let rotating = rotating
-                .and_then(|(key, rotating)| self.used(key, rotating, digest, spent.verdict));
-            Ok(answer(Outcome {
-                verdict: spent.verdict,
-                key: found.filter(|_| may_tell),
-                limits: &spent.limits,
-                credits: spent.credits,
-                rotating,
-            }))
+            key.with_standing(&self.index, ask.workspace, |standing| {
+                let spent = match decide(&Presented::Key(standing)) {
+                    Verdict::Allowed => self.spend(key, &standing, demand, now)?,
+                    denied @ Verdict::Denied(_) => Spent::nothing(denied),
+                };
+                let may_tell = match spent.verdict {
+                    Verdict::Allowed => true,
+                    Verdict::Denied(reason) => reason.tells_identity(),
+                };
+                let rotating = key.rotating();
+                let rotating =
+                    rotating.and_then(|rotating| self.used(key, rotating, digest, spent.verdict));
+                Ok(answer(Outcome {
+                    verdict: spent.verdict,
+                    key: Some(key).filter(|_| may_tell),
+                    standing: Some(standing).filter(|_| may_tell),
+                    limits: &spent.limits,
+                    credits: spent.credits,
+                    rotating,
+                }))
+            })
         })
     }
 
@@ -247,6 +258,8 @@ mod tests {
     use crate::domain::key::Key;
     use crate::domain::key_draft::KeyDraft;
     use crate::domain::limit::LimitDraft;
+    use crate::domain::principal::{Membership, Principal};
+    use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::secret::Secret;
     use crate::domain::token::{Token, TokenPrefix};
     use crate::domain::workspace::WorkspaceDraft;
@@ -313,6 +326,17 @@ mod tests {
         };
         let workspace = workspace.build("adm".to_owned(), now).unwrap();
         commit(store, Record::Workspace(workspace.clone())).await;
+        let principal = Principal::plain("user:ada", "adm".to_owned(), now);
+        commit(store, Record::Principal(principal)).await;
+        let membership = Membership {
+            workspace: workspace.id.clone(),
+            principal: "user:ada".to_owned(),
+            scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+            create_time: now,
+            created_by: "adm".to_owned(),
+            removal: None,
+        };
+        commit(store, Record::Membership(membership)).await;
         let limit = LimitDraft {
             name: "all".to_owned(),
             count: 1_000,
@@ -338,7 +362,7 @@ mod tests {
             };
             let key = Key {
                 id: KeyId::generate(now),
-                workspace: workspace.id.clone(),
+                bond: spec.bond,
                 environment: spec.environment,
                 principal: draft.principal,
                 name: draft.name,

@@ -21,6 +21,10 @@ pub enum Kind {
     Key,
     /// An admin key.
     AdminKey,
+    /// A principal.
+    Principal,
+    /// A principal's membership in a workspace.
+    Membership,
 }
 
 impl Kind {
@@ -31,6 +35,8 @@ impl Kind {
             Self::Workspace => "workspace",
             Self::Key => "key",
             Self::AdminKey => "admin_key",
+            Self::Principal => "principal",
+            Self::Membership => "membership",
         }
     }
 }
@@ -41,6 +47,8 @@ impl fmt::Display for Kind {
             Self::Workspace => "workspace",
             Self::Key => "key",
             Self::AdminKey => "admin key",
+            Self::Principal => "principal",
+            Self::Membership => "membership",
         })
     }
 }
@@ -63,6 +71,10 @@ pub enum Condition {
     WorkspaceEnabled,
     /// The workspace holds keys, or admin keys that are not revoked.
     WorkspaceNotEmpty,
+    /// The principal is switched off.
+    PrincipalDisabled,
+    /// The principal was taken out of the workspace.
+    MembershipRemoved,
     /// It has no credits.
     NoCredits,
     /// Without it, nobody could rule the system.
@@ -89,6 +101,8 @@ impl Condition {
             Self::WorkspaceDisabled => "WORKSPACE_DISABLED",
             Self::WorkspaceEnabled => "WORKSPACE_ENABLED",
             Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
+            Self::PrincipalDisabled => "PRINCIPAL_DISABLED",
+            Self::MembershipRemoved => "MEMBERSHIP_REMOVED",
             Self::NoCredits => "NO_CREDITS",
             Self::LastOwner => "LAST_OWNER",
             Self::RotationPending { .. } => "ROTATION_PENDING",
@@ -114,6 +128,12 @@ impl fmt::Display for Condition {
             Self::WorkspaceNotEmpty => f.write_str(
                 "is not empty: delete its keys, revoked ones too, and revoke its admin keys first",
             ),
+            Self::PrincipalDisabled => {
+                f.write_str("is disabled: enable it first, by EnablePrincipal")
+            }
+            Self::MembershipRemoved => {
+                f.write_str("was removed: set it again first, by SetMembership")
+            }
             Self::NoCredits => f.write_str("has no credits, and needs none: set some first"),
             Self::LastOwner => f.write_str(
                 "is the last OWNER of the system that works, never expires and may grant everything: make another one first",

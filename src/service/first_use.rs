@@ -134,6 +134,8 @@ impl FirstUseNotes {
             | Record::AdminKey(_)
             | Record::Credits(_)
             | Record::Request(_)
+            | Record::Principal(_)
+            | Record::Membership(_)
             | Record::Tombstone(_) => None,
         }))
     }
@@ -147,7 +149,7 @@ impl FirstUseNotes {
             .and_then(|rotation| rotation.first_used(first_use.time, expiry, now))?;
         key.secrets = secrets;
         let audit = AuditEntry {
-            workspace: Some(key.workspace.clone()),
+            workspace: key.workspace().cloned(),
             time: now,
             actor: KEYWARD.to_owned(),
             action: AuditAction::FirstUse,
@@ -168,6 +170,7 @@ impl FirstUseNotes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::key::Bond;
     use std::collections::BTreeMap;
     use std::time::Duration;
 
@@ -176,7 +179,8 @@ mod tests {
     use crate::domain::digest::{Pepper, TokenHasher};
     use crate::domain::due::Demand;
     use crate::domain::limit::LimitSet;
-    use crate::domain::scope::ScopeSet;
+    use crate::domain::principal::{Membership, Principal};
+    use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::secret::{self, End, Secret};
     use crate::domain::source::SourceRanges;
     use crate::domain::token::Token;
@@ -235,6 +239,20 @@ mod tests {
         }
     }
 
+    /// What a key stands on: its principal, and the membership of that.
+    fn standing(key: &Key) -> [Record; 2] {
+        let membership = Membership {
+            workspace: key.workspace().unwrap().clone(),
+            principal: key.principal.clone(),
+            scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+            create_time: at(1),
+            created_by: String::new(),
+            removal: None,
+        };
+        let principal = Principal::plain(&key.principal, String::new(), at(1));
+        [Record::Principal(principal), Record::Membership(membership)]
+    }
+
     impl Pending {
         async fn new() -> Self {
             let (pepper, clock) = (Pepper::generate(), Arc::new(ManualClock::at(at(10))));
@@ -260,7 +278,7 @@ mod tests {
             let [old_token, new_token] = tokens;
             let key = Key {
                 id: KeyId::generate(at(1)),
-                workspace: workspace.id.clone(),
+                bond: Bond::Workspace(workspace.id.clone()),
                 environment: None,
                 principal: "p".into(),
                 name: "n".into(),
@@ -276,8 +294,12 @@ mod tests {
                 limits: LimitSet::default(),
                 source_addresses: SourceRanges::default(),
             };
-            let place = batch(Record::Workspace(workspace), Expect::Absent);
-            store.commit(place).await.unwrap();
+            for record in [Record::Workspace(workspace)]
+                .into_iter()
+                .chain(standing(&key))
+            {
+                store.commit(batch(record, Expect::Absent)).await.unwrap();
+            }
             let mut pending = Self {
                 clock,
                 store,
@@ -358,7 +380,7 @@ mod tests {
         assert!(!pending.notes.note(first_use).await.unwrap());
         let events = pending.store.audit(&AuditLog::All, None, 9).unwrap();
         let told = (&*events[0].actor, &*events[0].action);
-        assert_eq!((told, events.len()), (("keyward", "key.first_use"), 3));
+        assert_eq!((told, events.len()), (("keyward", "key.first_use"), 5));
         assert_eq!(events[0].detail["use_time"], at(10).to_string());
     }
 

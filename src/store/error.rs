@@ -93,14 +93,14 @@ pub enum Damage {
         "records are missing, or old ones were put back: the state digest of revision {0} does not fit what is there"
     )]
     Digest(Revision),
-    /// The lists of workspaces' keys are not of all keys.
+    /// The lists of keys and memberships are not of all of them.
     #[error(
-        "the lists of workspaces' keys do not name each key once: they name {found} keys, and there are {keys}"
+        "the lists of keys and memberships do not name each of them once: they have {found} entries, and should have {expected}"
     )]
     Lists {
-        /// How many keys there are.
-        keys: u64,
-        /// How many the lists name.
+        /// How many entries all lists should have.
+        expected: u64,
+        /// How many they have.
         found: u64,
     },
     /// The audit log is not whole.

@@ -7,6 +7,7 @@ mod key;
 mod limit;
 mod part;
 mod place;
+mod principal;
 mod request;
 mod workspace;
 
@@ -29,6 +30,8 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::AdminKey(admin) => admin_key::encode(admin).encode_to_vec(),
         Record::Credits(credits) => credits::encode(credits).encode_to_vec(),
         Record::Request(request) => request::encode(request).encode_to_vec(),
+        Record::Principal(principal) => principal::encode(principal).encode_to_vec(),
+        Record::Membership(membership) => principal::encode_membership(membership).encode_to_vec(),
         Record::Tombstone(tombstone) => match tombstone.of {
             Buried::Workspace(_) => workspace::bury(tombstone).encode_to_vec(),
             Buried::Key { .. } => key::bury(tombstone).encode_to_vec(),
@@ -37,7 +40,8 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// Reads the payload of the record at `place`, which is under [`WORKSPACES`],
-/// [`ADMIN_KEYS`], [`KEYS`], [`CREDITS`] or [`REQUESTS`].
+/// [`ADMIN_KEYS`], [`PRINCIPALS`], [`MEMBERSHIPS`], [`KEYS`], [`CREDITS`] or
+/// [`REQUESTS`].
 pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable> {
     if place.starts_with(WORKSPACES) {
         workspace::decode(pb::WorkspaceRecord::decode(payload)?)
@@ -45,6 +49,10 @@ pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable>
         admin_key::decode(pb::AdminKeyRecord::decode(payload)?).map(Record::AdminKey)
     } else if place.starts_with(KEYS) {
         key::decode(pb::KeyRecord::decode(payload)?)
+    } else if place.starts_with(PRINCIPALS) {
+        principal::decode(pb::PrincipalRecord::decode(payload)?)
+    } else if place.starts_with(MEMBERSHIPS) {
+        principal::decode_membership(pb::MembershipRecord::decode(payload)?)
     } else if place.starts_with(CREDITS) {
         credits::decode(&pb::CreditsRecord::decode(payload)?).map(Record::Credits)
     } else if place.starts_with(REQUESTS) {

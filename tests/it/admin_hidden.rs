@@ -13,7 +13,7 @@ use crate::support::Admin;
 const ROLES: [AdminRole; 3] = [AdminRole::Reader, AdminRole::Issuer, AdminRole::Owner];
 
 /// The calls that name a workspace, a key, an admin key.
-const OF_WORKSPACES: [&str; 10] = [
+const OF_WORKSPACES: [&str; 13] = [
     "GetWorkspace",
     "UpdateWorkspace",
     "DisableWorkspace",
@@ -24,6 +24,9 @@ const OF_WORKSPACES: [&str; 10] = [
     "CreateAdminKey",
     "ListAdminKeys",
     "ListAuditEvents",
+    "SetMembership",
+    "RemoveMembership",
+    "ListMemberships",
 ];
 const OF_KEYS: [&str; 8] = [
     "GetKey",
@@ -47,6 +50,7 @@ async fn what_is_anothers_is_answered_in_the_same_bytes_as_what_is_not_there() {
     let office = Office::open().await;
     let (here, yonder) = (office.workspace().await, office.workspace().await);
     let key = office.key(&yonder, &["a"]).await.id;
+    let personal = office.key("", &["a"]).await.id;
     let theirs = office.caller(AdminRole::Reader, &yonder, &["a"]).await.id;
     let of_the_system = office.owner_id().await;
     let absent_key = KeyId::generate(now()).to_string();
@@ -54,6 +58,7 @@ async fn what_is_anothers_is_answered_in_the_same_bytes_as_what_is_not_there() {
     let pairs = [
         (&OF_WORKSPACES[..], &*yonder, "absent"),
         (&OF_KEYS, &*key, &*absent_key),
+        (&OF_KEYS, &*personal, &*absent_key),
         (&OF_ADMINS, &*theirs, &*absent_admin),
         (&OF_ADMINS, &*of_the_system, &*absent_admin),
     ];

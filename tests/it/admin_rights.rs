@@ -10,6 +10,7 @@ use prost_types::FileDescriptorSet;
 use tokio::task::JoinSet;
 
 use crate::office::{Ask, Caller, Office, admin_key, create_admin, told};
+use crate::support::Admin;
 
 const DOCUMENT: &str = include_str!("../../docs/admin-rights.md");
 
@@ -19,7 +20,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 20] = [
+const CHANGES: [(&str, &str); 26] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -34,6 +35,12 @@ const CHANGES: [(&str, &str); 20] = [
     ("CancelRotation", "key.rotation_cancel"),
     ("RevokeKey", "key.revoke"),
     ("DeleteKey", "key.delete"),
+    ("CreatePrincipal", "principal.create"),
+    ("UpdatePrincipal", "principal.update"),
+    ("DisablePrincipal", "principal.disable"),
+    ("EnablePrincipal", "principal.enable"),
+    ("SetMembership", "membership.set"),
+    ("RemoveMembership", "membership.remove"),
     ("SetCredits", "credits.set"),
     ("AdjustCredits", "credits.adjust"),
     ("CreateAdminKey", "admin.create"),
@@ -102,7 +109,12 @@ fn every_call_is_in_the_table_for_every_place_that_it_has() {
             "CreateWorkspace" => &["system"],
             "ListWorkspaces" => &["all"],
             "CreateAdminKey" => &["system", "own", "other"],
-            "ListKeys" | "ListAdminKeys" => &["all", "own", "other"],
+            "ListKeys" | "ListAdminKeys" | "ListMemberships" => &["all", "own", "other"],
+            "ListPrincipals" => &["all"],
+            principals if principals.contains("Principal") => &["system"],
+            "CreateKey" | "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey"
+            | "DeleteKey" | "RotateKey" | "FinishRotation" | "CancelRotation" | "SetCredits"
+            | "AdjustCredits" => &["system", "own", "other"],
             "ListAuditEvents" => &["all", "system", "own", "other"],
             "UpdateWorkspace" => &["own", "other", "own default", "other default"],
             admins if admins.contains("AdminKey") => &["itself", "system", "own", "other"],
@@ -130,7 +142,8 @@ impl Cell {
         let role = AdminRole::from_str_name(&format!("ADMIN_ROLE_{role}")).unwrap();
         let home = if place == "system" { "" } else { own.as_str() };
         // What keys with any scopes pass by is beyond all ceilings but one.
-        let ceiling = match (self.on.ends_with("default"), self.scope) {
+        let any = self.on.ends_with("default") || self.call == "EnablePrincipal";
+        let ceiling = match (any, self.scope) {
             (true, WITHIN) => "*",
             (_, _) => CEILING,
         };
@@ -163,6 +176,21 @@ impl Cell {
         ))
     }
 
+    /// Makes the principal that the call is to act on, if it is to be there.
+    async fn prepared_principal(&self, ask: &mut Ask, owner: &mut Admin) {
+        let first: &[&str] = match self.call.as_str() {
+            "EnablePrincipal" => &["CreatePrincipal", "DisablePrincipal"],
+            "RemoveMembership" => &["SetMembership"],
+            "CreatePrincipal" | "SetMembership" => &[],
+            _ => &["CreatePrincipal"],
+        };
+        for call in first {
+            ask.send(owner, call).await.unwrap();
+        }
+        // So that an update changes something.
+        ask.name.push_str(", too");
+    }
+
     /// Makes what the call is to act on, in a state in which it can.
     async fn prepared(&self, office: &Office, caller: &Caller, own: &str) -> Ask {
         let mut owner = office.owner.clone();
@@ -181,6 +209,10 @@ impl Cell {
         match self.call.as_str() {
             "CreateWorkspace" => {
                 ask.workspace = format!("by-{}-{}", &caller.id[4..], self.scope.len())
+            }
+            call if call.contains("Principal") || call.ends_with("Membership") => {
+                ask.id = format!("user:{}-{}", caller.id, self.scope);
+                self.prepared_principal(&mut ask, &mut owner).await;
             }
             "EnableWorkspace" | "DeleteWorkspace" => {
                 ask.send(&mut owner, "DisableWorkspace").await.unwrap();

@@ -654,6 +654,8 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                 | Record::AdminKey(_)
                 | Record::Credits(_)
                 | Record::Request(_)
+                | Record::Principal(_)
+                | Record::Membership(_)
                 | Record::Tombstone(_) => continue,
             };
             batches.push(records::update(changed, revision));

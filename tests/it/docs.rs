@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/installing.md",
     "docs/limits.md",
     "docs/operating.md",
+    "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
     "docs/verdict.md",
@@ -44,12 +45,14 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 6] = [
+const NOUNS: [&str; 8] = [
     "admins",
     "audit",
     "config",
     "contexts",
     "keys",
+    "memberships",
+    "principals",
     "workspaces",
 ];
 

@@ -8,11 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use keyward::domain::admin::AdminKey;
-use keyward::domain::key::Key;
+use keyward::domain::id::WorkspaceId;
+use keyward::domain::key::{Bond, Key};
+use keyward::domain::principal::{Membership, Principal, Removal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::secret::{End, Rotation, Secret};
 use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
+use keyward::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
@@ -21,8 +24,8 @@ use proptest::prelude::*;
 use tokio::time::timeout;
 
 use crate::records::{
-    admin, block_on, buried, clock, create, digest, key, note, pepper, request, revoked, runtime,
-    scopes, secret, time, update, workspace,
+    admin, block_on, buried, clock, create, digest, issue, key, membership_of, note, pepper,
+    principal_of, request, revoked, runtime, scopes, secret, time, update, workspace,
 };
 
 /// Nothing here takes this long, unless it never ends.
@@ -77,14 +80,14 @@ fn empty_store() -> Arc<MemoryStore> {
 }
 
 /// Holds what was found against the key that it should be.
-fn assert_is(found: Option<&IndexedKey>, key: &Key) {
+fn assert_is(index: &Index, found: Option<&IndexedKey>, key: &Key) {
     let Some(found) = found else {
         panic!("{} is not found", key.id)
     };
     assert_eq!(found.id(), key.id);
     assert_eq!(found.name(), key.name);
     assert_eq!(found.principal(), key.principal);
-    assert_eq!(found.workspace(), key.workspace.as_str());
+    assert_eq!(found.workspace(), key.workspace().map(WorkspaceId::as_str));
     assert_eq!(
         found.environment(),
         key.environment.as_ref().map_or("", |name| name.as_str())
@@ -97,17 +100,17 @@ fn assert_is(found: Option<&IndexedKey>, key: &Key) {
             .map(|(name, value)| (name.as_str(), value.as_str())))
     );
     assert_eq!(found.expire_time(), key.expire_time);
-    found.with_standing(|standing| {
+    found.with_standing(index, None, |standing| {
         assert_eq!(
             (standing.revoked, standing.disabled),
             (key.revocation.is_some(), key.disabled)
         );
         assert_eq!(
-            (standing.workspace, standing.environment),
+            (Some(standing.workspace), standing.environment),
             (found.workspace(), found.environment())
         );
         assert_eq!(
-            (standing.expire_time, standing.scopes),
+            (standing.expire_time, &*standing.scopes.scopes()),
             (key.expire_time, &key.scopes)
         );
         let packed = key.source_addresses.pack();
@@ -138,7 +141,7 @@ fn a_token_ends_with_its_key_or_before() {
         followed.index.find(&digest(number), |found| {
             let found = found.unwrap();
             assert_eq!(found.expire_time(), expected.map(time), "row {number}");
-            found.with_standing(|standing| {
+            found.with_standing(&followed.index, None, |standing| {
                 assert_eq!(standing.expire_time, expected.map(time), "row {number}");
             });
         });
@@ -155,9 +158,9 @@ fn a_key_is_found_once_its_creation_is_answered() {
             ..key(&followed.workspace, number)
         };
         followed.commit(create(Record::Key(key.clone())));
-        followed
-            .index
-            .find(&digest(number), |found| assert_is(found, &key));
+        followed.index.find(&digest(number), |found| {
+            assert_is(&followed.index, found, &key)
+        });
     }
     assert_eq!(followed.index.len(), 50);
     assert!(!followed.knows(51));
@@ -179,7 +182,7 @@ fn what_was_there_before_the_start_is_found_too() {
     wait_for(&index, Revision(3_002));
     assert_eq!(index.len(), keys.len());
     for (number, key) in (0..).zip(&keys) {
-        index.find(&digest(number), |found| assert_is(found, key));
+        index.find(&digest(number), |found| assert_is(&index, found, key));
     }
     assert!(index.admin(&digest(5_000)).is_some());
 }
@@ -219,9 +222,9 @@ fn a_revocation_is_seen_once_it_is_answered() {
         let key = key(&followed.workspace, number);
         let at = followed.commit(create(Record::Key(key.clone())));
         followed.commit(update(Record::Key(revoked(&key)), at));
-        followed
-            .index
-            .find(&digest(number), |found| assert_is(found, &revoked(&key)));
+        followed.index.find(&digest(number), |found| {
+            assert_is(&followed.index, found, &revoked(&key))
+        });
     }
     assert_eq!(followed.index.len(), 50, "a revoked key is known to be one");
 }
@@ -248,9 +251,9 @@ fn every_field_of_a_key_is_replaced() {
         ..before
     };
     followed.commit(update(Record::Key(after.clone()), at));
-    followed
-        .index
-        .find(&digest(1), |found| assert_is(found, &after));
+    followed.index.find(&digest(1), |found| {
+        assert_is(&followed.index, found, &after)
+    });
 }
 
 #[test]
@@ -271,9 +274,9 @@ fn a_token_that_leaves_its_key_stops() {
         }
         assert_eq!(followed.index.len(), list.len());
         for number in list {
-            followed
-                .index
-                .find(&digest(*number), |found| assert_is(found, &key));
+            followed.index.find(&digest(*number), |found| {
+                assert_is(&followed.index, found, &key)
+            });
         }
     }
 }
@@ -301,14 +304,14 @@ fn a_deleted_key_is_found_by_none_of_its_tokens() {
     followed.commit(update(grave, at));
     assert!(!followed.knows(1) && !followed.knows(2));
     assert_eq!(followed.index.len(), 1);
-    followed
-        .index
-        .find(&digest(3), |found| assert_is(found, &other));
+    followed.index.find(&digest(3), |found| {
+        assert_is(&followed.index, found, &other)
+    });
 
     // Nor are they by an index that starts on what is left.
     let later = follower::start(&*followed.store).unwrap();
     assert_eq!(later.len(), 1);
-    later.find(&digest(3), |found| assert_is(found, &other));
+    later.find(&digest(3), |found| assert_is(&later, found, &other));
 }
 
 #[test]
@@ -354,12 +357,14 @@ fn a_workspace_is_seen_through_all_its_keys_at_once() {
     }
     let seen_disabled = |number| {
         followed.index.find(&digest(number), |found| {
-            found.unwrap().with_standing(|standing| {
-                (
-                    standing.workspace_disabled,
-                    standing.default_environment == "test",
-                )
-            })
+            found
+                .unwrap()
+                .with_standing(&followed.index, None, |standing| {
+                    (
+                        standing.workspace_disabled,
+                        standing.default_environment == "test",
+                    )
+                })
         })
     };
     let mut changed = followed.workspace.clone();
@@ -378,6 +383,175 @@ fn a_workspace_is_seen_through_all_its_keys_at_once() {
     followed.commit(create(Record::Key(key(&changed, 20))));
     assert_eq!(seen_disabled(20), (true, true));
     assert_eq!(followed.index.workspace("kl"), None);
+}
+
+/// What a check in `asked` comes to, and the scopes that were granted.
+fn judged(index: &Index, token: u64, asked: Option<&str>) -> (Verdict, String) {
+    let ask = Ask {
+        workspace: asked,
+        environment: None,
+        required_scopes: ["people:read"].into_iter(),
+        source_address: None,
+    };
+    index.find(&digest(token), |found| {
+        found.unwrap().with_standing(index, asked, |standing| {
+            let verdict = judge(&Presented::Key(standing), &ask, time(0));
+            (verdict, standing.scopes.scopes().to_string())
+        })
+    })
+}
+
+#[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
+fn a_principal_and_its_membership_are_seen_through_all_its_keys_at_once() {
+    const OWN: &str = "companies:remove people:read";
+    let followed = Followed::new();
+    let own = |number| Key {
+        principal: "user:own".to_owned(),
+        ..key(&followed.workspace, number)
+    };
+    let other = key(&followed.workspace, 50);
+    followed.commit(issue(other));
+    let (principal, membership) = (principal_of(&own(0)), membership_of(&own(0)));
+    // A key that is there before what it stands on is of no use until then.
+    followed.commit(create(Record::Key(own(0))));
+    let disabled = Verdict::Denied(DenialReason::Disabled);
+    assert_eq!(judged(&followed.index, 0, None).0, disabled);
+    let mut member_at = followed.commit(create(Record::Membership(membership.clone())));
+    assert_eq!(judged(&followed.index, 0, None).0, disabled);
+    let mut at = followed.commit(create(Record::Principal(principal.clone())));
+    for number in 1..20 {
+        followed.commit(create(Record::Key(own(number))));
+    }
+    let all = |expected: (Verdict, &str)| {
+        // As it is, and as a server that starts now has it.
+        for index in [&followed.index, &follower::start(&*followed.store).unwrap()] {
+            for number in 0..20 {
+                let (verdict, scopes) = judged(index, number, None);
+                assert_eq!((verdict, &*scopes), expected, "key {number}");
+            }
+            let untouched = (Verdict::Allowed, OWN.to_owned());
+            assert_eq!(judged(index, 50, None), untouched);
+        }
+    };
+    all((Verdict::Allowed, OWN));
+    for disabled in [true, false] {
+        let principal = Principal {
+            disabled,
+            ..principal.clone()
+        };
+        at = followed.commit(update(Record::Principal(principal), at));
+        let verdict = match disabled {
+            true => Verdict::Denied(DenialReason::Disabled),
+            false => Verdict::Allowed,
+        };
+        all((verdict, OWN));
+    }
+    let removal = Removal {
+        time: time(1),
+        by: String::new(),
+    };
+    let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+    for (ceiling, removal, expected) in [
+        ("people:*", None, (Verdict::Allowed, "people:read")),
+        ("companies:*", None, (insufficient, "companies:remove")),
+        ("*", None, (Verdict::Allowed, OWN)),
+        ("people:read", Some(removal.clone()), (disabled, OWN)),
+        ("*", Some(removal), (disabled, OWN)),
+        ("people:read", None, (Verdict::Allowed, "people:read")),
+        ("*", None, (Verdict::Allowed, OWN)),
+    ] {
+        let membership = Membership {
+            scope_ceiling: scopes([ceiling]),
+            removal,
+            ..membership.clone()
+        };
+        member_at = followed.commit(update(Record::Membership(membership), member_at));
+        all(expected);
+    }
+}
+
+#[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
+fn a_personal_key_finds_the_membership_where_it_is_asked_for() {
+    let followed = Followed::new();
+    let other = workspace("kling");
+    let other_at = followed.commit(create(Record::Workspace(other.clone())));
+    let bound = key(&other, 1);
+    let personal = Key {
+        bond: Bond::Personal {
+            token_prefix: "klg_user".try_into().unwrap(),
+        },
+        environment: None,
+        secrets: vec![secret(2)],
+        ..key(&other, 2)
+    };
+    let personal = Key {
+        principal: bound.principal.clone(),
+        ..personal
+    };
+    let member_at = followed.commit(issue(bound.clone()));
+    followed.commit(create(Record::Key(personal)));
+    let unknown = Verdict::Denied(DenialReason::Unknown);
+    let verdicts = |expected: [Verdict; 4]| {
+        for index in [&followed.index, &follower::start(&*followed.store).unwrap()] {
+            for (asked, expected) in [None, Some("kling"), Some("klipy"), Some("no")]
+                .into_iter()
+                .zip(expected)
+            {
+                assert_eq!(judged(index, 2, asked).0, expected, "{asked:?}");
+            }
+            index.find(&digest(2), |found| {
+                let found = found.unwrap();
+                assert_eq!((found.workspace(), found.principal()), (None, "user:1"));
+                assert_eq!(found.hint(), "klg_user_…x7Qa");
+            });
+        }
+    };
+    let required = Verdict::Denied(DenialReason::WorkspaceRequired);
+    verdicts([required, Verdict::Allowed, unknown, unknown]);
+    let narrow = Membership {
+        scope_ceiling: scopes(["companies:*"]),
+        ..membership_of(&bound)
+    };
+    followed.commit(update(Record::Membership(narrow), member_at));
+    let insufficient = Verdict::Denied(DenialReason::InsufficientScope);
+    verdicts([required, insufficient, unknown, unknown]);
+
+    // To judge costs no memory, wherever it is asked for.
+    let index = &followed.index;
+    for (token, asked) in [(1, None), (2, Some("kling")), (2, Some("no")), (2, None)] {
+        let ask = Ask {
+            workspace: asked,
+            environment: None,
+            required_scopes: ["people:read"].into_iter(),
+            source_address: None,
+        };
+        let check = || {
+            index.find(&digest(token), |found| {
+                found.unwrap().with_standing(index, asked, |standing| {
+                    judge(&Presented::Key(standing), &ask, time(0))
+                })
+            })
+        };
+        check();
+        // The digest is made anew each time.
+        let digest_alone = allocation_counter::measure(|| _ = digest(token)).count_total;
+        let allocations = allocation_counter::measure(|| _ = check());
+        assert_eq!(allocations.count_total, digest_alone, "{token} {asked:?}");
+    }
+
+    // A workspace that is gone is none, though the membership is there yet. (No
+    // workspace with keys can be deleted; this index does not ask.)
+    let grave = buried(&Record::Workspace(other));
+    followed.commit(update(grave, other_at));
+    assert_eq!(judged(index, 2, Some("kling")).0, unknown);
 }
 
 #[test]
@@ -504,7 +678,7 @@ fn readers_see_a_whole_record_at_any_moment() {
                         .name()
                         .parse()
                         .unwrap();
-                    assert_is(found, &version(key, number));
+                    assert_is(&followed.index, found, &version(key, number));
                     number
                 });
                 assert!(seen >= newest, "version {seen} came after {newest}");

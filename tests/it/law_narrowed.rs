@@ -13,7 +13,9 @@ use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::admin_api::calls::{switch_key, switch_workspace, update_key};
+use crate::admin_api::calls::{
+    remove_membership, set_membership, switch_key, switch_principal, switch_workspace, update_key,
+};
 use crate::support::{self, Admin, Checks, Server, Site};
 
 /// How often each thing is taken away, each time under fire.
@@ -34,13 +36,18 @@ enum Taken {
     Scope,
     Address,
     Lifetime,
+    Principal,
+    Membership,
+    Ceiling,
 }
 
 impl Taken {
     fn denial(self) -> DenialReason {
         match self {
-            Self::Key | Self::Workspace => DenialReason::Disabled,
-            Self::Scope => DenialReason::InsufficientScope,
+            Self::Key | Self::Workspace | Self::Principal | Self::Membership => {
+                DenialReason::Disabled
+            }
+            Self::Scope | Self::Ceiling => DenialReason::InsufficientScope,
             Self::Address => DenialReason::SourceAddress,
             Self::Lifetime => DenialReason::Expired,
         }
@@ -70,6 +77,14 @@ impl Taken {
                 update_key(admin, key, &["source_addresses"]).await.unwrap();
             }
             Self::Lifetime => return Some(end_soon(admin, key).await),
+            Self::Principal => {
+                switch_principal(admin, &key.principal, true).await.unwrap();
+            }
+            Self::Membership => {
+                let (place, who) = (&key.workspace, &key.principal);
+                remove_membership(admin, place, who).await.unwrap();
+            }
+            Self::Ceiling => set_ceiling(admin, key, "people:write").await,
         }
         None
     }
@@ -89,9 +104,26 @@ impl Taken {
                 .await
                 .map(drop),
             Self::Lifetime => update_key(admin, key, &["expire_time"]).await.map(drop),
+            Self::Principal => switch_principal(admin, &key.principal, false)
+                .await
+                .map(drop),
+            Self::Membership => {
+                set_ceiling(admin, &key, "*").await;
+                Ok(())
+            }
+            Self::Ceiling => {
+                set_ceiling(admin, &key, "people:*").await;
+                Ok(())
+            }
         }
         .unwrap();
     }
+}
+
+async fn set_ceiling(admin: &mut Admin, key: &Key, ceiling: &str) {
+    set_membership(admin, &key.workspace, &key.principal, &[ceiling])
+        .await
+        .unwrap();
 }
 
 fn narrowed(key: &Key) -> Key {
@@ -139,6 +171,8 @@ fn question(token: &str) -> CheckRequest {
 async fn confined(admin: &mut Admin, workspace: &str) -> CreateKeyResponse {
     let request = CreateKeyRequest {
         source_addresses: vec!["203.0.112.0/23".to_owned()],
+        // So that each is switched off by itself.
+        principal: format!("user:{workspace}"),
         ..support::key_request(workspace, &["people:read"])
     };
     admin.client.create_key(request).await.unwrap().into_inner()
@@ -167,6 +201,21 @@ async fn nothing_passes_after_the_reply_that_took_its_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_passes_after_the_end_that_was_moved_closer() {
     under_fire(Taken::Lifetime).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_disabled_its_principal() {
+    under_fire(Taken::Principal).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_removed_its_membership() {
+    under_fire(Taken::Membership).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_lowered_its_ceiling() {
+    under_fire(Taken::Ceiling).await;
 }
 
 /// Takes it away and gives it back, over and over, while many check.
@@ -321,6 +370,9 @@ async fn what_was_taken_before_a_crash_stays_so_after_it() {
         Taken::Key,
         Taken::Workspace,
         Taken::Scope,
+        Taken::Principal,
+        Taken::Membership,
+        Taken::Ceiling,
         Taken::Address,
         Taken::Lifetime,
     ];

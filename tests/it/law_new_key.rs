@@ -100,10 +100,7 @@ async fn a_token_that_was_unknown_passes_once_it_is_issued() {
             }
         }
         let key = key_for(&token, &workspace, &pepper, number);
-        let revision = store
-            .commit(records::create(Record::Key(key)))
-            .await
-            .unwrap();
+        let revision = store.commit(records::issue(key)).await.unwrap();
         // What the reply to CreateKey waits for.
         index.reached(revision).await.unwrap();
         for checks in &mut connections {
@@ -169,10 +166,7 @@ async fn plant(site: &Site, tokens: &[Token]) {
     };
     for (number, token) in tokens.iter().enumerate() {
         let key = key_for(token, &workspace, &pepper, number as u64);
-        store
-            .commit(records::create(Record::Key(key)))
-            .await
-            .unwrap();
+        store.commit(records::issue(key)).await.unwrap();
     }
     // Lets go of the files.
     tokio::task::spawn_blocking(move || store.close())

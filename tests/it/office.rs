@@ -81,9 +81,14 @@ impl Office {
         }
     }
 
-    /// A new key.
+    /// A new key; without a workspace, a personal one.
     pub(crate) async fn key(&self, workspace: &str, scopes: &[&str]) -> Key {
-        self.owner.clone().key(workspace, scopes).await.key.unwrap()
+        let request = CreateKeyRequest {
+            token_prefix: prefix_of_personal(workspace),
+            ..key_request(workspace, scopes)
+        };
+        let reply = self.owner.clone().client.create_key(request).await.unwrap();
+        reply.into_inner().key.unwrap()
     }
 
     /// The id of the first OWNER.
@@ -312,6 +317,8 @@ impl Ask {
                 let request = CreateKeyRequest {
                     scopes: self.scopes.clone(),
                     name: self.name.clone(),
+                    // Without a workspace, it is personal.
+                    token_prefix: prefix_of_personal(&self.workspace),
                     ..key_request(&self.workspace, &[])
                 };
                 client.create_key(request).await.map(drop)
@@ -357,6 +364,88 @@ impl Ask {
             "DeleteKey" => {
                 let request = DeleteKeyRequest { key_id, etag };
                 client.delete_key(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name to the principal of the id, if it is one of
+    /// those.
+    async fn of_a_principal(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (principal, etag) = (self.id.clone(), self.etag.clone());
+        let record = Some(Principal {
+            id: principal.clone(),
+            display_name: self.name.clone(),
+            etag: etag.clone(),
+            ..Principal::default()
+        });
+        Some(match call {
+            "CreatePrincipal" => {
+                let request = CreatePrincipalRequest { principal: record };
+                client.create_principal(request).await.map(drop)
+            }
+            "GetPrincipal" => {
+                let request = GetPrincipalRequest { principal };
+                client.get_principal(request).await.map(drop)
+            }
+            "ListPrincipals" => {
+                let request = ListPrincipalsRequest::default();
+                client.list_principals(request).await.map(drop)
+            }
+            "UpdatePrincipal" => {
+                let request = UpdatePrincipalRequest {
+                    principal: record,
+                    update_mask: self.mask("display_name"),
+                };
+                client.update_principal(request).await.map(drop)
+            }
+            "DisablePrincipal" => {
+                let request = DisablePrincipalRequest { principal, etag };
+                client.disable_principal(request).await.map(drop)
+            }
+            "EnablePrincipal" => {
+                let request = EnablePrincipalRequest { principal, etag };
+                client.enable_principal(request).await.map(drop)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Makes the call of this name to the membership of the principal of the id,
+    /// if it is one of those.
+    async fn of_a_membership(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
+        let client = &mut admin.client;
+        let (principal, etag) = (self.id.clone(), self.etag.clone());
+        let workspace = self.workspace.clone();
+        Some(match call {
+            "SetMembership" => {
+                let membership = Membership {
+                    workspace,
+                    principal,
+                    scope_ceiling: self.scopes.clone(),
+                    etag,
+                    ..Membership::default()
+                };
+                let request = SetMembershipRequest {
+                    membership: Some(membership),
+                };
+                client.set_membership(request).await.map(drop)
+            }
+            "RemoveMembership" => {
+                let request = RemoveMembershipRequest {
+                    workspace,
+                    principal,
+                    etag,
+                };
+                client.remove_membership(request).await.map(drop)
+            }
+            "ListMemberships" => {
+                let request = ListMembershipsRequest {
+                    workspace,
+                    ..ListMembershipsRequest::default()
+                };
+                client.list_memberships(request).await.map(drop)
             }
             _ => return None,
         })
@@ -416,6 +505,12 @@ impl Ask {
         if let Some(answer) = self.of_a_key(admin, call).await {
             return answer;
         }
+        if let Some(answer) = self.of_a_principal(admin, call).await {
+            return answer;
+        }
+        if let Some(answer) = self.of_a_membership(admin, call).await {
+            return answer;
+        }
         if let Some(answer) = self.of_a_rotation(admin, call).await {
             return answer;
         }
@@ -462,6 +557,14 @@ impl Ask {
             }
             other => panic!("{other} is no call that the tests know how to make"),
         }
+    }
+}
+
+/// What the tokens of a personal key start with, if it is one.
+fn prefix_of_personal(workspace: &str) -> String {
+    match workspace {
+        "" => "klg_user".to_owned(),
+        _ => String::new(),
     }
 }
 

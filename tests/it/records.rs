@@ -13,8 +13,9 @@ use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE, UNKNOWN};
 use keyward::domain::clock::{Clock, ManualClock, Timestamp};
 use keyward::domain::digest::{Pepper, TokenDigest};
 use keyward::domain::id::{AdminKeyId, KeyId};
-use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
 use keyward::domain::limit::LimitSet;
+use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::request::{IssueRequest, RequestId};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::source::SourceRanges;
@@ -85,7 +86,7 @@ pub(crate) fn workspace(id: &str) -> Workspace {
 pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
     Key {
         id: KeyId::generate(time(number)),
-        workspace: workspace.id.clone(),
+        bond: Bond::Workspace(workspace.id.clone()),
         environment: workspace.default_environment.clone(),
         principal: format!("user:{number}"),
         name: format!("key {number}"),
@@ -101,6 +102,38 @@ pub(crate) fn key(workspace: &Workspace, number: u64) -> Key {
         limits: LimitSet::default(),
         source_addresses: SourceRanges::default(),
     }
+}
+
+/// The principal of `key`.
+pub(crate) fn principal_of(key: &Key) -> Principal {
+    Principal::plain(&key.principal, OFFLINE.to_owned(), key.create_time)
+}
+
+/// The membership of its principal in the workspace of `key`, without a ceiling.
+pub(crate) fn membership_of(key: &Key) -> Membership {
+    Membership {
+        workspace: key.workspace().unwrap().clone(),
+        principal: key.principal.clone(),
+        scope_ceiling: scopes(["*"]),
+        create_time: key.create_time,
+        created_by: OFFLINE.to_owned(),
+        removal: None,
+    }
+}
+
+/// The change that issues `key`, the first of its principal, as the registry
+/// does.
+pub(crate) fn issue(key: Key) -> Batch {
+    let first = [
+        Record::Principal(principal_of(&key)),
+        Record::Membership(membership_of(&key)),
+    ];
+    let mut batch = create(Record::Key(key));
+    batch.writes.extend(first.map(|record| Write {
+        record,
+        expect: Expect::Absent,
+    }));
+    batch
 }
 
 pub(crate) fn revoked(key: &Key) -> Key {
@@ -164,10 +197,15 @@ pub(crate) fn buried(record: &Record) -> Record {
         Record::Workspace(workspace) => Buried::Workspace(workspace.id.clone()),
         Record::Key(key) => Buried::Key {
             id: key.id,
-            workspace: key.workspace.clone(),
+            workspace: key.workspace().cloned(),
             secrets: key.secrets.clone(),
         },
-        Record::AdminKey(_) | Record::Credits(_) | Record::Request(_) | Record::Tombstone(_) => {
+        Record::AdminKey(_)
+        | Record::Credits(_)
+        | Record::Request(_)
+        | Record::Principal(_)
+        | Record::Membership(_)
+        | Record::Tombstone(_) => {
             panic!("it cannot be deleted: {record:?}")
         }
     };
@@ -233,9 +271,15 @@ fn entry(record: &Record) -> AuditEntry {
             workspace.id.to_string(),
         ),
         Record::Key(key) => (
-            Some(key.workspace.clone()),
+            key.workspace().cloned(),
             AuditAction::CreateKey,
             key.id.to_string(),
+        ),
+        Record::Principal(principal) => (None, AuditAction::CreatePrincipal, principal.id.clone()),
+        Record::Membership(membership) => (
+            Some(membership.workspace.clone()),
+            AuditAction::SetMembership,
+            membership.principal.clone(),
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
         Record::Credits(credits) => (None, AuditAction::SetCredits, credits.key.to_string()),
@@ -246,11 +290,9 @@ fn entry(record: &Record) -> AuditEntry {
                 AuditAction::DeleteWorkspace,
                 id.to_string(),
             ),
-            Buried::Key { id, workspace, .. } => (
-                Some(workspace.clone()),
-                AuditAction::DeleteKey,
-                id.to_string(),
-            ),
+            Buried::Key { id, workspace, .. } => {
+                (workspace.clone(), AuditAction::DeleteKey, id.to_string())
+            }
         },
     };
     AuditEntry {
@@ -284,9 +326,12 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             revision: commit.revision,
         };
         let before = match &change.after {
-            Record::Workspace(_) | Record::Key(_) | Record::AdminKey(_) | Record::Credits(_) => {
-                state.insert(change.after.id(), after)
-            }
+            Record::Workspace(_)
+            | Record::Key(_)
+            | Record::AdminKey(_)
+            | Record::Credits(_)
+            | Record::Principal(_)
+            | Record::Membership(_) => state.insert(change.after.id(), after),
             // What is over, and what is only looked up, is in no snapshot.
             Record::Tombstone(_) | Record::Request(_) => state.remove(&change.after.id()),
         };

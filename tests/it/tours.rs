@@ -51,6 +51,11 @@ fn a_first_day_is_as_docs_first_day_shows() {
 }
 
 #[test]
+fn principals_are_as_docs_principals_shows() {
+    Tour::of("docs/principals.md", &["# Principals"]).play();
+}
+
+#[test]
 fn keys_are_rotated_as_docs_rotation_shows() {
     Tour::of("docs/rotation.md", &["# Rotating keys"]).play();
 }
@@ -59,17 +64,21 @@ fn keys_are_rotated_as_docs_rotation_shows() {
 fn docs_cli_shows_every_command() {
     let tour = Tour::of("docs/cli.md", &["# The command line"]);
     let first_day = Tour::of("docs/first-day.md", &["# A first day"]);
+    let principals = Tour::of("docs/principals.md", &["# Principals"]);
+    let is_shown_in = |tour: &Tour, command: &str| {
+        let typed = format!("keyward {command}");
+        tour.steps.iter().any(|step| step.command.contains(&typed))
+    };
     let missing: Vec<_> = crate::cli::commands()
         .into_iter()
         // These have pages of their own.
         .filter(|command| !["init", "serve"].contains(&command.as_str()))
+        .filter(|command| !is_shown_in(&principals, command))
         .filter(|command| !command.starts_with("config "))
         .filter(|command| {
-            let typed = format!("keyward {command}");
-            let is_shown_in =
-                |tour: &Tour| tour.steps.iter().any(|step| step.command.contains(&typed));
             // The server is stopped for it.
-            !(is_shown_in(&tour) || command == "admins recover" && is_shown_in(&first_day))
+            !(is_shown_in(&tour, command)
+                || command == "admins recover" && is_shown_in(&first_day, command))
         })
         .collect();
     assert!(missing.is_empty(), "{missing:?}");

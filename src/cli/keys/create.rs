@@ -1,7 +1,7 @@
 //! `keyward keys create`: issue a key and hand over its token, this once.
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use ulid::Ulid;
 
@@ -19,6 +19,7 @@ use crate::edge::pb::{CreateKeyRequest, Credits};
 
 const FLAGS: Flags = &[
     ("workspace", "--workspace"),
+    ("token_prefix", "--token-prefix"),
     ("environment", "--environment"),
     ("principal", "--principal"),
     ("name", "--name"),
@@ -35,10 +36,19 @@ const FLAGS: Flags = &[
 ];
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("place").args(["workspace", "personal"]).required(true))]
 pub(crate) struct CreateArgs {
     /// The workspace that the key is to work in
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
-    workspace: String,
+    workspace: Option<String>,
+    /// The key is to work in every workspace that its principal is a member of;
+    /// each check selects one
+    #[arg(long, requires = "token_prefix")]
+    personal: bool,
+    /// What the tokens of a personal key start with, such as `klg_user`
+    #[arg(long, value_name = "PREFIX", value_parser = NonEmptyStringValueParser::new(),
+          requires = "personal")]
+    token_prefix: Option<String>,
     /// A name for people
     #[arg(long)]
     name: String,
@@ -58,7 +68,8 @@ pub(crate) struct CreateArgs {
         hide_default_value = true
     )]
     description: String,
-    /// One of the workspace's environments [default: the workspace's]
+    /// One of the workspace's environments; of a personal key, any [default: the
+    /// workspace's]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     environment: Option<String>,
     /// When it is to stop working: `90d`, `2027-01-01`, `2027-01-01T09:30:00Z`
@@ -103,7 +114,8 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let request = CreateKeyRequest {
-        workspace: args.workspace,
+        workspace: args.workspace.unwrap_or_default(),
+        token_prefix: args.token_prefix.unwrap_or_default(),
         environment: args.environment.unwrap_or_default(),
         principal: args.principal,
         name: args.name,

@@ -13,6 +13,7 @@ use super::{
 pub(in crate::edge) fn draft(request: pb::CreateKeyRequest) -> KeyDraft {
     KeyDraft {
         workspace: request.workspace,
+        token_prefix: request.token_prefix,
         environment: request.environment,
         principal: request.principal,
         name: request.name,
@@ -86,6 +87,7 @@ pub(in crate::edge) fn question(
 /// A key as it is shown.
 pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
     let key = view.key;
+    let workspace = key.workspace().map(ToString::to_string);
     let revocation = key.revocation;
     let (revoked_by, note) = revocation
         .as_ref()
@@ -98,7 +100,11 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         });
     pb::Key {
         id: key.id.to_string(),
-        workspace: key.workspace.to_string(),
+        personal: workspace.is_none(),
+        workspace: workspace.unwrap_or_default(),
+        effective_scopes: view.effective_scopes.map(|scopes| pb::EffectiveScopes {
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+        }),
         environment: key
             .environment
             .map(|name| name.as_str().to_owned())

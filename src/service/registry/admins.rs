@@ -303,6 +303,8 @@ pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
         | Record::Key(_)
         | Record::Credits(_)
         | Record::Request(_)
+        | Record::Principal(_)
+        | Record::Membership(_)
         | Record::Tombstone(_) => None,
     }
 }

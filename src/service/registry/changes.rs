@@ -5,11 +5,14 @@ use tracing::info;
 
 use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
+use crate::domain::catalog::ScopeCatalog;
 use crate::domain::clock::Timestamp;
 use crate::domain::fields::check_note;
 use crate::domain::key::{Key, Revocation, RevocationReason};
 use crate::domain::key_draft::KeyPatch;
+use crate::domain::principal::check_ceiling;
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::violation::Violations;
 use crate::store::{Expect, Record, Requirement, Versioned};
 
 use super::super::admission::Actor;
@@ -35,18 +38,22 @@ impl Registry {
         patch: KeyPatch,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key.id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             let now = self.clock.now();
-            let (key, differing) = patch.clone().apply(&found.record, &workspace.record, now)?;
+            let catalog = self.catalog(&found.record);
+            let (key, differing) = patch.clone().apply(&found.record, &catalog, now)?;
             actor.may_grant(&key.scopes)?;
+            if key.scopes != found.record.scopes {
+                self.within_ceiling(&key, patch.scopes.as_deref())?;
+            }
             if differing.is_empty() {
-                return Ok(self.view(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let audit = update_entry(actor, &found.record, &key, now, &differing);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(self.view(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -67,7 +74,7 @@ impl Registry {
         disabled: bool,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             if !disabled {
@@ -75,7 +82,7 @@ impl Registry {
             }
             let now = self.clock.now();
             if found.record.disabled == disabled {
-                return Ok(self.view(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let what = if disabled {
                 AuditAction::DisableKey
@@ -84,9 +91,9 @@ impl Registry {
             };
             let mut key = found.record.clone();
             key.disabled = disabled;
-            let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
+            let audit = entry(actor, key.workspace(), (what, now), id, []);
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(self.view(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -106,11 +113,11 @@ impl Registry {
         note: &str,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             check_note(note)?;
             let now = self.clock.now();
             if found.record.revocation.is_some() {
-                return Ok(self.view(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let mut key = found.record.clone();
             key.revocation = Some(Revocation {
@@ -121,7 +128,7 @@ impl Registry {
             });
             let audit = entry(
                 actor,
-                Some(&key.workspace),
+                key.workspace(),
                 (AuditAction::RevokeKey, now),
                 id,
                 [
@@ -130,7 +137,7 @@ impl Registry {
                 ],
             );
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
-                return Ok(self.view(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))
@@ -149,7 +156,7 @@ impl Registry {
         (id, etag): (&str, &str),
     ) -> Result<(), RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, _) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             let now = self.clock.now();
             let refuse = |condition| precondition(Kind::Key, id, condition);
@@ -162,11 +169,11 @@ impl Registry {
                 return Err(refuse(Condition::RetentionNotOver { until }));
             }
             let what = (AuditAction::DeleteKey, now);
-            let audit = entry(actor, Some(&key.workspace), what, id, []);
+            let audit = entry(actor, key.workspace(), what, id, []);
             let tombstone = Tombstone {
                 of: Buried::Key {
                     id: key.id,
-                    workspace: key.workspace,
+                    workspace: key.workspace().cloned(),
                     secrets: key.secrets,
                 },
                 time: now,
@@ -185,6 +192,29 @@ impl Registry {
             }
         }
         Err(conflict(Kind::Key, id))
+    }
+
+    /// What the scopes of a key can be, where its workspace says that.
+    fn catalog(&self, key: &Key) -> ScopeCatalog {
+        key.workspace()
+            .and_then(|id| self.index.workspace(id.as_str()))
+            .map(|workspace| workspace.scope_catalog.clone())
+            .unwrap_or_default()
+    }
+
+    /// Lets scopes pass that the principal of `key` may have in its workspace.
+    fn within_ceiling(&self, key: &Key, scopes: Option<&[String]>) -> Result<(), Violations> {
+        let ceiling = key
+            .workspace()
+            .and_then(|id| self.index.ceiling(id.as_str(), &key.principal));
+        // Without a ceiling, it is no member and the key is dead; one that is
+        // set again will narrow the key in checks.
+        let (Some(scopes), Some(ceiling)) = (scopes, ceiling) else {
+            return Ok(());
+        };
+        let mut violations = Violations::default();
+        check_ceiling(&mut violations, "key.scopes", scopes, &ceiling);
+        violations.none()
     }
 
     /// Puts a changed key in the place of the one that was found; none, if
@@ -263,7 +293,7 @@ fn update_entry(
     };
     fitted(entry(
         actor,
-        Some(&after.workspace),
+        after.workspace(),
         (AuditAction::UpdateKey, now),
         &after.id.to_string(),
         [

@@ -104,7 +104,7 @@ impl Registry {
     ) -> Result<KeyView, RegistryError> {
         let mut paused = None;
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             actor.may_grant(&found.record.scopes)?;
             if paused.is_none() {
@@ -123,7 +123,7 @@ impl Registry {
                 }
             };
             if before.is_none() && after.is_none() {
-                return Ok(self.view(found, &workspace.record, now));
+                return Ok(self.view(found, now));
             }
             let batch = batch(actor, &change, &found, &credits, after, now);
             match self.attempt(actor, batch, Kind::Key, id).await {
@@ -131,7 +131,7 @@ impl Registry {
                     info!(actor = actor.id(), key = id, "credits changed");
                     drop(paused);
                     let found = stored(found, before.is_some() != after.is_some(), revision);
-                    return Ok(self.view(found, &workspace.record, now));
+                    return Ok(self.view(found, now));
                 }
                 Ok(None) => credits.give_back(),
                 // What is in hand may be in what was stored.
@@ -254,7 +254,7 @@ fn batch(
     };
     let audit = entry(
         actor,
-        Some(&key.record.workspace),
+        key.record.workspace(),
         (change.action(), now),
         &key.record.id.to_string(),
         [

@@ -4,10 +4,8 @@ use crate::domain::admin::{Deed, Place};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::key::{Key, KeyState};
-use crate::domain::rotation::due_time;
 use crate::domain::scope::Scope;
 use crate::domain::violation::Violations;
-use crate::domain::workspace::Workspace;
 use crate::store::{List, Record, Versioned};
 
 use super::super::admission::Actor;
@@ -45,18 +43,13 @@ impl KeyFilter {
             && self.rotation_due_before.is_none())
     }
 
-    /// Whether `key` of `workspace` is to be given a new token before the time
-    /// that was asked for, if one was.
-    fn is_due(&self, key: &Key, workspace: &Workspace, now: Timestamp) -> bool {
-        let due = |end| due_time(key, workspace, now).is_some_and(|due| due < end);
-        self.rotation_due_before.is_none_or(due)
-    }
-
     /// Whether `key` fits at `now`, as far as it is for the key alone. The
     /// scope is handed in as it was read.
     fn fits(&self, key: &Key, scope: Option<&Scope>, now: Timestamp) -> bool {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
-        (self.principal.is_empty() || self.principal == key.principal)
+        let workspace = key.workspace().map_or("", WorkspaceId::as_str);
+        (self.workspace.is_empty() || self.workspace == workspace)
+            && (self.principal.is_empty() || self.principal == key.principal)
             && self.state.is_none_or(|state| state == key.state(now))
             && (self.environment.is_empty() || self.environment == environment)
             && scope.is_none_or(|scope| key.scopes.covers(scope))
@@ -97,34 +90,33 @@ impl Registry {
                 filter.expiring_before,
                 filter.rotation_due_before
             ),
-            list: workspace.map_or(List::Keys, List::KeysOf),
+            list: listed(actor, workspace, &filter.principal),
             filtered: filter.is_selective(),
         };
         let now = self.clock.now();
         let keep = |found: Versioned| match found.record {
             Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
-                let workspace = self.index.workspace(record.workspace.as_str())?;
-                if !filter.is_due(&record, &workspace, now) {
+                let due = |end| self.due_time(&record, now).is_some_and(|due| due < end);
+                if !filter.rotation_due_before.is_none_or(due) {
                     return None;
                 }
-                let key = Versioned {
-                    record,
-                    revision: found.revision,
-                };
-                Some(self.view(key, &workspace, now))
+                let revision = found.revision;
+                Some(self.view(Versioned { record, revision }, now))
             }
             Record::Key(_)
             | Record::Tombstone(_)
             | Record::Workspace(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
-            | Record::Request(_) => None,
+            | Record::Request(_)
+            | Record::Principal(_)
+            | Record::Membership(_) => None,
         };
         self.walk(&walk, &question, keep).await
     }
 
-    /// The workspace whose keys a list shows; none: all.
-    async fn listed_workspace(
+    /// The workspace whose keys or memberships a list shows; none: all.
+    pub(super) async fn listed_workspace(
         &self,
         actor: &Actor,
         asked: &str,
@@ -145,5 +137,16 @@ impl Registry {
                 Ok(Some(found.record.id))
             }
         }
+    }
+}
+
+/// The shortest list in which the keys are. That of a principal is for the
+/// system's admins alone: to pass by keys of another workspace takes time, by
+/// which they would show.
+fn listed(actor: &Actor, workspace: Option<WorkspaceId>, principal: &str) -> List {
+    match (actor.workspace(), workspace) {
+        (None, _) if !principal.is_empty() => List::KeysOfPrincipal(principal.to_owned()),
+        (_, Some(workspace)) => List::KeysOf(workspace),
+        (_, None) => List::Keys,
     }
 }

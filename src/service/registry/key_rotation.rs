@@ -6,14 +6,15 @@ use std::sync::Arc;
 use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::clock::Timestamp;
-use crate::domain::key::{Key, KeyState};
+use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::rotation::RotationDraft;
 use crate::domain::secret::{self, End, Rotation, Secret};
 use crate::domain::token::Token;
-use crate::store::{RecordId, Versioned};
+use crate::store::{RecordId, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::keys::refuse_disabled;
 use super::rotation::{refuse_pending, told};
 use super::{
     IssuedKey, KeyView, MAX_TRIES, Registry, conflict, entry, precondition, refuse_revoked,
@@ -38,22 +39,16 @@ impl Registry {
         draft: RotationDraft,
     ) -> Result<IssuedKey, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             let overlap = draft.overlap()?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             let now = self.clock.now();
             refuse_ended(&found.record, id, now)?;
             // A token is handed out: for no more than the caller has.
             actor.may_grant(&found.record.scopes)?;
-            if workspace.record.disabled {
-                let condition = Condition::WorkspaceDisabled;
-                let id = &workspace.record.id;
-                return Err(precondition(Kind::Workspace, id, condition));
-            }
+            let (token, requires) = self.successor(&found.record).await?;
             refuse_pending(&found.record.secrets, overlap, now, Kind::Key, id)?;
 
-            let mark = workspace.record.mark(found.record.environment.as_ref());
-            let token = Arc::new(Token::mint(&workspace.record.token_prefix, mark));
             let end = if draft.from_first_use {
                 End::AfterFirstUse { overlap }
             } else {
@@ -65,7 +60,7 @@ impl Registry {
             let from_first_use = draft.from_first_use.then(|| "true".to_owned());
             let audit = entry(
                 actor,
-                Some(&key.workspace),
+                key.workspace(),
                 (AuditAction::RotateKey, now),
                 id,
                 [
@@ -73,16 +68,40 @@ impl Registry {
                     ("from_first_use", from_first_use.unwrap_or_default()),
                 ],
             );
-            // In a workspace that was disabled since, no token is handed out.
-            let place = RecordId::Workspace(workspace.record.id.clone());
-            let requires = vec![unchanged(place, workspace.revision)];
             let changed = self.put_key_where(actor, &found, key, audit, requires);
             if let Some(changed) = changed.await? {
-                let view = self.view(changed, &workspace.record, now);
+                let view = self.view(changed, now);
                 return Ok(IssuedKey { view, token });
             }
         }
         Err(conflict(Kind::Key, id))
+    }
+
+    /// A new token for `key`, and what must stay as it is for it to be handed
+    /// out: its workspace and its principal are not switched off.
+    async fn successor(&self, key: &Key) -> Result<(Arc<Token>, Vec<Requirement>), RegistryError> {
+        let mut requires = Vec::new();
+        if let Some(principal) = self.principal(&key.principal).await? {
+            if principal.record.disabled {
+                let condition = Condition::PrincipalDisabled;
+                return Err(precondition(Kind::Principal, &key.principal, condition));
+            }
+            let id = RecordId::Principal(principal.record.id);
+            requires.push(unchanged(id, principal.revision));
+        }
+        let environment = key.environment.as_ref();
+        let token = match &key.bond {
+            Bond::Personal { token_prefix } => Token::mint(token_prefix, environment),
+            Bond::Workspace(id) => {
+                let workspace = self.existing_workspace(id.clone()).await?;
+                refuse_disabled(Some(&workspace.record))?;
+                let place = RecordId::Workspace(id.clone());
+                requires.push(unchanged(place, workspace.revision));
+                let workspace = workspace.record;
+                Token::mint(&workspace.token_prefix, workspace.mark(environment))
+            }
+        };
+        Ok((Arc::new(token), requires))
     }
 
     /// Ends the old token of a key now.
@@ -126,7 +145,7 @@ impl Registry {
         settled: fn(Rotation<'_>) -> Vec<Secret>,
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
-            let (found, workspace) = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
             refuse_stale(etag, found.revision, Kind::Key, id)?;
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             if what == AuditAction::CancelRotation {
@@ -139,10 +158,10 @@ impl Registry {
             };
             let mut key = found.record.clone();
             key.secrets = secrets;
-            let audit = entry(actor, Some(&key.workspace), (what, now), id, []);
+            let audit = entry(actor, key.workspace(), (what, now), id, []);
             let changed: Option<Versioned<Key>> = self.put_key(actor, &found, key, audit).await?;
             if let Some(changed) = changed {
-                return Ok(self.view(changed, &workspace.record, now));
+                return Ok(self.view(changed, now));
             }
         }
         Err(conflict(Kind::Key, id))

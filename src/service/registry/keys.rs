@@ -8,12 +8,14 @@ use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::{Balance, CreditsView};
-use crate::domain::id::KeyId;
-use crate::domain::key::{Key, KeyState};
+use crate::domain::granted::Granted;
+use crate::domain::id::{KeyId, WorkspaceId};
+use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
-use crate::domain::rotation::due_time;
+use crate::domain::rotation::{USUAL_PERIOD, due_time};
+use crate::domain::scope::ScopeSet;
 use crate::domain::secret::Rotation;
-use crate::domain::token::{self, Token};
+use crate::domain::token::{self, EnvironmentName, Token, TokenPrefix};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
 use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
@@ -21,6 +23,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
 use super::credits::first_credits;
+use super::principals::harmless;
 use super::rotation::RotationView;
 use super::{
     MAX_TRIES, Registry, conflict, entry, etag, precondition, put, told_limits, unchanged,
@@ -35,6 +38,9 @@ pub struct KeyView {
     pub state: KeyState,
     /// What may be displayed of its token, the newest if there are two.
     pub hint: String,
+    /// What it may do within its principal's ceiling in its workspace; none:
+    /// all that its scopes say, or it is personal.
+    pub effective_scopes: Option<ScopeSet>,
     /// The rotation that is under way.
     pub rotation: Option<RotationView>,
     /// When its newest token was made.
@@ -56,42 +62,61 @@ pub struct IssuedKey {
     pub token: Arc<Token>,
 }
 
-impl KeyView {
-    /// What can be said at `now` of a key of `workspace`.
-    fn new(found: Versioned<Key>, workspace: &Workspace, now: Timestamp) -> Self {
+impl Registry {
+    /// What can be said of a key at `now`.
+    pub(super) fn view(&self, found: Versioned<Key>, now: Timestamp) -> KeyView {
         let key = found.record;
-        let mark = workspace
-            .mark(key.environment.as_ref())
-            .map(|name| name.as_str());
+        let hint = |tail| self.hint(&key, tail);
+        let account = self.index.credits(key.id);
         let newest = key.secrets.last();
-        let hint = |tail| token::hint(workspace.token_prefix.as_str(), mark, tail);
         let rotation = Rotation::of(&key.secrets, now).filter(|_| key.revocation.is_none());
-        Self {
+        KeyView {
             state: key.state(now),
             hint: hint(newest.map(|secret| secret.tail).unwrap_or_default()),
+            effective_scopes: self.effective_scopes(&key),
             rotation: rotation.map(|rotation| RotationView::new(rotation, hint)),
             rotate_time: newest.map(|secret| secret.create_time),
-            rotation_due_time: due_time(&key, workspace, now),
+            rotation_due_time: self.due_time(&key, now),
             key,
             etag: etag(found.revision),
-            credits: None,
+            credits: account.and_then(|account| account.view(now)),
         }
     }
-}
 
-impl Registry {
-    /// What can be said at `now` of a key of `workspace`.
-    pub(super) fn view(
-        &self,
-        found: Versioned<Key>,
-        workspace: &Workspace,
-        now: Timestamp,
-    ) -> KeyView {
-        let account = self.index.credits(found.record.id);
-        KeyView {
-            credits: account.and_then(|account| account.view(now)),
-            ..KeyView::new(found, workspace, now)
+    /// When a key should be given a new token at the latest: its workspace says
+    /// that; personal keys have the usual time.
+    pub(super) fn due_time(&self, key: &Key, now: Timestamp) -> Option<Timestamp> {
+        let workspace = key.workspace().map(WorkspaceId::as_str);
+        let workspace = workspace.and_then(|id| self.index.workspace(id));
+        let period = workspace.map_or(USUAL_PERIOD, |workspace| workspace.rotation_period);
+        due_time(key, period, now)
+    }
+
+    fn hint(&self, key: &Key, tail: [u8; 4]) -> String {
+        let hint = |prefix: &TokenPrefix, mark: Option<&EnvironmentName>| {
+            token::hint(prefix.as_str(), mark.map(EnvironmentName::as_str), tail)
+        };
+        let environment = key.environment.as_ref();
+        match &key.bond {
+            Bond::Personal { token_prefix } => hint(token_prefix, environment),
+            // No workspace goes before its keys.
+            Bond::Workspace(id) => self
+                .index
+                .workspace(id.as_str())
+                .map(|workspace| hint(&workspace.token_prefix, workspace.mark(environment)))
+                .unwrap_or_default(),
         }
+    }
+
+    fn effective_scopes(&self, key: &Key) -> Option<ScopeSet> {
+        let workspace = key.workspace()?;
+        let ceiling = self.index.ceiling(workspace.as_str(), &key.principal);
+        let ceiling = ceiling.unwrap_or_default();
+        if ceiling.covers_all(&key.scopes) {
+            return None;
+        }
+        let granted = Granted::within(&key.scopes, Some(&ceiling));
+        Some(granted.scopes().into_owned())
     }
 
     /// Issues a key. A draft with a request id issues one key, however often
@@ -101,7 +126,8 @@ impl Registry {
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
     /// [`RegistryError::NotFound`] for the workspace,
-    /// [`RegistryError::Precondition`] if that is disabled,
+    /// [`RegistryError::Precondition`] if that or the principal is disabled, or
+    /// the principal was taken out of it,
     /// [`RegistryError::Issued`], or the caller may not, or the store fails.
     pub async fn create_key(
         &self,
@@ -110,9 +136,7 @@ impl Registry {
     ) -> Result<IssuedKey, RegistryError> {
         let request = self.requests.identify(actor, &draft);
         for _ in 0..MAX_TRIES {
-            let workspace = self
-                .workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
-                .await?;
+            let workspace = self.place_of(actor, &draft).await?;
             let now = self.clock.now();
             // Before the draft is judged: what has changed since it was carried
             // out makes it no other request.
@@ -121,31 +145,29 @@ impl Registry {
             {
                 return Ok(issued);
             }
-            let spec = draft.check(&workspace.record, now)?;
+            let here = workspace.as_ref().map(|found| &found.record);
+            let (spec, token) = specified(&draft, here, now)?;
             actor.may_grant(&spec.scopes)?;
-            let id = &workspace.record.id;
-            if workspace.record.disabled {
-                let condition = Condition::WorkspaceDisabled;
-                return Err(precondition(Kind::Workspace, id, condition));
-            }
-            let token = Arc::new(Token::mint(
-                &workspace.record.token_prefix,
-                workspace.record.mark(spec.environment.as_ref()),
-            ));
+            refuse_disabled(here)?;
+            let id = spec.bond.workspace();
+            let footing = self.footing(actor, id, &draft.principal, now).await?;
+            footing.admits(&draft.scopes)?;
+            let token = Arc::new(token);
             let credits = spec.credits;
-            let key = self.new_key(actor, &draft, spec, &token, &workspace.record, now);
+            let key = self.new_key(actor, &draft, spec, &token, now);
             let mut batch = put(
                 Record::Key(key.clone()),
                 Expect::Absent,
                 issue_entry(actor, &key, credits),
             );
+            footing.lay(&mut batch);
             let credits = credits.map(|balance| first_credits(key.id, balance));
             batch.writes.splice(..0, credits);
             // A workspace that was disabled or deleted since gets no new key.
-            batch.requires.push(unchanged(
-                RecordId::Workspace(id.clone()),
-                workspace.revision,
-            ));
+            batch.requires.extend(
+                workspace
+                    .map(|found| unchanged(RecordId::Workspace(found.record.id), found.revision)),
+            );
             if let Some(request) = &request {
                 batch.writes.push(request.carried_out(key.id));
                 self.requests.hold(key.id, &token);
@@ -155,11 +177,29 @@ impl Registry {
                     record: key,
                     revision,
                 };
-                let view = self.view(issued, &workspace.record, now);
+                let view = self.view(issued, now);
                 return Ok(IssuedKey { view, token });
             }
         }
-        Err(conflict(Kind::Workspace, &draft.workspace))
+        Err(match draft.workspace.as_str() {
+            "" => conflict(Kind::Principal, &harmless(&draft.principal)),
+            workspace => conflict(Kind::Workspace, workspace),
+        })
+    }
+
+    /// The workspace that a key is to be issued in; none: it is to be personal.
+    /// The caller may issue keys there.
+    async fn place_of(
+        &self,
+        actor: &Actor,
+        draft: &KeyDraft,
+    ) -> Result<Option<Versioned<Workspace>>, RegistryError> {
+        if draft.is_personal() {
+            return actor.may(Deed::ManageKeys).map(|()| None);
+        }
+        self.workspace(actor, Deed::ManageKeys, &draft.workspace, "workspace")
+            .await
+            .map(Some)
     }
 
     /// Reads a key.
@@ -168,18 +208,18 @@ impl Registry {
     ///
     /// [`RegistryError::NotFound`], or the caller may not, or the store fails.
     pub async fn get_key(&self, actor: &Actor, id: &str) -> Result<KeyView, RegistryError> {
-        let (found, workspace) = self.key(actor, Deed::Read, (id, "key_id")).await?;
-        Ok(self.view(found, &workspace.record, self.clock.now()))
+        let found = self.key(actor, Deed::Read, (id, "key_id")).await?;
+        Ok(self.view(found, self.clock.now()))
     }
 
-    /// The key that is named in a field, and its workspace, if the caller may
-    /// do `deed` there.
+    /// The key that is named in a field, if the caller may do `deed` where it
+    /// is. Personal keys are the system's: for others they are not there.
     pub(super) async fn key(
         &self,
         actor: &Actor,
         deed: Deed,
         (id, field): (&str, &str),
-    ) -> Result<(Versioned<Key>, Versioned<Workspace>), RegistryError> {
+    ) -> Result<Versioned<Key>, RegistryError> {
         if id.is_empty() {
             return Err(Violations::of(field, "is required").into());
         }
@@ -195,10 +235,14 @@ impl Registry {
         else {
             return Err(actor.absent(Kind::Key, id));
         };
-        let place = Place::Workspace(&record.workspace);
-        actor.may_at(deed, place, Kind::Key, id)?;
-        let workspace = self.existing_workspace(record.workspace.clone()).await?;
-        Ok((Versioned { record, revision }, workspace))
+        match (record.workspace(), actor.workspace()) {
+            (Some(workspace), _) => {
+                actor.may_at(deed, Place::Workspace(workspace), Kind::Key, id)?;
+            }
+            (None, None) => actor.may(deed)?,
+            (None, Some(_)) => return Err(actor.absent(Kind::Key, id)),
+        }
+        Ok(Versioned { record, revision })
     }
 
     fn new_key(
@@ -207,12 +251,11 @@ impl Registry {
         draft: &KeyDraft,
         spec: KeySpec,
         token: &Token,
-        workspace: &Workspace,
         now: Timestamp,
     ) -> Key {
         Key {
             id: KeyId::generate(now),
-            workspace: workspace.id.clone(),
+            bond: spec.bond,
             environment: spec.environment,
             principal: draft.principal.clone(),
             name: draft.name.clone(),
@@ -242,7 +285,8 @@ impl Registry {
         let committed = self.attempt(actor, batch, Kind::Key, &id).await;
         match &committed {
             Ok(Some(_)) => {
-                info!(actor = key.created_by, key = id, workspace = %key.workspace, "key issued");
+                let workspace = key.workspace().map(WorkspaceId::as_str);
+                info!(actor = key.created_by, key = id, workspace, "key issued");
             }
             // The token may be needed yet.
             Err(RegistryError::OutcomeUnknown) => {}
@@ -252,12 +296,41 @@ impl Registry {
     }
 }
 
+/// What is asked for, in `workspace` or as a personal key, and a token for it.
+fn specified(
+    draft: &KeyDraft,
+    workspace: Option<&Workspace>,
+    now: Timestamp,
+) -> Result<(KeySpec, Token), Violations> {
+    let Some(workspace) = workspace else {
+        let (spec, prefix) = draft.check_personal(now)?;
+        let token = Token::mint(&prefix, spec.environment.as_ref());
+        return Ok((spec, token));
+    };
+    let spec = draft.check(workspace, now)?;
+    let mark = workspace.mark(spec.environment.as_ref());
+    let token = Token::mint(&workspace.token_prefix, mark);
+    Ok((spec, token))
+}
+
+/// No key is issued in a workspace that is switched off.
+pub(super) fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), RegistryError> {
+    match workspace {
+        Some(workspace) if workspace.disabled => Err(precondition(
+            Kind::Workspace,
+            &workspace.id,
+            Condition::WorkspaceDisabled,
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry {
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(
         actor,
-        Some(&key.workspace),
+        key.workspace(),
         (AuditAction::CreateKey, key.create_time),
         &key.id.to_string(),
         [

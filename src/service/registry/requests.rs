@@ -204,8 +204,7 @@ impl Registry {
             let Some(token) = self.requests.token_of(carried_out.key) else {
                 return Err(RegistryError::Issued { id });
             };
-            let (found, workspace) = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await
-            {
+            let found = match self.key(actor, Deed::ManageKeys, (&id, "key_id")).await {
                 // Deleted since: its id stays used, and the request's too. To
                 // one who is confined to a workspace, what is not there is
                 // hidden; it was his own, so he may know.
@@ -225,11 +224,11 @@ impl Registry {
             let batch = Batch {
                 writes: Vec::new(),
                 requires: vec![unchanged(RecordId::Key(found.record.id), found.revision)],
-                audit: entry(actor, Some(&found.record.workspace), what, &id, []),
+                audit: entry(actor, found.record.workspace(), what, &id, []),
             };
             if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "token of a key shown again");
-                let view = self.view(found, &workspace.record, now);
+                let view = self.view(found, now);
                 return Ok(Some(IssuedKey { view, token }));
             }
         }
@@ -247,6 +246,7 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
     };
     for part in [
         &draft.workspace,
+        &draft.token_prefix,
         &draft.environment,
         &draft.principal,
         &draft.name,
@@ -355,6 +355,7 @@ mod tests {
         };
         let different = [
             draft(|_| {}),
+            draft(|d| d.token_prefix = "a".into()),
             draft(|d| d.name = "a".into()),
             draft(|d| d.description = "a".into()),
             draft(|d| d.scopes = vec!["a".into()]),

@@ -153,6 +153,8 @@ impl std::fmt::Display for PassedId {
             RecordId::AdminKey(id) => write!(f, "a/{id}"),
             RecordId::Credits(id) => write!(f, "c/{id}"),
             RecordId::Request(id) => write!(f, "r/{id}"),
+            RecordId::Principal(id) => write!(f, "p/{id}"),
+            RecordId::Membership(workspace, id) => write!(f, "m/{workspace}\0{id}"),
         }
     }
 }
@@ -165,6 +167,12 @@ impl std::str::FromStr for PassedId {
             ("w/", id) => id.parse().map(RecordId::Workspace),
             ("k/", id) => id.parse().map(RecordId::Key),
             ("a/", id) => id.parse().map(RecordId::AdminKey),
+            ("p/", id) => Ok(RecordId::Principal(id.to_owned())),
+            ("m/", ids) => {
+                let (workspace, id) = ids.split_once('\0').ok_or(())?;
+                let workspace = workspace.parse();
+                workspace.map(|workspace| RecordId::Membership(workspace, id.to_owned()))
+            }
             (_, _) => return Err(()),
         };
         read.map(Self).map_err(|_| ())
@@ -194,6 +202,12 @@ fn text_len(record: &Record) -> usize {
             }
             Record::Workspace(workspace) => scopes(workspace.scope_catalog.scopes()),
             Record::AdminKey(admin) => scopes(&admin.grant_ceiling),
+            Record::Principal(principal) => {
+                principal.id.len() + principal.display_name.len() + principal.description.len()
+            }
+            Record::Membership(membership) => {
+                membership.principal.len() + scopes(&membership.scope_ceiling)
+            }
             Record::Tombstone(_) | Record::Credits(_) | Record::Request(_) => 0,
         }
 }

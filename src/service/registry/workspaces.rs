@@ -124,7 +124,9 @@ impl Registry {
             | Record::Key(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
-            | Record::Request(_) => None,
+            | Record::Request(_)
+            | Record::Principal(_)
+            | Record::Membership(_) => None,
         };
         self.walk(&walk, &question, keep).await
     }

@@ -129,7 +129,7 @@ impl<'e, E: Engine> Group<'e, E> {
             )?;
             let before = before.map(|(record, _)| record);
             step.entries
-                .extend(moved_posting(before.as_ref(), &write.record));
+                .extend(moved_postings(before.as_ref(), &write.record));
             changes.push(Change {
                 before,
                 after: write.record.clone(),
@@ -282,15 +282,17 @@ impl Step {
     }
 }
 
-/// What a write does to the list of its workspace's keys: a new key comes onto
-/// it, a deleted one goes from it.
-fn moved_posting(before: Option<&Record>, after: &Record) -> Option<Put> {
-    let (was, is) = (before.and_then(record::posting), record::posting(after));
-    match (was, is) {
-        (None, Some(posting)) => Some((posting, Some(Vec::new()))),
-        (Some(posting), None) => Some((posting, None)),
-        (Some(_), Some(_)) | (None, None) => None,
-    }
+/// What a write does to the lists that its record is in: a new key comes onto
+/// them, a deleted one goes from them.
+fn moved_postings(before: Option<&Record>, after: &Record) -> Vec<Put> {
+    let was = before.map(record::postings).unwrap_or_default();
+    let is = record::postings(after);
+    let gone = was.iter().filter(|posting| !is.contains(posting));
+    let gone: Vec<Put> = gone.map(|posting| (posting.clone(), None)).collect();
+    let new = is.into_iter().filter(|posting| !was.contains(posting));
+    gone.into_iter()
+        .chain(new.map(|posting| (posting, Some(Vec::new()))))
+        .collect()
 }
 
 fn checked(place: &[u8], value: Vec<u8>) -> Result<Put, Halt> {

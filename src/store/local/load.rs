@@ -107,10 +107,12 @@ pub(in crate::store) fn records<E: Engine>(
     let mut expected = Postings::default();
     let mut chunk = Vec::with_capacity(CHUNK);
     // Workspaces first, keys last: a key is indexed under its workspace, and
-    // with its credits.
+    // under its principal's membership there, with its credits.
     for prefix in [
         record::WORKSPACES,
         record::ADMIN_KEYS,
+        record::PRINCIPALS,
+        record::MEMBERSHIPS,
         record::AUDIT_HEADS,
         record::REQUESTS,
         record::CREDITS,
@@ -128,7 +130,7 @@ pub(in crate::store) fn records<E: Engine>(
             if matches!(record, Record::Tombstone(_) | Record::Request(_)) {
                 continue;
             }
-            if let Some(posting) = record::posting(&record) {
+            for posting in record::postings(&record) {
                 expected.add(&hasher, &posting);
             }
             chunk.push(Versioned {
@@ -164,22 +166,25 @@ impl Postings {
     }
 }
 
-/// Each key is found in its workspace's list: one that was missing there could
-/// not be found by whoever has to revoke it.
+/// Each key is found in its workspace's list and in its principal's, and each
+/// membership in its principal's: a key that was missing there could not be
+/// found by whoever has to revoke it.
 fn postings<E: Engine>(
     engine: &E,
     hasher: &RandomState,
     expected: Postings,
 ) -> Result<(), OpenError> {
     let mut found = Postings::default();
-    for entry in engine.scan(record::POSTINGS, b"") {
-        found.add(hasher, &entry?.0);
+    for list in record::POSTINGS {
+        for entry in engine.scan(list, b"") {
+            found.add(hasher, &entry?.0);
+        }
     }
     if (found.count, found.sum) == (expected.count, expected.sum) {
         return Ok(());
     }
     Err(Damage::Lists {
-        keys: expected.count,
+        expected: expected.count,
         found: found.count,
     }
     .into())

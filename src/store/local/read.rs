@@ -2,7 +2,6 @@
 //! is read is verified.
 
 use crate::domain::digest::Sealer;
-use crate::domain::id::WorkspaceId;
 use crate::store::record::{self, readable};
 use crate::store::{Damage, List, Record, RecordId, StoreError, Versioned};
 
@@ -34,11 +33,19 @@ pub(super) fn list<E: Engine>(
         List::AdminKeys => record::ADMIN_KEYS.to_vec(),
         List::Keys => record::KEYS.to_vec(),
         List::KeysOf(workspace) => record::postings_of(workspace),
+        List::KeysOfPrincipal(principal) => record::postings_of_principal(principal),
+        List::Principals => record::PRINCIPALS.to_vec(),
+        List::Memberships => record::MEMBERSHIPS.to_vec(),
+        List::MembershipsOf(workspace) => record::memberships_of(workspace),
+        List::MembershipsOfPrincipal(principal) => record::memberships_of_principal(principal),
     };
     let after = match (list, after) {
         (_, None) => Vec::new(),
-        (List::KeysOf(_), Some(RecordId::Key(id))) => {
+        (List::KeysOf(_) | List::KeysOfPrincipal(_), Some(RecordId::Key(id))) => {
             [prefix.as_slice(), id.to_string().as_bytes()].concat()
+        }
+        (List::MembershipsOfPrincipal(_), Some(RecordId::Membership(workspace, _))) => {
+            [prefix.as_slice(), workspace.as_str().as_bytes()].concat()
         }
         (_, Some(id)) => record::place(id),
     };
@@ -49,10 +56,21 @@ pub(super) fn list<E: Engine>(
         }
         let (place, value) = entry.map_err(unreadable)?;
         match list {
-            List::KeysOf(workspace) => {
-                records.extend(posted(engine, sealer, &place, workspace)?);
+            List::KeysOf(_) | List::KeysOfPrincipal(_) => {
+                let id = record::key_at(&place).map(RecordId::Key);
+                records.extend(posted(engine, sealer, &place, id)?);
             }
-            List::Workspaces | List::AdminKeys | List::Keys => {
+            List::MembershipsOfPrincipal(principal) => {
+                let id = record::workspace_at(&place)
+                    .map(|workspace| RecordId::Membership(workspace, principal.clone()));
+                records.extend(posted(engine, sealer, &place, id)?);
+            }
+            List::Workspaces
+            | List::AdminKeys
+            | List::Keys
+            | List::Principals
+            | List::Memberships
+            | List::MembershipsOf(_) => {
                 records.push(versioned(sealer, &place, &value)?);
             }
         }
@@ -60,25 +78,25 @@ pub(super) fn list<E: Engine>(
     Ok(records)
 }
 
-/// The key that a posting in the list of `workspace` names; none, if it was
-/// deleted since the posting was read.
+/// The record `id`, which a posting names; none, if it was deleted since the
+/// posting was read.
 fn posted<E: Engine>(
     engine: &E,
     sealer: &Sealer,
     posting: &[u8],
-    workspace: &WorkspaceId,
+    id: Option<RecordId>,
 ) -> Result<Option<Versioned>, StoreError> {
-    let lost = || Damage::Unreadable(readable(posting), "it names no key".to_owned());
-    let id = record::key_at(posting).ok_or_else(lost)?;
-    let found = record(engine, sealer, &record::place(&RecordId::Key(id)))?.ok_or_else(lost)?;
-    match &found.record {
-        Record::Key(key) if key.workspace == *workspace => Ok(Some(found)),
-        Record::Tombstone(_) => Ok(None),
-        Record::Key(_)
-        | Record::Workspace(_)
-        | Record::AdminKey(_)
-        | Record::Credits(_)
-        | Record::Request(_) => Err(lost().into()),
+    let lost = || Damage::Unreadable(readable(posting), "it names nothing".to_owned());
+    let place = record::place(&id.ok_or_else(lost)?);
+    let found = record(engine, sealer, &place)?.ok_or_else(lost)?;
+    if matches!(found.record, Record::Tombstone(_)) {
+        return Ok(None);
+    }
+    let named = record::postings(&found.record);
+    if named.iter().any(|own| own == posting) {
+        Ok(Some(found))
+    } else {
+        Err(lost().into())
     }
 }
 

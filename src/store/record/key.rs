@@ -1,8 +1,10 @@
 //! Keys, and what is left of them.
 
 use crate::domain::clock::Timestamp;
-use crate::domain::key::Key;
+use crate::domain::id::WorkspaceId;
+use crate::domain::key::{Bond, Key};
 use crate::domain::source::SourceRanges;
+use crate::domain::token::TokenPrefix;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
@@ -14,9 +16,14 @@ use super::part::{
 };
 
 pub(super) fn encode(key: &Key) -> pb::KeyRecord {
+    let (workspace, token_prefix) = match &key.bond {
+        Bond::Workspace(id) => (id.to_string(), String::new()),
+        Bond::Personal { token_prefix } => (String::new(), token_prefix.to_string()),
+    };
     pb::KeyRecord {
         id: key.id.to_string(),
-        workspace: key.workspace.to_string(),
+        workspace,
+        token_prefix,
         environment: optional(key.environment.as_ref()),
         principal: key.principal.clone(),
         name: key.name.clone(),
@@ -40,7 +47,7 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
         return Ok(Record::Tombstone(Tombstone {
             of: Buried::Key {
                 id: read("id", &record.id)?,
-                workspace: read("workspace", &record.workspace)?,
+                workspace: workspace(&record.workspace)?,
                 secrets: secrets(&record.secrets)?,
             },
             time: Timestamp::from_micros(deletion.time),
@@ -49,7 +56,7 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
     }
     Ok(Record::Key(Key {
         id: read("id", &record.id)?,
-        workspace: read("workspace", &record.workspace)?,
+        bond: bond(&record.workspace, &record.token_prefix)?,
         environment: optional_environment(&record.environment)?,
         principal: record.principal,
         name: record.name,
@@ -68,6 +75,24 @@ pub(super) fn decode(record: pb::KeyRecord) -> Result<Record, Unreadable> {
     }))
 }
 
+fn workspace(id: &str) -> Result<Option<WorkspaceId>, Unreadable> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    read("workspace", id).map(Some)
+}
+
+/// A key is of a workspace, or it has a prefix of its own.
+fn bond(id: &str, token_prefix: &str) -> Result<Bond, Unreadable> {
+    match (workspace(id)?, token_prefix) {
+        (Some(id), "") => Ok(Bond::Workspace(id)),
+        (None, prefix) => TokenPrefix::try_from(prefix)
+            .map(|token_prefix| Bond::Personal { token_prefix })
+            .map_err(|_| bad("token_prefix")),
+        (Some(_), _) => Err(bad("token_prefix")),
+    }
+}
+
 /// What is stored of a key that was deleted.
 pub(super) fn bury(tombstone: &Tombstone) -> pb::KeyRecord {
     let mut record = pb::KeyRecord {
@@ -81,7 +106,10 @@ pub(super) fn bury(tombstone: &Tombstone) -> pb::KeyRecord {
     } = &tombstone.of
     {
         record.id = id.to_string();
-        record.workspace = workspace.to_string();
+        record.workspace = workspace
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         record.secrets = secrets.iter().map(encode_secret).collect();
     }
     record

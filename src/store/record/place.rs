@@ -10,7 +10,11 @@
 //! | `r/<request, in hex>` | a request to issue a key that may be repeated |
 //! | `h/<chain>` | the newest link of an audit chain |
 //! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |
+//! | `p/<principal>` | a principal |
+//! | `m/<workspace>\0<principal>` | a principal's membership in a workspace |
 //! | `n/<workspace>\0<key>` | nothing: it finds a workspace's keys in order |
+//! | `q/<principal>\0<key>` | nothing: it finds a principal's keys in order |
+//! | `v/<principal>\0<workspace>` | nothing: it finds a principal's memberships in order |
 //! | `y/<number, 8 bytes big endian>` | the place of the link that is the event of this number |
 //!
 //! A chain is named by its workspace; the system's has an empty name.
@@ -31,9 +35,14 @@ pub(in crate::store) const KEYS: &[u8] = b"k/";
 
 /// What the places of credits start with.
 pub(in crate::store) const CREDITS: &[u8] = b"c/";
+/// What the places of principals start with.
+pub(in crate::store) const PRINCIPALS: &[u8] = b"p/";
+/// What the places of memberships start with.
+pub(in crate::store) const MEMBERSHIPS: &[u8] = b"m/";
 
-/// What postings start with.
-pub(in crate::store) const POSTINGS: &[u8] = b"n/";
+/// What postings start with: of the keys of a workspace, of those of a
+/// principal, and of the memberships of a principal.
+pub(in crate::store) const POSTINGS: [&[u8]; 3] = [b"n/", b"q/", b"v/"];
 
 /// What the places of repeatable requests start with.
 pub(in crate::store) const REQUESTS: &[u8] = b"r/";
@@ -48,24 +57,56 @@ pub(in crate::store) fn place(id: &RecordId) -> Vec<u8> {
         RecordId::AdminKey(id) => format!("a/{id}"),
         RecordId::Credits(id) => format!("c/{id}"),
         RecordId::Request(id) => format!("r/{id}"),
+        RecordId::Principal(id) => format!("p/{id}"),
+        RecordId::Membership(workspace, id) => format!("m/{workspace}\0{id}"),
     }
     .into_bytes()
 }
 
 /// Where a record can be found by other ways than its id.
-pub(in crate::store) fn posting(record: &Record) -> Option<Vec<u8>> {
+pub(in crate::store) fn postings(record: &Record) -> Vec<Vec<u8>> {
     match record {
         Record::Key(key) => {
-            let mut place = postings_of(&key.workspace);
-            place.extend(key.id.to_string().into_bytes());
-            Some(place)
+            let id = key.id.to_string();
+            let of_workspace = key.workspace().map(postings_of);
+            let of_principal = postings_of_principal(&key.principal);
+            let lists = of_workspace.into_iter().chain([of_principal]);
+            lists
+                .map(|list| [list.as_slice(), id.as_bytes()].concat())
+                .collect()
+        }
+        Record::Membership(membership) => {
+            let list = memberships_of_principal(&membership.principal);
+            vec![[list.as_slice(), membership.workspace.as_str().as_bytes()].concat()]
         }
         Record::Workspace(_)
         | Record::AdminKey(_)
         | Record::Credits(_)
         | Record::Request(_)
-        | Record::Tombstone(_) => None,
+        | Record::Principal(_)
+        | Record::Tombstone(_) => Vec::new(),
     }
+}
+
+/// What the postings of a principal's keys start with.
+pub(in crate::store) fn postings_of_principal(principal: &str) -> Vec<u8> {
+    format!("q/{principal}\0").into_bytes()
+}
+
+/// What the postings of a principal's memberships start with.
+pub(in crate::store) fn memberships_of_principal(principal: &str) -> Vec<u8> {
+    format!("v/{principal}\0").into_bytes()
+}
+
+/// What the places of the memberships in a workspace start with.
+pub(in crate::store) fn memberships_of(workspace: &WorkspaceId) -> Vec<u8> {
+    format!("m/{workspace}\0").into_bytes()
+}
+
+/// The workspace that a posting of a membership names.
+pub(in crate::store) fn workspace_at(posting: &[u8]) -> Option<WorkspaceId> {
+    let id = posting.rsplit(|&byte| byte == 0).next()?;
+    std::str::from_utf8(id).ok()?.parse().ok()
 }
 
 /// What the postings of a workspace's keys start with.

@@ -6,6 +6,8 @@ use keyward::edge::pb::{
     RotateAdminKeyRequest, RotateKeyRequest, WhoAmIRequest,
 };
 
+use keyward::edge::pb::{CreatePrincipalRequest, Principal, UpdatePrincipalRequest};
+
 use super::calls::*;
 use super::*;
 use crate::support::Checks;
@@ -158,6 +160,7 @@ async fn each_change_leaves_exactly_one_event() {
 
     workspaces(&mut admin, &mut watch).await;
     keys(&mut admin, &mut watch).await;
+    principals(&mut admin, &mut watch).await;
     rotations(&mut admin, &mut server.checks().await, &mut watch).await;
     admin_keys(&mut admin, &mut watch).await;
     switch_workspace(&mut admin, "plain", "", true)
@@ -235,7 +238,12 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
 
 async fn keys(admin: &mut Admin, watch: &mut Watch) {
     let bare = admin.key("plain", &[]).await.key.unwrap().id;
-    let detail = [("name", "a key"), ("principal", "user:ada")];
+    let detail = [
+        ("name", "a key"),
+        ("principal", "user:ada"),
+        ("principal_made", "true"),
+        ("membership_made", "*"),
+    ];
     watch.one("key.create", "plain", &bare, &detail).await;
     admin.revoke(&bare).await;
     watch
@@ -262,6 +270,7 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
         ("scopes", "people:read people:write"),
         ("environment", "live"),
         ("expire_time", &*first),
+        ("membership_made", "*"),
         ("source_addresses", "10.0.0.0/8"),
     ];
     watch.one("key.create", "w", &key.id, &detail).await;
@@ -394,6 +403,58 @@ async fn rotations(admin: &mut Admin, checks: &mut Checks, watch: &mut Watch) {
     watch.news().await;
     delete_key(admin, &id, "").await.unwrap();
     watch.one("key.delete", "plain", &id, &[]).await;
+}
+
+async fn principals(admin: &mut Admin, watch: &mut Watch) {
+    let bob = Principal {
+        id: "user:bob".to_owned(),
+        display_name: "Bob".to_owned(),
+        ..Principal::default()
+    };
+    let request = CreatePrincipalRequest {
+        principal: Some(bob.clone()),
+    };
+    admin.client.create_principal(request).await.unwrap();
+    let detail = [("display_name", "Bob")];
+    watch.one("principal.create", "", &bob.id, &detail).await;
+    let request = UpdatePrincipalRequest {
+        principal: Some(Principal {
+            description: "the builder".to_owned(),
+            ..bob.clone()
+        }),
+        update_mask: mask(&["description", "display_name"]),
+    };
+    admin.client.update_principal(request).await.unwrap();
+    let detail = [("fields", "description")];
+    watch.one("principal.update", "", &bob.id, &detail).await;
+    switch_principal(admin, &bob.id, true).await.unwrap();
+    watch.one("principal.disable", "", &bob.id, &[]).await;
+    switch_principal(admin, &bob.id, false).await.unwrap();
+    watch.one("principal.enable", "", &bob.id, &[]).await;
+
+    let ceiling = ["b", "a:*"];
+    set_membership(admin, "w", &bob.id, &ceiling).await.unwrap();
+    let detail = [("scope_ceiling", "a:* b")];
+    watch.one("membership.set", "w", &bob.id, &detail).await;
+    set_membership(admin, "w", &bob.id, &["b"]).await.unwrap();
+    let detail = [("scope_ceiling_before", "a:* b"), ("scope_ceiling", "b")];
+    watch.one("membership.set", "w", &bob.id, &detail).await;
+    remove_membership(admin, "w", &bob.id).await.unwrap();
+    watch.one("membership.remove", "w", &bob.id, &[]).await;
+    // What was taken away is not what there was before.
+    set_membership(admin, "w", &bob.id, &["b"]).await.unwrap();
+    let detail = [("scope_ceiling", "b")];
+    watch.one("membership.set", "w", &bob.id, &detail).await;
+
+    let personal = CreateKeyRequest {
+        principal: bob.id.clone(),
+        token_prefix: "klg_user".to_owned(),
+        ..key_request("", &[])
+    };
+    let key = admin.client.create_key(personal).await.unwrap();
+    let key = key.into_inner().key.unwrap().id;
+    let detail = [("name", "a key"), ("principal", "user:bob")];
+    watch.one("key.create", "", &key, &detail).await;
 }
 
 async fn admin_keys(admin: &mut Admin, watch: &mut Watch) {

@@ -8,6 +8,10 @@ use keyward::edge::pb::{
     RevokeKeyRequest, RotateKeyRequest, RotateKeyResponse, UpdateAdminKeyRequest, UpdateKeyRequest,
     UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
 };
+use keyward::edge::pb::{
+    DisablePrincipalRequest, EnablePrincipalRequest, Membership, Principal,
+    RemoveMembershipRequest, SetMembershipRequest,
+};
 use prost_types::FieldMask;
 use tonic::Status;
 
@@ -220,4 +224,62 @@ pub(crate) fn log_of(workspace: &str) -> ListAuditEventsRequest {
         page_size: 1_000,
         ..ListAuditEventsRequest::default()
     }
+}
+
+pub(crate) async fn set_membership(
+    admin: &mut Admin,
+    workspace: &str,
+    principal: &str,
+    ceiling: &[&str],
+) -> Result<Membership, Status> {
+    let request = SetMembershipRequest {
+        membership: Some(Membership {
+            workspace: workspace.to_owned(),
+            principal: principal.to_owned(),
+            scope_ceiling: ceiling.iter().map(|&scope| scope.to_owned()).collect(),
+            ..Membership::default()
+        }),
+    };
+    let reply = admin.client.set_membership(request).await?;
+    Ok(reply.into_inner().membership.unwrap())
+}
+
+pub(crate) async fn remove_membership(
+    admin: &mut Admin,
+    workspace: &str,
+    principal: &str,
+) -> Result<Membership, Status> {
+    let request = RemoveMembershipRequest {
+        workspace: workspace.to_owned(),
+        principal: principal.to_owned(),
+        etag: String::new(),
+    };
+    let reply = admin.client.remove_membership(request).await?;
+    Ok(reply.into_inner().membership.unwrap())
+}
+
+/// Switches a principal off, or on again.
+pub(crate) async fn switch_principal(
+    admin: &mut Admin,
+    principal: &str,
+    disabled: bool,
+) -> Result<Principal, Status> {
+    let (principal, etag) = (principal.to_owned(), String::new());
+    let client = &mut admin.client;
+    let principal = if disabled {
+        let request = DisablePrincipalRequest { principal, etag };
+        client
+            .disable_principal(request)
+            .await?
+            .into_inner()
+            .principal
+    } else {
+        let request = EnablePrincipalRequest { principal, etag };
+        client
+            .enable_principal(request)
+            .await?
+            .into_inner()
+            .principal
+    };
+    Ok(principal.unwrap())
 }

@@ -86,7 +86,10 @@ fn documented() -> (BTreeMap<String, Told>, BTreeSet<String>) {
                 let is_value = word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
                 if is_value {
                     conditions.insert(word.to_owned());
-                } else if !["workspace", "key", "admin_key"].contains(&word) {
+                } else if !["workspace", "key", "admin_key", "principal", "membership"]
+                    .contains(&word)
+                    && word != "<workspace>/<principal>"
+                {
                     names.insert(word.to_owned());
                 }
             }
@@ -379,6 +382,15 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     refuse(status, "workspace", "w", "WORKSPACE_DISABLED", &[]);
     switch_workspace(owner, "w", "", false).await.unwrap();
 
+    remove_membership(owner, "w", "user:ada").await.unwrap();
+    let status = owner.client.create_key(key_request("w", &[])).await;
+    let (kind, id) = ("membership", "w/user:ada");
+    refuse(status.unwrap_err(), kind, id, "MEMBERSHIP_REMOVED", &[]);
+    switch_principal(owner, "user:ada", true).await.unwrap();
+    let status = owner.client.create_key(key_request("v", &[])).await;
+    let (kind, id) = ("principal", "user:ada");
+    refuse(status.unwrap_err(), kind, id, "PRINCIPAL_DISABLED", &[]);
+
     let me = owner
         .client
         .who_am_i(WhoAmIRequest {})
@@ -455,7 +467,7 @@ fn the_proto_names_a_code_for_each_reason() {
     }
     assert_eq!(
         (documented.len(), conditions.len()),
-        (15, 11),
+        (15, 13),
         "{documented:#?}"
     );
 }

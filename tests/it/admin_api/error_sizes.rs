@@ -35,6 +35,7 @@ async fn the_longest_errors_fit_into_the_headers_of_a_common_client() {
 
     let wrong = |scopes: Vec<String>| CreateKeyRequest {
         workspace: id.clone(),
+        token_prefix: String::new(),
         environment: "x".repeat(1_000),
         principal: "\n".repeat(1_000),
         name: "\n".repeat(1_000),

@@ -238,7 +238,7 @@ async fn pages_of_the_largest_keys_cost_no_more() {
         let scopes = (0..100).map(|i| format!("{i:a>width$}", width = 20 + usize::from(i < 48)));
         let scopes = ScopeSet::new(scopes.map(|scope| Scope::try_from(scope.as_str()).unwrap()));
         let largest = |number: usize| keyward::domain::key::Key {
-            workspace: "large".parse().unwrap(),
+            bond: keyward::domain::key::Bond::Workspace("large".parse().unwrap()),
             environment: Some("live".try_into().unwrap()),
             principal: format!("{number:p>128}"),
             name: "n".repeat(100),

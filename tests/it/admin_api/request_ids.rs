@@ -272,7 +272,10 @@ async fn a_token_is_not_handed_out_again_to_one_who_may_no_longer_grant_it() {
     let made = create_admin(&mut admin, asked).await.unwrap();
     let mut issuer = support::admin_client(&server.admin_address, &made.token).await;
     let mut first = issue(&mut issuer, request("one")).await.unwrap();
-    // The key was given more by one who may.
+    // The key was given more by one who may, once its principal may have more.
+    set_membership(&mut admin, "w", "user:ada", &["*"])
+        .await
+        .unwrap();
     let wider = Key {
         scopes: names(&["*"]),
         ..first.key.clone().unwrap()

@@ -36,6 +36,8 @@ fn other_values(key: &Key) -> Key {
         revocation_note: "note".to_owned(),
         etag: String::new(),
         disabled: true,
+        personal: true,
+        effective_scopes: Some(keyward::edge::pb::EffectiveScopes::default()),
         limits: vec![Limit {
             name: "read".to_owned(),
             count: 5,

@@ -32,11 +32,13 @@ fn json_holds_every_field_by_its_name_in_the_api() {
     let mut key = json!({
         "id": "key_ID",
         "workspace": "kling",
+        "personal": false,
         "environment": "live",
         "principal": "user:ada",
         "name": "crm",
         "description": "",
         "scopes": ["*"],
+        "effective_scopes": null,
         "metadata": { "plan": "free", "equation": "a=b" },
         "limits": [{ "name": "read", "count": 5, "window": "60s", "always": true }],
         "state": "ACTIVE",
@@ -175,6 +177,7 @@ key:
   credits: null
   description: \"no\"
   disabled: false
+  effective_scopes: null
   environment: \"\"
   etag: ETAG
   expire_time: null
@@ -183,6 +186,7 @@ key:
   limits: []
   metadata: {}
   name: \"n\"
+  personal: false
   principal: p
   revocation_note: \"\"
   revocation_reason: null

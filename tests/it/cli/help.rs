@@ -47,8 +47,8 @@ fn a_usage_line_asks_for_nothing_that_a_variable_gives() {
     assert_same(
         &String::from_utf8(output.stderr).unwrap(),
         "error: the following required arguments were not provided:\n  \
-           --workspace <ID>\n\n\
-         Usage: keyward keys create [OPTIONS] --workspace <ID> --name <NAME> --principal <PRINCIPAL>\n\n\
+           <--workspace <ID>|--personal>\n\n\
+         Usage: keyward keys create [OPTIONS] --name <NAME> --principal <PRINCIPAL> <--workspace <ID>|--personal>\n\n\
          For more information, try '--help'.\n",
     );
 }

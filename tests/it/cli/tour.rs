@@ -66,7 +66,7 @@ Hint  klg_live_…TAIL
 [3]
 $ keyward check klg_live_TOKEN --workspace klipy
 DENIED: UNKNOWN (HTTP 401)
-No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of another workspace.
+No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of another workspace or of nobody who is a member of this one.
 [3]
 $ keyward keys list
 KEY                             STATE   NAME      PRINCIPAL       WORKSPACE  HINT             SCOPES                                 EXPIRES

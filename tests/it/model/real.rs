@@ -377,14 +377,15 @@ impl From<IssuedKey> for Issued {
 
 fn told(outcome: Outcome<'_>) -> Answer {
     let key_id = outcome.key.map(|key| key.id().to_string());
-    match (outcome.verdict, outcome.key) {
+    match (outcome.verdict, outcome.key.zip(outcome.standing)) {
         (Verdict::Denied(reason), _) => Answer::Denied { reason, key_id },
         (Verdict::Allowed, None) => panic!("nobody is allowed"),
-        (Verdict::Allowed, Some(key)) => Answer::Allowed(Told {
+        (Verdict::Allowed, Some((key, standing))) => Answer::Allowed(Told {
             key_id: key_id.unwrap_or_default(),
-            workspace: key.workspace().to_owned(),
-            environment: key.environment().to_owned(),
-            scopes: key
+            workspace: standing.workspace.to_owned(),
+            environment: standing.environment.to_owned(),
+            scopes: standing
+                .scopes
                 .scopes()
                 .iter()
                 .map(ToString::to_string)

@@ -115,25 +115,29 @@ fn an_edited_record_is_refused_and_named() {
 #[test]
 fn every_kind_of_record_is_sealed() {
     let Remains { sample, .. } = Remains::new();
+    let first = &sample.keys[0];
+    sample.commit(create(Record::Principal(records::principal_of(first))));
+    sample.commit(create(Record::Membership(records::membership_of(first))));
     let places = sample.disk.raw(|tree| {
         let places = tree.iter().keys().map(|place| place.unwrap().to_vec());
         places
-            .filter(|place| !matches!(place.first(), Some(b'x' | b'n' | b'y')))
+            .filter(|place| !matches!(place.first(), Some(b'x' | b'n' | b'q' | b'v' | b'y')))
             .map(|place| String::from_utf8(place).unwrap())
             .collect::<Vec<_>>()
     });
     assert_eq!(
         places.len(),
-        11,
-        "state, workspace, admin key, two keys, request, what is left of a key and of a \
-         workspace, three audit heads: {places:?}"
+        13,
+        "state, workspace, admin key, principal, membership, two keys, request, what is left of \
+         a key and of a workspace, three audit heads: {places:?}"
     );
     for place in places {
         let whole = sample.value(&place);
         sample.edit(&place, |value| *value.last_mut().unwrap() ^= 1);
         let error = sample.refusal();
+        let named = place.as_bytes().escape_ascii().to_string();
         assert!(
-            matches!(&error, OpenError::Damaged(Damage::Edited(at)) if *at == place),
+            matches!(&error, OpenError::Damaged(Damage::Edited(at)) if *at == named),
             "{place}: {error}"
         );
         sample.edit(&place, |value| value.clone_from(&whole));
@@ -232,7 +236,7 @@ fn a_key_that_is_missing_in_its_workspace_s_list_is_missed() {
     assert!(deleted.is_some());
     let error = sample.refusal();
     assert!(
-        matches!(error, OpenError::Damaged(Damage::Lists { keys, found }) if keys == found + 1),
+        matches!(error, OpenError::Damaged(Damage::Lists { expected, found }) if expected == found + 1),
         "{error}"
     );
 }
@@ -253,7 +257,10 @@ fn a_list_of_as_many_keys_that_are_others_is_seen() {
         assert!(
             matches!(
                 error,
-                OpenError::Damaged(Damage::Lists { keys: 2, found: 2 })
+                OpenError::Damaged(Damage::Lists {
+                    expected: 4,
+                    found: 4
+                })
             ),
             "{error}"
         );
@@ -302,7 +309,10 @@ fn a_deleted_key_is_on_no_list() {
     assert!(
         matches!(
             error,
-            OpenError::Damaged(Damage::Lists { keys: 2, found: 3 })
+            OpenError::Damaged(Damage::Lists {
+                expected: 4,
+                found: 5
+            })
         ),
         "{error}"
     );

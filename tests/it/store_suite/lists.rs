@@ -6,6 +6,7 @@ use std::thread;
 
 use keyward::domain::id::{KeyId, WorkspaceId};
 use keyward::domain::key::Key;
+use keyward::domain::principal::Principal;
 use keyward::domain::workspace::Workspace;
 use keyward::store::{List, Record, RecordId, Revision, Store, Versioned};
 
@@ -76,7 +77,7 @@ fn keys_come_in_pages_by_their_ids(backend: Backend) {
 
     let of = |workspace: &Workspace| {
         keys.iter()
-            .filter(|key| key.workspace == workspace.id)
+            .filter(|key| key.workspace() == Some(&workspace.id))
             .cloned()
             .collect()
     };
@@ -134,17 +135,44 @@ fn list_in_pages(store: &dyn Store, list: &List, size: usize) -> Vec<Record> {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
 fn each_list_comes_in_pages(backend: Backend) {
     let subject = backend();
     let (_, state) = subject.load();
     let first_admins = state.into_values().map(|found| found.record);
     // In no order that a list has, with what sorts before and behind them.
     let mut workspaces = ["b", "a", "a.b", "a-b", "0", "zz", "a_b"].map(workspace);
-    let mut keys = [5, 3, 9, 1, 7].map(|number| records::key(&workspaces[1], number));
+    let mut keys = [5, 3, 9, 1, 7].map(|number| Key {
+        principal: if number < 6 { "user:a" } else { "user:a/b" }.to_owned(),
+        ..records::key(&workspaces[1], number)
+    });
+    let principals = ["user:a", "user:a b", "user:a/b", "ä"].map(|id| {
+        let principal = Principal::plain(id, String::new(), records::time(0));
+        Record::Principal(principal)
+    });
+    let member = |of: &Workspace, id: &str| {
+        let mut membership = records::membership_of(&records::key(of, 1));
+        membership.principal = id.to_owned();
+        Record::Membership(membership)
+    };
+    // In their order, by workspaces first.
+    let [b, a, a_dot, ..] = &workspaces;
+    let memberships = [
+        member(a, "user:a"),
+        member(a, "user:a/b"),
+        member(a_dot, "user:a"),
+        member(b, "user:a"),
+        member(b, "ä"),
+    ];
     let mut admins: Vec<_> = [4, 2, 8].map(admin).map(Record::AdminKey).into();
     let workspace_of_keys = workspaces[1].id.clone();
     let written = workspaces.iter().cloned().map(Record::Workspace);
     let written = written.chain(keys.iter().cloned().map(Record::Key));
+    let written = written.chain(memberships.iter().rev().cloned());
+    let written = written.chain(principals.iter().rev().cloned());
     for record in written.chain(admins.iter().cloned()) {
         subject.commit(create(record)).unwrap();
     }
@@ -154,7 +182,30 @@ fn each_list_comes_in_pages(backend: Backend) {
     admins.sort_by_key(|admin| admin.id().to_string());
     let workspaces: Vec<_> = workspaces.map(Record::Workspace).into();
     let keys: Vec<_> = keys.map(Record::Key).into();
+    let of = |wanted: fn(&Record) -> bool, all: &[Record]| -> Vec<Record> {
+        all.iter()
+            .filter(|record| wanted(record))
+            .cloned()
+            .collect()
+    };
+    let of_a = |record: &Record| {
+        matches!(record, Record::Key(key) if key.principal == "user:a")
+            || matches!(record, Record::Membership(own) if own.principal == "user:a")
+    };
+    let in_a = |record: &Record| matches!(record, Record::Membership(own) if own.workspace.as_str() == "a");
     let lists = [
+        (List::Principals, principals.to_vec()),
+        (List::Memberships, memberships.to_vec()),
+        (
+            List::MembershipsOf(workspace_of_keys.clone()),
+            of(in_a, &memberships),
+        ),
+        (
+            List::MembershipsOfPrincipal("user:a".to_owned()),
+            of(of_a, &memberships),
+        ),
+        (List::KeysOfPrincipal("user:a".to_owned()), of(of_a, &keys)),
+        (List::KeysOfPrincipal("user:".to_owned()), Vec::new()),
         (List::Workspaces, workspaces),
         (List::AdminKeys, admins),
         (List::Keys, keys.clone()),
@@ -252,7 +303,7 @@ fn assert_holds(read: &[Record], list: &List, staying: &[Record]) {
     let is_of = |record: &Record| match (list, record) {
         (List::Workspaces, Record::Workspace(_)) | (List::AdminKeys, Record::AdminKey(_)) => true,
         (List::Keys, Record::Key(_)) => true,
-        (List::KeysOf(workspace), Record::Key(key)) => key.workspace == *workspace,
+        (List::KeysOf(workspace), Record::Key(key)) => key.workspace() == Some(workspace),
         _ => false,
     };
     let expected: Vec<_> = staying.iter().filter(|record| is_of(record)).collect();

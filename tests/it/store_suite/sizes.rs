@@ -200,6 +200,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
     };
     let draft = KeyDraft {
         workspace: workspace.id.to_string(),
+        token_prefix: String::new(),
         environment: workspace.environments[0].as_str().to_owned(),
         principal: "p".repeat(MAX_PRINCIPAL_LEN),
         name: "x".repeat(MAX_NAME_LEN),
@@ -213,6 +214,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         source_addresses: (0..MAX_SOURCE_RANGES).map(largest_range).collect(),
     };
     let KeySpec {
+        bond,
         environment,
         scopes,
         limits,
@@ -230,6 +232,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         ..secret(number)
     };
     Key {
+        bond,
         environment,
         principal: draft.principal,
         name: draft.name,

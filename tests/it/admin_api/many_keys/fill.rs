@@ -1,14 +1,15 @@
 //! A store full of keys, made through the store itself; what each key is like
 //! follows from its number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyward::domain::audit::{AuditAction, AuditEntry, OFFLINE};
 use keyward::domain::clock::Timestamp;
 use keyward::domain::digest::{Pepper, PepperId, TokenHasher};
 use keyward::domain::id::KeyId;
-use keyward::domain::key::{Key, Revocation, RevocationReason, Secret};
+use keyward::domain::key::{Bond, Key, Revocation, RevocationReason, Secret};
 use keyward::domain::limit::LimitSet;
+use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::source::SourceRanges;
 use keyward::domain::workspace::WorkspaceDraft;
@@ -135,6 +136,11 @@ pub(super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
             pepper_id: pepper.id(),
             epoch,
         };
+        let now = Timestamp::from_micros(epoch);
+        for records in principals(count, now).chunks(KEYS_PER_COMMIT) {
+            let action = AuditAction::SetMembership;
+            batches.push(batch(records.to_vec(), action, now));
+        }
         for first in (0..count).step_by(KEYS_PER_COMMIT) {
             let numbers = first..count.min(first + KEYS_PER_COMMIT);
             let records = numbers.map(|number| {
@@ -153,6 +159,30 @@ pub(super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
     })
     .await;
     known
+}
+
+/// The principals of so many keys, and their memberships.
+fn principals(count: usize, now: Timestamp) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut known = BTreeSet::new();
+    for number in 0..count {
+        let (principal, workspace) = (principal_of(number), workspace_of(number));
+        if known.insert((principal.clone(), "")) {
+            let principal = Principal::plain(&principal, OFFLINE.to_owned(), now);
+            records.push(Record::Principal(principal));
+        }
+        if known.insert((principal.clone(), workspace)) {
+            records.push(Record::Membership(Membership {
+                workspace: workspace.parse().unwrap(),
+                principal,
+                scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+                create_time: now,
+                created_by: OFFLINE.to_owned(),
+                removal: None,
+            }));
+        }
+    }
+    records
 }
 
 /// What makes keys.
@@ -179,7 +209,7 @@ impl Maker {
         let state = state_of(number);
         Key {
             id: KeyId::generate(made),
-            workspace: workspace_of(number).parse().unwrap(),
+            bond: Bond::Workspace(workspace_of(number).parse().unwrap()),
             environment: (!environment.is_empty()).then(|| environment.try_into().unwrap()),
             principal: principal_of(number),
             name: format!("key {number}"),

@@ -1,0 +1,307 @@
+//! Principals, who act with keys, and their memberships: the most that each may
+//! do in a workspace.
+
+use super::clock::Timestamp;
+use super::fields::{self, GRANTED, MAX_PRINCIPAL_LEN};
+use super::id::WorkspaceId;
+use super::scope::{Scope, ScopeSet};
+use super::violation::{Violations, plain_text};
+use super::workspace::MAX_DISPLAY_NAME_LEN;
+
+/// Whoever acts: a user or a service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Principal {
+    /// The id, such as `user:ada`.
+    pub id: String,
+    /// The name for people.
+    pub display_name: String,
+    /// Who it is.
+    pub description: String,
+    /// Whether it is switched off, and every key of it with it.
+    pub disabled: bool,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// The id of the admin key that made it.
+    pub created_by: String,
+}
+
+impl Principal {
+    /// One of which nothing is known but its id, as the first key makes it.
+    #[must_use]
+    pub fn plain(id: &str, created_by: String, now: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            display_name: String::new(),
+            description: String::new(),
+            disabled: false,
+            create_time: now,
+            created_by,
+        }
+    }
+}
+
+/// Notes what is wrong with the id of a principal.
+pub(super) fn check_principal(violations: &mut Violations, field: &str, id: &str) {
+    plain_text(violations, field, id, true, MAX_PRINCIPAL_LEN);
+}
+
+/// Whether `id` can be that of a principal.
+#[must_use]
+pub fn is_principal(id: &str) -> bool {
+    let mut violations = Violations::default();
+    check_principal(&mut violations, "principal", id);
+    violations.is_empty()
+}
+
+/// What a principal may do in a workspace: the most of it, whatever its keys
+/// say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The id of the principal.
+    pub principal: String,
+    /// What its keys may do there at most.
+    pub scope_ceiling: ScopeSet,
+    /// When it was made.
+    pub create_time: Timestamp,
+    /// The id of the admin key that made it.
+    pub created_by: String,
+    /// Its end, once it is removed. It can be set again.
+    pub removal: Option<Removal>,
+}
+
+/// The end of a membership.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Removal {
+    /// When.
+    pub time: Timestamp,
+    /// The id of the admin key that did it.
+    pub by: String,
+}
+
+/// Notes which of `scopes`, as `field` names them, lie beyond the ceiling of their
+/// principal.
+pub fn check_ceiling(
+    violations: &mut Violations,
+    field: &str,
+    scopes: &[String],
+    ceiling: &ScopeSet,
+) {
+    for (position, text) in scopes.iter().enumerate() {
+        // What is no scope was noted where it was read.
+        let Ok(scope) = Scope::try_from(text.as_str()) else {
+            continue;
+        };
+        if !ceiling.covers(&scope) {
+            violations.add(
+                format!("{field}[{position}]"),
+                "is beyond the scope ceiling of the principal in this workspace: ask for less, or widen that by SetMembership",
+            );
+        }
+    }
+}
+
+/// A principal as its creator describes it; nothing in it is checked yet.
+#[derive(Clone, Debug, Default)]
+pub struct PrincipalDraft {
+    /// The id.
+    pub id: String,
+    /// The name for people. Optional.
+    pub display_name: String,
+    /// Who it is. Optional.
+    pub description: String,
+}
+
+impl PrincipalDraft {
+    /// Checks the draft and makes a principal of it.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn build(self, created_by: String, now: Timestamp) -> Result<Principal, Violations> {
+        let mut violations = Violations::default();
+        check_principal(&mut violations, "principal.id", &self.id);
+        check_texts(&mut violations, &self.display_name, &self.description);
+        violations.none()?;
+        Ok(Principal {
+            display_name: self.display_name,
+            description: self.description,
+            ..Principal::plain(&self.id, created_by, now)
+        })
+    }
+}
+
+/// What to change of a principal; what is none stays.
+#[derive(Clone, Debug, Default)]
+pub struct PrincipalPatch {
+    /// The name for people.
+    pub display_name: Option<String>,
+    /// Who it is.
+    pub description: Option<String>,
+}
+
+impl PrincipalPatch {
+    /// The principal as it is to be, and the names of the fields that differ.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn apply(
+        self,
+        principal: &Principal,
+    ) -> Result<(Principal, Vec<&'static str>), Violations> {
+        let mut changed = principal.clone();
+        if let Some(name) = self.display_name {
+            changed.display_name = name;
+        }
+        if let Some(description) = self.description {
+            changed.description = description;
+        }
+        let mut violations = Violations::default();
+        check_texts(&mut violations, &changed.display_name, &changed.description);
+        violations.none()?;
+        let fields = [
+            (
+                "display_name",
+                changed.display_name != principal.display_name,
+            ),
+            ("description", changed.description != principal.description),
+        ];
+        let differing = fields.into_iter().filter(|(_, differs)| *differs);
+        let differing = differing.map(|(field, _)| field).collect();
+        Ok((changed, differing))
+    }
+}
+
+fn check_texts(violations: &mut Violations, display_name: &str, description: &str) {
+    plain_text(
+        violations,
+        "principal.display_name",
+        display_name,
+        false,
+        MAX_DISPLAY_NAME_LEN,
+    );
+    fields::check_description(violations, "principal.description", description);
+}
+
+/// A membership as it is asked for; nothing in it is checked yet.
+#[derive(Clone, Debug, Default)]
+pub struct MembershipDraft {
+    /// The id of the workspace.
+    pub workspace: String,
+    /// The id of the principal.
+    pub principal: String,
+    /// What its keys may do there at most.
+    pub scope_ceiling: Vec<String>,
+}
+
+impl MembershipDraft {
+    /// Checks the draft, and reads the ceiling.
+    ///
+    /// # Errors
+    ///
+    /// All fields that are not acceptable.
+    pub fn check(&self) -> Result<ScopeSet, Violations> {
+        let mut violations = Violations::default();
+        check_principal(&mut violations, "membership.principal", &self.principal);
+        let field = "membership.scope_ceiling";
+        if self.scope_ceiling.is_empty() {
+            violations.add(
+                field,
+                "is required: `*` is everything; to take all away, remove the membership",
+            );
+        }
+        let ceiling = fields::read_scopes(&mut violations, field, &self.scope_ceiling, GRANTED);
+        violations.none().map(|()| ceiling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    fn fields(result: Result<impl Sized, Violations>) -> Vec<String> {
+        match result {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.iter().map(|v| v.field.clone()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_principal_can_be_called() {
+        for (id, good) in [
+            ("user:ada", true),
+            ("Ada Lovelace <ada@example.org>", true),
+            ("ä/\u{1f511}", true),
+            (&*"p".repeat(MAX_PRINCIPAL_LEN), true),
+            (&*"p".repeat(MAX_PRINCIPAL_LEN + 1), false),
+            ("", false),
+            ("  ", false),
+            ("a\0b", false),
+            ("a\nb", false),
+            ("a\u{85}b", false),
+        ] {
+            assert_eq!(is_principal(id), good, "{id:?}");
+            let draft = PrincipalDraft {
+                id: id.to_owned(),
+                ..PrincipalDraft::default()
+            };
+            assert_eq!(draft.build(String::new(), NOW).is_ok(), good, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let draft = PrincipalDraft {
+            id: "\n".to_owned(),
+            display_name: "x".repeat(MAX_DISPLAY_NAME_LEN + 1),
+            description: "x".repeat(fields::MAX_DESCRIPTION_LEN + 1),
+        };
+        assert_eq!(
+            fields(draft.build(String::new(), NOW)),
+            [
+                "principal.id",
+                "principal.id",
+                "principal.display_name",
+                "principal.description"
+            ]
+        );
+        let draft = MembershipDraft {
+            scope_ceiling: vec!["a:b".to_owned(), "No".to_owned()],
+            ..MembershipDraft::default()
+        };
+        assert_eq!(
+            fields(draft.check()),
+            ["membership.principal", "membership.scope_ceiling[1]"]
+        );
+        let none = MembershipDraft {
+            principal: "p".to_owned(),
+            ..MembershipDraft::default()
+        };
+        assert_eq!(fields(none.check()), ["membership.scope_ceiling"]);
+    }
+
+    #[test]
+    fn a_change_tells_what_differs() {
+        let before = Principal::plain("p", "adm".to_owned(), NOW);
+        let patch = PrincipalPatch {
+            display_name: Some(String::new()),
+            description: Some("new".to_owned()),
+        };
+        let (after, differing) = patch.apply(&before).unwrap();
+        assert_eq!(differing, ["description"]);
+        assert_eq!(after.description, "new");
+    }
+
+    #[test]
+    fn scopes_beyond_the_ceiling_are_named_one_by_one() {
+        let ceiling = ScopeSet::new([Scope::try_from("people:*").unwrap()]);
+        let mut violations = Violations::default();
+        let asked = ["people:read", "a:b", "No", "*"].map(str::to_owned);
+        check_ceiling(&mut violations, "scopes", &asked, &ceiling);
+        assert_eq!(fields(violations.none()), ["scopes[1]", "scopes[3]"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! Principals and memberships.
+
+use crate::domain::clock::Timestamp;
+use crate::domain::principal::{Membership, Principal, Removal, is_principal};
+use crate::store::{Record, pb};
+
+use super::Unreadable;
+use super::part::{bad, read, scopes, texts};
+
+pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
+    pb::PrincipalRecord {
+        id: principal.id.clone(),
+        display_name: principal.display_name.clone(),
+        description: principal.description.clone(),
+        disabled: principal.disabled,
+        create_time: principal.create_time.as_micros(),
+        created_by: principal.created_by.clone(),
+    }
+}
+
+pub(super) fn decode(record: pb::PrincipalRecord) -> Result<Record, Unreadable> {
+    Ok(Record::Principal(Principal {
+        id: principal("id", record.id)?,
+        display_name: record.display_name,
+        description: record.description,
+        disabled: record.disabled,
+        create_time: Timestamp::from_micros(record.create_time),
+        created_by: record.created_by,
+    }))
+}
+
+pub(super) fn encode_membership(membership: &Membership) -> pb::MembershipRecord {
+    pb::MembershipRecord {
+        workspace: membership.workspace.to_string(),
+        principal: membership.principal.clone(),
+        scope_ceiling: texts(&membership.scope_ceiling),
+        create_time: membership.create_time.as_micros(),
+        created_by: membership.created_by.clone(),
+        removal: membership.removal.as_ref().map(|end| pb::DeletionRecord {
+            time: end.time.as_micros(),
+            by: end.by.clone(),
+        }),
+    }
+}
+
+pub(super) fn decode_membership(record: pb::MembershipRecord) -> Result<Record, Unreadable> {
+    Ok(Record::Membership(Membership {
+        workspace: read("workspace", &record.workspace)?,
+        principal: principal("principal", record.principal)?,
+        scope_ceiling: scopes(&record.scope_ceiling)?,
+        create_time: Timestamp::from_micros(record.create_time),
+        created_by: record.created_by,
+        removal: record.removal.map(|end| Removal {
+            time: Timestamp::from_micros(end.time),
+            by: end.by,
+        }),
+    }))
+}
+
+fn principal(field: &str, id: String) -> Result<String, Unreadable> {
+    if is_principal(&id) {
+        Ok(id)
+    } else {
+        Err(bad(field))
+    }
+}
