@@ -133,6 +133,7 @@ fn precondition(failure: Failure, about: &About) -> Failure {
             .note("`--overlap 0s` ends all older tokens at once."),
         "ROTATION_PENDING" => failure.note("`--overlap 0s` ends all older tokens at once."),
         "NO_ROTATION" => failure.note(format!("`keyward {noun} rotate {id}` starts one.")),
+        "NO_CREDITS" => failure.note(format!("`keyward keys credits {id} --set N` gives it some.")),
         "EXPIRED" => failure.note(format!(
             "`keyward {noun} update {id} --expires 90d` gives it time, and `keyward {noun} create` makes another."
         )),
@@ -153,7 +154,7 @@ mod tests {
         &'static str,
     );
 
-    const ROWS: [Row; 16] = [
+    const ROWS: [Row; 17] = [
         ("INVALID_FIELDS", &[], ""),
         (
             "ADMIN_TOKEN_INVALID",
@@ -192,6 +193,7 @@ mod tests {
         ("OUTCOME_UNKNOWN", &[], ""),
         ("INTERNAL", &[], "log"),
         ("OVERLOADED", &[], "in a moment"),
+        ("CREDITS_UNAVAILABLE", &[], ""),
         (
             "ETAG_MISMATCH",
             &[("type", "key"), ("id", "key_1")],
@@ -250,6 +252,7 @@ mod tests {
                 "admins list --workspace ID",
             ),
             ("LAST_OWNER", "admin_key", "--system --role owner"),
+            ("NO_CREDITS", "key", "`keyward keys credits ID --set N`"),
             ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
             ("PRINCIPAL_DISABLED", "principal", "principals enable ID"),
             ("MEMBERSHIP_REMOVED", "membership", "--workspace ID"),
