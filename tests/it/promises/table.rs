@@ -320,10 +320,13 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "E1",
         "a key belongs to a user, and may do what that user may do in the selected workspace",
-        InPart(
-            "every check names the user that the key is of; what the user may do is not known here yet",
-        ),
-        &["vendors::erathos"],
+        Yes,
+        &[
+            "vendors::erathos",
+            "principals::a_check_is_judged_by_the_key_within_the_membership",
+            "principals::where_a_personal_key_passes",
+            "law_principal::no_key_of_a_disabled_principal_passes_however_many_it_has",
+        ],
     ),
     promise(
         "E2",
