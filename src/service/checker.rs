@@ -317,6 +317,7 @@ mod tests {
 
     /// Two keys, of which the second has a limit that always counts, and their
     /// tokens.
+    #[expect(clippy::too_many_lines, reason = "it makes one thing after the other")]
     async fn two_keys(store: &MemoryStore, index: &Index, pepper: &Pepper) -> [String; 2] {
         let now = Timestamp::from_micros(1);
         let workspace = WorkspaceDraft {

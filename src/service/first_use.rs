@@ -254,6 +254,7 @@ mod tests {
     }
 
     impl Pending {
+        #[expect(clippy::too_many_lines, reason = "it makes one thing after the other")]
         async fn new() -> Self {
             let (pepper, clock) = (Pepper::generate(), Arc::new(ManualClock::at(at(10))));
             let store = Arc::new(MemoryStore::in_memory(&pepper, clock.clone()).unwrap());
