@@ -14,11 +14,12 @@ pub mod clock;
 mod account;
 mod accounts;
 
-use std::io;
 use std::sync::{Arc, MutexGuard};
+use std::{array, io};
 
 use crate::domain::due::{Reading, Source};
 use crate::domain::id::KeyId;
+use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::window::Moment;
 
 use account::{Account, State};
@@ -26,7 +27,7 @@ use accounts::{Accounts, Owner};
 use clock::BootClock;
 
 /// How many owners a check can spend of.
-const OWNERS: usize = 1;
+const OWNERS: usize = 2;
 
 /// Whose counts a check counts on: each owner that there is, at its place in
 /// the order in which they are locked.
@@ -37,14 +38,26 @@ impl Owners {
     /// The counts of this key.
     #[must_use]
     pub const fn of_key(key: KeyId) -> Self {
-        Self([Some(Owner::Key(key))])
+        Self([Some(Owner::Key(key)), None])
     }
-}
 
-/// The place among [`Owners`] of the one whose count it is.
-const fn place(source: Source) -> usize {
-    match source {
-        Source::Key | Source::Workspace => 0,
+    /// The counts of this key, which works in many workspaces, and those that
+    /// it has in this one: of limits that are the workspace's, none of another
+    /// workspace counts, though it is called the same.
+    #[must_use]
+    pub const fn of_personal_key(key: KeyId, workspace: WorkspaceNumber) -> Self {
+        Self([
+            Some(Owner::Key(key)),
+            Some(Owner::KeyWithin(key, workspace)),
+        ])
+    }
+
+    /// The place of the one whose count it is.
+    const fn place(&self, source: Source) -> usize {
+        match (source, self.0[1]) {
+            (Source::Workspace, Some(_)) => 1,
+            (Source::Key | Source::Workspace, _) => 0,
+        }
     }
 }
 
@@ -117,7 +130,8 @@ impl Meter {
         stake: impl FnOnce() -> S,
     ) -> (Spending, S) {
         loop {
-            let accounts = owners.0.map(|owner| self.account(owner?, readings, cost));
+            let accounts: [_; OWNERS] =
+                array::from_fn(|place| self.account(owners, place, readings, cost));
             let held = accounts
                 .each_ref()
                 .map(|account| Some(account.as_ref()?.lock()));
@@ -127,15 +141,29 @@ impl Meter {
             // Behind the locks, so that no count is ahead of its clock.
             let now = self.clock.now();
             let mut stake = stake();
-            let spending = Step { held, cost, now }.take(readings, &mut stake);
+            let step = Step {
+                owners,
+                held,
+                cost,
+                now,
+            };
+            let spending = step.take(readings, &mut stake);
             return (spending, stake);
         }
     }
 
-    /// The owner's account, if any of the readings is of it. One that only
-    /// looks makes none.
-    fn account(&self, owner: Owner, readings: &[Reading], cost: u32) -> Option<Arc<Account>> {
-        if readings.is_empty() {
+    /// The account of the owner at `place`, if any of the readings is of it.
+    /// One that only looks makes none.
+    fn account(
+        &self,
+        owners: Owners,
+        place: usize,
+        readings: &[Reading],
+        cost: u32,
+    ) -> Option<Arc<Account>> {
+        let owner = owners.0.get(place).copied()??;
+        let mut sources = readings.iter().map(|reading| reading.source);
+        if !sources.any(|source| owners.place(source) == place) {
             None
         } else if cost == 0 {
             self.accounts.find(owner)
@@ -147,6 +175,7 @@ impl Meter {
 
 /// The step in which all is spent, or nothing.
 struct Step<'m> {
+    owners: Owners,
     held: [Option<MutexGuard<'m, State>>; OWNERS],
     cost: u32,
     now: Moment,
@@ -185,7 +214,8 @@ impl Step<'_> {
 
     /// The counts that the limit is among.
     fn of(&mut self, reading: &Reading) -> Option<&mut State> {
-        self.held.get_mut(place(reading.source))?.as_deref_mut()
+        let place = self.owners.place(reading.source);
+        self.held.get_mut(place)?.as_deref_mut()
     }
 }
 
@@ -321,6 +351,36 @@ mod tests {
             let (spending, stake) = meter.spend(owners, &mut [], 1, || Balance(&mut balance));
             assert_eq!((spending, *stake.0), (expected, 0));
         }
+    }
+
+    #[test]
+    fn what_a_personal_key_spends_in_one_workspace_is_nothing_to_another() {
+        let (meter, _, clock) = swept(0);
+        let key = key();
+        let within = |workspace, readings: &mut [Reading], cost| {
+            let owners = Owners::of_personal_key(key, WorkspaceNumber(workspace));
+            meter.spend(owners, readings, cost, || ()).0
+        };
+        let of_workspace = |count, seconds| Reading {
+            source: Source::Workspace,
+            ..reading("read", count, seconds)
+        };
+        let (mut strict, mut lax) = ([of_workspace(2, 3_600)], [of_workspace(100, 1)]);
+        assert_eq!(within(1, &mut strict, 2), Spending::Passed);
+        assert_eq!(within(2, &mut lax, 100), Spending::Passed);
+        clock.set(Moment::from_micros(5_000_000));
+        assert_eq!(within(2, &mut lax, 1), Spending::Passed);
+        assert_eq!(lax[0].remaining, 99);
+        assert_eq!(within(1, &mut strict, 1), Spending::Limited);
+        assert_eq!(within(1, &mut strict, 0), Spending::Passed);
+        assert_eq!((strict[0].remaining, meter.owners()), (0, 2));
+        // A limit of its own is the same wherever it is used.
+        let mut own = [reading("own", 1, 3_600)];
+        assert_eq!(within(1, &mut own, 1), Spending::Passed);
+        assert_eq!(within(2, &mut own, 1), Spending::Limited);
+        // To look finds no count of a limit that was never spent here.
+        assert_eq!(within(3, &mut strict, 0), Spending::Passed);
+        assert_eq!(strict[0].remaining, 2);
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Default for Demand<'_> {
 pub enum Source {
     /// On the key.
     Key,
-    /// Among the defaults of its workspace. The key has a count of its own.
+    /// Among the defaults of its workspace. Each key has a count of its own; a
+    /// personal one, in each workspace.
     Workspace,
 }
 

@@ -46,6 +46,11 @@ pub enum Presented<'k> {
     Key(Standing<'k>),
 }
 
+/// Tells a workspace from all others for as long as the process runs, in less
+/// room than its id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct WorkspaceNumber(pub u64);
+
 /// All that the verdict looks at in a key, its principal and the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'k> {
@@ -79,6 +84,8 @@ pub struct Standing<'k> {
     pub limits: &'k LimitSet,
     /// The limits of the workspace's keys that have none of the same name.
     pub default_limits: &'k LimitSet,
+    /// The number of that workspace.
+    pub workspace_number: WorkspaceNumber,
     /// Where requests with the key may come from.
     pub sources: PackedRanges<'k>,
 }
@@ -343,6 +350,7 @@ mod tests {
                 scopes: leaked(scopes(&["read:customers"])),
                 limits: &NO_LIMITS,
                 default_limits: &NO_LIMITS,
+                workspace_number: WorkspaceNumber(0),
                 sources: confined_to(&["10.0.0.0/8"]),
             };
             Self {

@@ -12,6 +12,7 @@ use crate::domain::key::{self, Key};
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::workspace::Workspace;
 use crate::store::{
     Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, Versioned,
@@ -34,6 +35,7 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
     let mut follower = Follower {
         index: Arc::clone(&index),
         shared: Shared::new(),
+        numbered: 0,
         told,
     };
     let snapshot = store.snapshot()?;
@@ -55,6 +57,8 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
 struct Follower {
     index: Arc<Index>,
     shared: Shared,
+    /// How many workspaces were given a number.
+    numbered: u64,
     /// Tells how far the index has come. It goes away with the follower, so
     /// that nobody waits for one that has died.
     told: watch::Sender<Revision>,
@@ -186,15 +190,17 @@ impl Follower {
         }
     }
 
-    fn put_workspace(&self, workspace: &Workspace) {
+    fn put_workspace(&mut self, workspace: &Workspace) {
         let workspaces = self.index.workspaces.pin();
         let current = Arc::new(workspace.clone());
         match workspaces.get(workspace.id.as_str()) {
             Some(indexed) => indexed.current.store(current),
             None => {
                 let id: Box<str> = workspace.id.as_str().into();
+                self.numbered += 1;
                 let indexed = IndexedWorkspace {
                     id: id.clone(),
+                    number: WorkspaceNumber(self.numbered),
                     current: ArcSwap::new(current),
                 };
                 workspaces.insert(id, Arc::new(indexed));

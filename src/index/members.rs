@@ -10,12 +10,14 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
+use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::workspace::Workspace;
 
 /// A workspace.
 #[derive(Debug)]
 pub(super) struct IndexedWorkspace {
     pub(super) id: Box<str>,
+    pub(super) number: WorkspaceNumber,
     pub(super) current: ArcSwap<Workspace>,
 }
 

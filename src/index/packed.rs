@@ -11,7 +11,7 @@ use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::source::PackedRanges;
 use crate::domain::token;
-use crate::domain::verdict::Standing;
+use crate::domain::verdict::{Standing, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 
 use super::Index;
@@ -212,6 +212,7 @@ impl IndexedKey {
                     workspace_disabled: workspace.disabled,
                     default_environment: default_environment(&workspace),
                     default_limits: &workspace.default_limits,
+                    workspace_number: membership.workspace.number,
                     ..self.standing(&membership.principal, &member)
                 })
             }
@@ -236,6 +237,7 @@ impl IndexedKey {
                     workspace_disabled: current.disabled,
                     default_environment,
                     default_limits: &current.default_limits,
+                    workspace_number: workspace.number,
                     environment: match self.environment() {
                         "" => default_environment,
                         named => named,
@@ -263,6 +265,7 @@ impl IndexedKey {
             limits: &self.limits,
             // None that the key's own do not hide.
             default_limits: &self.limits,
+            workspace_number: WorkspaceNumber::default(),
             sources: self.sources(),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use crate::domain::id::KeyId;
+use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::window::Moment;
 
 use super::account::{Account, State};
@@ -31,6 +32,8 @@ const BREATH: Duration = Duration::from_millis(10);
 pub(super) enum Owner {
     /// A key's, whichever of its tokens is presented.
     Key(KeyId),
+    /// That of a personal key in one of its workspaces.
+    KeyWithin(KeyId, WorkspaceNumber),
 }
 
 /// All accounts that there are.

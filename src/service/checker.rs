@@ -118,9 +118,9 @@ impl Checker {
         let decide = |presented: &Presented<'_>| judge(presented, ask, now);
         let digest = match self.read(credential) {
             Ok(digest) => digest,
-            Err(presented) => {
+            Err(credential) => {
                 return Ok(answer(Outcome {
-                    verdict: decide(&presented),
+                    verdict: decide(&credential.into()),
                     key: None,
                     standing: None,
                     limits: &[],
@@ -186,7 +186,11 @@ impl Checker {
         if limits.is_empty() && account.is_none() {
             return Ok(Spent::nothing(Verdict::Allowed));
         }
-        let owners = Owners::of_key(key.id());
+        let owners = if standing.personal {
+            Owners::of_personal_key(key.id(), standing.workspace_number)
+        } else {
+            Owners::of_key(key.id())
+        };
         let stake = || account.map(|account| account.stake(now));
         let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
         let credits = stake.zip(account).and_then(|(stake, account)| {
@@ -231,16 +235,34 @@ impl Checker {
     }
 
     /// The digest to look up, or what else the credential is.
-    fn read(&self, credential: &[u8]) -> Result<TokenDigest, Presented<'static>> {
+    fn read(&self, credential: &[u8]) -> Result<TokenDigest, NoToken> {
         let mut scratch = Scratch::new();
         let token = credential::parse(credential, &mut scratch).map_err(|error| match error {
-            CredentialError::Missing => Presented::Nothing,
-            CredentialError::Malformed => Presented::Malformed,
+            CredentialError::Missing => NoToken::Nothing,
+            CredentialError::Malformed => NoToken::Malformed,
         })?;
         match token::shape(token) {
             Shape::Native => Ok(self.hasher.digest(token)),
             // A typo, or a credential of some other system, such as a JWT.
-            Shape::BadChecksum | Shape::Foreign => Err(Presented::Unknown),
+            Shape::BadChecksum | Shape::Foreign => Err(NoToken::Unknown),
+        }
+    }
+}
+
+/// What a credential is that is no token of keyward's.
+#[derive(Clone, Copy)]
+enum NoToken {
+    Nothing,
+    Malformed,
+    Unknown,
+}
+
+impl From<NoToken> for Presented<'_> {
+    fn from(credential: NoToken) -> Self {
+        match credential {
+            NoToken::Nothing => Self::Nothing,
+            NoToken::Malformed => Self::Malformed,
+            NoToken::Unknown => Self::Unknown,
         }
     }
 }

@@ -63,7 +63,7 @@ impl Subject {
         records::block_on(async {
             let workspace = records::create(Record::Workspace(workspace));
             store.commit(workspace).await.unwrap();
-            let revision = store.commit(records::create(Record::Key(key))).await;
+            let revision = store.commit(records::issue(key)).await;
             index.reached(revision.unwrap()).await.unwrap();
         });
         let boot = Arc::new(ManualBootClock::at(moment(MINUTE)));

@@ -58,6 +58,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let key_id = argument::key_id(args.key_id.clone())?;
     let overlap = argument::wire_span("--overlap", args.overlap)?;
+    let ends_at_once = args.overlap == Some(Duration::ZERO);
     let asks = args.asks()?;
     let mut etag = args.etag.given();
     let mut admin = Admin::connect(flags).await?;
@@ -81,6 +82,10 @@ pub(super) async fn run(
         .change(request, FLAGS, async |client, r| client.rotate_key(r).await)
         .await
         .map_err(|failure| match failure.exit() {
+            // Then there is nothing to cancel: the old token has ended.
+            Exit::NotKnown if ends_at_once => failure.note(format!(
+                "If it was rotated, that token is lost: `keyward keys rotate {key_id} --overlap 0s` makes another."
+            )),
             Exit::NotKnown => failure.note(format!(
                 "If it was rotated, that token is lost: `keyward keys cancel-rotation {key_id}` ends it; then rotate again."
             )),

@@ -15,7 +15,7 @@ use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::principals::harmless;
 use super::walk::{Page, PageQuestion, Walk};
-use super::{MAX_TRIES, Registry, conflict, entry, etag, put, refuse_stale};
+use super::{MAX_TRIES, Registry, conflict, entry, etag, put, refuse_stale, unchanged};
 
 /// A membership, with what stands for its state.
 #[derive(Clone, Debug)]
@@ -58,6 +58,9 @@ impl Registry {
             let workspace = self.workspace(actor, deed, &draft.workspace, field).await?;
             let ceiling = draft.check()?;
             actor.may_grant(&ceiling)?;
+            // One that is deleted meanwhile gets no member.
+            let place = RecordId::Workspace(workspace.record.id.clone());
+            let stays = unchanged(place, workspace.revision);
             let workspace = workspace.record.id;
             let found = self.membership(&workspace, &draft.principal).await?;
             let id = label(&workspace, &draft.principal);
@@ -87,6 +90,7 @@ impl Registry {
             };
             let audit = set_entry(actor, before, &membership, now);
             let mut batch = put_membership(found.as_ref(), &membership, audit);
+            batch.requires.push(stays);
             if self.principal(&draft.principal).await?.is_none() {
                 batch.writes.push(made(&draft.principal, actor, now));
             }
@@ -275,6 +279,8 @@ fn set_entry(
     after: &Membership,
     now: Timestamp,
 ) -> AuditEntry {
+    let removal = before.and_then(|before| before.removal.as_ref());
+    let removed = removal.map(|removal| removal.time.to_string());
     let before = before.filter(|before| before.removal.is_none());
     let before = before.map(|before| before.scope_ceiling.to_string());
     entry(
@@ -283,6 +289,7 @@ fn set_entry(
         (AuditAction::SetMembership, now),
         &after.principal,
         [
+            ("removed_before", removed.unwrap_or_default()),
             ("scope_ceiling_before", before.unwrap_or_default()),
             ("scope_ceiling", after.scope_ceiling.to_string()),
         ],

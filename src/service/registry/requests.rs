@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
+use crate::domain::credits::Period;
 use crate::domain::digest::Sealer;
 use crate::domain::id::KeyId;
 use crate::domain::key_draft::KeyDraft;
@@ -274,7 +275,14 @@ fn content(draft: &KeyDraft) -> Vec<u8> {
     }
     push(&draft.source_addresses.len().to_string());
     draft.source_addresses.iter().for_each(|range| push(range));
-    push(&format!("{:?}", draft.credits));
+    if let Some(credits) = &draft.credits {
+        let balance = credits.balance.map(|balance| balance.to_string());
+        push(balance.as_deref().unwrap_or("none"));
+        if let Some(refill) = credits.refill {
+            push(refill.period.map_or("none", Period::as_str));
+            push(&refill.amount.to_string());
+        }
+    }
     bytes
 }
 

@@ -115,7 +115,7 @@ impl Stage {
             }),
             expect: Expect::Absent,
         });
-        let mut batch = records::create(Record::Key(key));
+        let mut batch = records::issue(key);
         batch.writes.splice(..0, credits);
         let revision = self.store.commit(batch).await.unwrap();
         assert!(revision.0 > 0);
