@@ -379,8 +379,9 @@ mod tests {
         assert_eq!(within(1, &mut own, 1), Spending::Passed);
         assert_eq!(within(2, &mut own, 1), Spending::Limited);
         // To look finds no count of a limit that was never spent here.
-        assert_eq!(within(3, &mut strict, 0), Spending::Passed);
-        assert_eq!(strict[0].remaining, 2);
+        let mut new = [of_workspace(2, 3_600)];
+        assert_eq!(within(3, &mut new, 0), Spending::Passed);
+        assert_eq!(new[0].remaining, 2);
     }
 
     #[test]
