@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::clock::Timestamp;
 use super::credits::{Balance, Credits, CreditsLeft, CreditsView};
 
-/// The largest block, unless one check costs more: what a crash forfeits at
-/// most.
+/// The largest block, unless the checks that wait for it take more.
 pub const MAX_BLOCK: u64 = 1_000;
 
-/// A block is this part of what there is: a crash forfeits no more of it.
+/// A block is this part of what there is at most, unless one check takes more: a
+/// crash forfeits no more of it.
 const BLOCK_PART: u64 = 10;
 
 /// Whether a cost can be taken.
@@ -41,8 +41,8 @@ pub struct Account {
     withheld: u64,
     /// How many changes are being made: nothing is reserved meanwhile.
     changes: u32,
-    /// The most that a check is waiting for.
-    wanted: u64,
+    /// What checks are waiting for.
+    wanted: Wanted,
     /// When the period ends, and what is in hand is void.
     turn: Timestamp,
 }
@@ -77,7 +77,7 @@ impl Account {
             spent,
             withheld: 0,
             changes: 0,
-            wanted: 0,
+            wanted: Wanted::default(),
         }
     }
 
@@ -100,7 +100,7 @@ impl Account {
             *self = Self::open(stored);
             self.changes = changes;
         }
-        self.wanted = 0;
+        self.wanted = Wanted::default();
     }
 
     /// Whether `cost` can be taken at `now`.
@@ -156,8 +156,10 @@ impl Account {
             Some(filled) => (filled, 0, self.stored.generation + 1),
             None => (balance, self.block(&balance), self.stored.generation),
         };
-        let size = block_size(next.free + block).max(self.wanted);
-        let enough = block.saturating_mul(4) > size && block >= self.wanted;
+        let total = next.free + block;
+        let wanted = self.wanted.of(total);
+        let size = block_size(total).max(wanted);
+        let enough = block.saturating_mul(4) > size && block >= wanted;
         let taken = size.saturating_sub(block).min(next.free);
         let is_new = generation > self.stored.generation;
         if (enough || taken == 0) && !is_new {
@@ -236,8 +238,29 @@ impl Account {
     }
 
     fn wait_for(&mut self, cost: u64) -> Look {
-        self.wanted = self.wanted.max(cost);
+        self.wanted.add(cost);
         Look::Wait
+    }
+}
+
+/// What the checks take that wait for the next block.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    /// One of them at most.
+    most: u64,
+    all: u64,
+}
+
+impl Wanted {
+    fn add(&mut self, cost: u64) {
+        self.most = self.most.max(cost);
+        self.all = self.all.saturating_add(cost);
+    }
+
+    /// How much of `total` the block has to have: what all of them take, or many
+    /// that cost much would pass by one a block; but no more than its part.
+    fn of(self, total: u64) -> u64 {
+        self.most.max(self.all.min(total / BLOCK_PART))
     }
 }
 
@@ -279,6 +302,32 @@ mod tests {
     use super::super::credits::{Period, Refill};
     use super::super::id::KeyId;
     use super::*;
+
+    #[test]
+    fn many_that_cost_much_need_not_pass_by_one_a_block() {
+        let mut account = Account::load(stored(1_000_000_000, None));
+        let round = |account: &mut Account| {
+            let waiting = (0..100).filter(|_| account.look(600, START) == Look::Wait);
+            let waiting = waiting.count();
+            let next = account.next(START);
+            next.into_iter().for_each(|next| account.store(next));
+            waiting
+        };
+        assert_eq!(round(&mut account), 100);
+        for _ in 0..100 {
+            assert!(matches!(account.look(600, START), Look::Enough(_)));
+            account.take(600);
+        }
+        assert_eq!(account.look(1, START), Look::Wait);
+        // No more than a tenth for all of them, unless one takes more.
+        let mut small = Account::load(stored(20_000, None));
+        round(&mut small);
+        assert_eq!(small.stored.balance.unwrap().reserved, 2_000);
+        let mut one = Account::load(stored(3_000, None));
+        assert_eq!(one.look(600, START), Look::Wait);
+        let next = one.next(START).unwrap();
+        assert_eq!(next.balance.unwrap().reserved, 600);
+    }
 
     const DAY: u64 = 24 * 60 * 60 * 1_000_000;
     const START: Timestamp = Timestamp::from_micros(20_000 * DAY + DAY / 2);
@@ -394,7 +443,7 @@ mod tests {
             self.block = self
                 .block
                 .max(block_size(self.exact))
-                .max(self.account.wanted);
+                .max(self.account.wanted.of(self.exact));
             self.commit(next);
             true
         }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::task::coop;
@@ -11,9 +12,10 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::violation::Violations;
 use crate::service::checker::Checker;
-use crate::service::credits::PATIENCE;
+use crate::service::credits::{PATIENCE, Wait};
 
 use super::check::Own;
+use super::deadline;
 use super::pb::UndecidedReason;
 use super::question::{BrokenMessage, Value, take_field};
 use super::{result, status};
@@ -31,6 +33,10 @@ const MAX_VERDICTS_LEN: usize = 4 * 1024 * 1024 - 256 * 1024;
 /// More than an answer takes to a check that may spend: one that is allowed, or
 /// denied by a limit. In bytes.
 const MAX_SPENT_LEN: usize = 16 * 1024;
+
+/// How much of the time that a client gives a batch some of it may wait: the rest
+/// is for the answers to reach it.
+const WAITED: f64 = 0.75;
 
 /// What an answer mostly takes, in bytes.
 const USUAL_RESULT_LEN: usize = 192;
@@ -51,9 +57,12 @@ impl UnaryService<Bytes> for CheckBatch {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let own = Arc::clone(&self.0);
         Box::pin(async move {
+            let asked = deadline::asked(request.metadata().as_ref());
+            let patience = asked.map_or(PATIENCE, |asked| PATIENCE.min(asked.mul_f64(WAITED)));
             let batch = request.into_inner();
             let number = count(&batch)?;
-            Ok(Response::new(judge(&own.checker, &batch, number).await))
+            let judged = judge(&own.checker, &batch, number).await;
+            Ok(Response::new(judged.in_time(&own.checker, patience).await))
         })
     }
 }
@@ -76,34 +85,78 @@ fn count(batch: &[u8]) -> Result<usize, Status> {
     Ok(number)
 }
 
-/// The response to a batch of so many questions, which was read before.
-async fn judge(checker: &Checker, batch: &[u8], number: usize) -> Bytes {
+/// What is known of a batch at once.
+struct Judged<'b> {
+    /// The results, but of those that wait.
+    response: BytesMut,
+    /// In the order of the questions.
+    waiting: Vec<Waiting<'b>>,
+}
+
+/// A question that has to wait for its key's credits.
+struct Waiting<'b> {
+    check: &'b [u8],
+    /// Where in the response its result belongs.
+    place: usize,
+    wait: Wait,
+}
+
+/// Judges a batch of so many questions, which was read before: all that need not
+/// wait. All that do have asked for what they wait for then, so that they wait
+/// at the same time, and for one write together.
+async fn judge<'b>(checker: &Checker, batch: &'b [u8], number: usize) -> Judged<'b> {
     let mut response = BytesMut::with_capacity(number * USUAL_RESULT_LEN);
+    let mut waiting = Vec::new();
     let mut full = false;
-    // All that waits in a batch waits at the same time.
-    let mut deadline = None;
     let mut rest = batch;
     while let Ok(Some(check)) = next_check(&mut rest) {
-        let length = response.len();
+        let place = response.len();
         // What is judged may spend, so there has to be room for its answer: it
         // can be taken back only where nothing was spent.
-        full = full || length + MAX_SPENT_LEN > MAX_VERDICTS_LEN;
+        full = full || place + MAX_SPENT_LEN > MAX_VERDICTS_LEN;
         if !full {
-            if let Err(wait) = result::append(&mut response, RESULTS, checker, check) {
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + PATIENCE);
-                let until = (wait, deadline);
-                result::append_in_time(&mut response, RESULTS, checker, check, until).await;
+            match result::append(&mut response, RESULTS, checker, check) {
+                Ok(()) => full = response.len() > MAX_VERDICTS_LEN,
+                Err(wait) => waiting.push(Waiting { check, place, wait }),
             }
-            full = response.len() > MAX_VERDICTS_LEN;
         }
         if full {
-            response.truncate(length);
+            response.truncate(place);
             result::append_undecided(&mut response, RESULTS, UndecidedReason::ResponseFull);
         }
         // Others on this thread have their turn in between.
         coop::consume_budget().await;
     }
-    response.freeze()
+    Judged { response, waiting }
+}
+
+impl Judged<'_> {
+    /// The whole response, once those that wait are judged too, or `patience` is
+    /// over: what was spent for the others has to reach the client.
+    async fn in_time(self, checker: &Checker, patience: Duration) -> Bytes {
+        let Self { response, waiting } = self;
+        if waiting.is_empty() {
+            return response.freeze();
+        }
+        let deadline = Instant::now() + patience;
+        let (mut whole, mut late) = (BytesMut::new(), BytesMut::new());
+        let (mut put, mut room) = (0, MAX_VERDICTS_LEN.saturating_sub(response.len()));
+        for Waiting { check, place, wait } in waiting {
+            if room < MAX_SPENT_LEN {
+                result::append_undecided(&mut late, RESULTS, UndecidedReason::ResponseFull);
+            } else {
+                let until = (wait, deadline);
+                result::append_in_time(&mut late, RESULTS, checker, check, until).await;
+            }
+            room = room.saturating_sub(late.len());
+            whole.extend_from_slice(&response[put..place]);
+            whole.extend_from_slice(&late);
+            late.clear();
+            put = place;
+        }
+        whole.extend_from_slice(&response[put..]);
+        whole.freeze()
+    }
 }
 
 /// The next question of a batch; other fields are skipped.

@@ -227,6 +227,44 @@ async fn what_waits_in_a_batch_waits_at_the_same_time() {
     }
 }
 
+/// What was judged of a batch, and spent, reaches a caller who has not the time
+/// that others would wait; and all of it comes in the order of the questions.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_a_batch_keeps_nothing_from_its_caller() {
+    let mut stage = Stage::open().await;
+    let slow = stage.token(Some(Balance::new(5, None, NOON))).await;
+    let other = stage.token(None).await;
+    let checks = [&slow, &other, &slow, &slow, &other];
+    let batch = CheckBatchRequest {
+        checks: checks.map(|token| check_request(token, &[])).to_vec(),
+    };
+    let mut request = Request::new(batch.clone());
+    request.set_timeout(Duration::from_secs(2));
+    let reply = stage.checks.client.check_batch(request).await.unwrap();
+    for (result, token) in reply.into_inner().results.into_iter().zip(checks) {
+        if *token == other {
+            assert!(verdict_of(result).is_ok());
+        } else {
+            assert_eq!(undecided_of(result), UndecidedReason::CreditsUnavailable);
+        }
+    }
+
+    let mut waiting = stage.checks.clone();
+    let waits = tokio::spawn(async move { waiting.client.check_batch(batch).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waits.is_finished());
+    stage.reserve();
+    let reply = waits.await.unwrap().unwrap().into_inner();
+    let allowed = reply
+        .results
+        .into_iter()
+        .map(|result| verdict_of(result).unwrap());
+    let told: Vec<_> = allowed
+        .map(|allowed| allowed.credits.map(|credits| credits.remaining))
+        .collect();
+    assert_eq!(told, [Some(4), None, Some(3), Some(2), None]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_conversation_others_overtake_what_waits() {
     const EACH: u64 = 20;
