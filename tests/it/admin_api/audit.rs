@@ -2,11 +2,11 @@
 //! as the proto documents it; and none for what changed nothing.
 
 use keyward::edge::pb::{
-    AdminKey, AdminRole, AuditEvent, ListAuditEventsRequest, RevokeAdminKeyRequest,
-    RotateAdminKeyRequest, RotateKeyRequest, WhoAmIRequest,
+    AdjustCreditsRequest, AdminKey, AdminRole, AuditEvent, CreatePrincipalRequest, Credits,
+    CreditsPeriod, CreditsRefill, Limit, ListAuditEventsRequest, Principal, RevokeAdminKeyRequest,
+    RotateAdminKeyRequest, RotateKeyRequest, SetCreditsRequest, UpdatePrincipalRequest,
+    WhoAmIRequest,
 };
-
-use keyward::edge::pb::{CreatePrincipalRequest, Principal, UpdatePrincipalRequest};
 
 use super::calls::*;
 use super::*;
@@ -162,6 +162,7 @@ async fn each_change_leaves_exactly_one_event() {
     keys(&mut admin, &mut watch).await;
     principals(&mut admin, &mut watch).await;
     rotations(&mut admin, &mut server.checks().await, &mut watch).await;
+    limits_and_credits(&mut admin, &mut watch).await;
     admin_keys(&mut admin, &mut watch).await;
     switch_workspace(&mut admin, "plain", "", true)
         .await
@@ -234,6 +235,102 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
     watch.one("workspace.disable", "w", "w", &[]).await;
     switch_workspace(admin, "w", "", false).await.unwrap();
     watch.one("workspace.enable", "w", "w", &[]).await;
+}
+
+async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
+    let limit = |name: &str, count| Limit {
+        name: name.to_owned(),
+        count,
+        window: Some(prost_types::Duration {
+            seconds: 60,
+            nanos: 0,
+        }),
+        always: false,
+    };
+    let limited = Workspace {
+        id: "limited".to_owned(),
+        token_prefix: "lim".to_owned(),
+        default_limits: vec![limit("read", 10)],
+        ..Workspace::default()
+    };
+    let request = CreateWorkspaceRequest {
+        workspace: Some(limited.clone()),
+    };
+    admin.client.create_workspace(request).await.unwrap();
+    let detail = [("token_prefix", "lim"), ("default_limits", "read=10/1m")];
+    watch
+        .one("workspace.create", "limited", "limited", &detail)
+        .await;
+    let unlimited = Workspace {
+        default_limits: Vec::new(),
+        ..limited
+    };
+    update_workspace(admin, unlimited, &["default_limits"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "default_limits"),
+        ("default_limits_before", "read=10/1m"),
+        ("default_limits", "none"),
+    ];
+    watch
+        .one("workspace.update", "limited", "limited", &detail)
+        .await;
+
+    let daily = |balance| Credits {
+        balance: Some(balance),
+        refill: Some(CreditsRefill {
+            period: CreditsPeriod::Daily.into(),
+            amount: 50,
+        }),
+        ..Credits::default()
+    };
+    let request = CreateKeyRequest {
+        limits: vec![limit("bulk", 1)],
+        credits: Some(daily(100)),
+        ..key_request("limited", &[])
+    };
+    let key = admin.client.create_key(request).await.unwrap();
+    let key = key.into_inner().key.unwrap();
+    let detail = [
+        ("name", "a key"),
+        ("principal", "user:ada"),
+        ("membership_made", "*"),
+        ("limits", "bulk=1/1m"),
+        ("credits", "100 DAILY=50"),
+    ];
+    watch.one("key.create", "limited", &key.id, &detail).await;
+    let free = Key {
+        id: key.id.clone(),
+        ..Key::default()
+    };
+    update_key(admin, free, &["limits"]).await.unwrap();
+    let detail = [
+        ("fields", "limits"),
+        ("limits_before", "bulk=1/1m"),
+        ("limits", "none"),
+    ];
+    watch.one("key.update", "limited", &key.id, &detail).await;
+
+    let set = SetCreditsRequest {
+        key_id: key.id.clone(),
+        credits: Some(daily(70)),
+    };
+    admin.client.set_credits(set).await.unwrap();
+    let refill = [("refill_before", "DAILY=50"), ("refill", "DAILY=50")];
+    let balance = [("balance_before", "100"), ("balance", "70")];
+    let detail = [refill, balance].concat();
+    watch.one("credits.set", "limited", &key.id, &detail).await;
+    let adjust = AdjustCreditsRequest {
+        key_id: key.id.clone(),
+        delta: -5,
+    };
+    admin.client.adjust_credits(adjust).await.unwrap();
+    let balance = [("balance_before", "70"), ("balance", "65")];
+    let detail = [&refill[..], &balance, &[("delta", "-5")]].concat();
+    watch
+        .one("credits.adjust", "limited", &key.id, &detail)
+        .await;
 }
 
 async fn keys(admin: &mut Admin, watch: &mut Watch) {
@@ -439,11 +536,12 @@ async fn principals(admin: &mut Admin, watch: &mut Watch) {
     set_membership(admin, "w", &bob.id, &["b"]).await.unwrap();
     let detail = [("scope_ceiling_before", "a:* b"), ("scope_ceiling", "b")];
     watch.one("membership.set", "w", &bob.id, &detail).await;
-    remove_membership(admin, "w", &bob.id).await.unwrap();
+    let removed = remove_membership(admin, "w", &bob.id).await.unwrap();
     watch.one("membership.remove", "w", &bob.id, &[]).await;
-    // What was taken away is not what there was before.
+    // What was taken away is not what there was before; that it was is told.
     set_membership(admin, "w", &bob.id, &["b"]).await.unwrap();
-    let detail = [("scope_ceiling", "b")];
+    let time = rfc3339(removed.remove_time);
+    let detail = [("removed_before", &*time), ("scope_ceiling", "b")];
     watch.one("membership.set", "w", &bob.id, &detail).await;
 
     let personal = CreateKeyRequest {
