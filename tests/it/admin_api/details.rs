@@ -339,7 +339,7 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
         .unwrap_err();
     refuse(status, "key", &key.id, "NO_ROTATION", &[]);
     let brief = CreateKeyRequest {
-        expire_time: Some(in_seconds(1)),
+        expire_time: Some(in_seconds(3)),
         ..key_request("w", &[])
     };
     let brief = owner.client.create_key(brief).await.unwrap().into_inner();
