@@ -239,7 +239,7 @@ async fn what_waits_in_a_batch_keeps_nothing_from_its_caller() {
         checks: checks.map(|token| check_request(token, &[])).to_vec(),
     };
     let mut request = Request::new(batch.clone());
-    request.set_timeout(Duration::from_secs(2));
+    request.set_timeout(Duration::from_secs(3));
     let reply = stage.checks.client.check_batch(request).await.unwrap();
     for (result, token) in reply.into_inner().results.into_iter().zip(checks) {
         if *token == other {
