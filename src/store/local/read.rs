@@ -110,7 +110,27 @@ fn versioned(sealer: &Sealer, place: &[u8], value: &[u8]) -> Result<Versioned, S
     })
 }
 
-/// What an engine that cannot be read is to whoever reads.
+/// What an engine that cannot be read is to whoever reads. One that the system
+/// lets read or write no more has failed, whatever is in its files: the writer
+/// will meet with that too, and lose the store, perhaps a moment later.
 pub(super) fn unreadable(error: EngineError) -> StoreError {
-    StoreError::Damaged(Damage::Files(error.text))
+    match error.system {
+        Some(_) => StoreError::Unavailable,
+        None => StoreError::Damaged(Damage::Files(error.text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_damage() {
+        let full = EngineError::from(io::Error::from(io::ErrorKind::FileTooLarge));
+        assert!(matches!(unreadable(full), StoreError::Unavailable));
+        let damaged = EngineError::own("a page of the log is corrupt");
+        assert!(matches!(unreadable(damaged), StoreError::Damaged(_)));
+    }
 }
