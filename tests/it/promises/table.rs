@@ -120,7 +120,10 @@ pub(super) const PROMISES: [Promise; 34] = [
         More(
             "keys that expire soon are listed, by `keyward keys list --expiring-before`; alerts are planned",
         ),
-        &["cli::keys::filters_leave_what_fits"],
+        &[
+            "cli::keys::filters_leave_what_fits",
+            "admin_api::many_keys::every_filter_pages_through_a_hundred_thousand_keys",
+        ],
     ),
     promise(
         "P6",
