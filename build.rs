@@ -43,6 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "keyward.v1.CreateAdminKeyResponse",
             "keyward.v1.RotateAdminKeyResponse",
             "keyward.v1.RotateKeyResponse",
+            "keyward.v1.IdentifyTokensRequest",
         ])
         .compile_fds(files)?;
     Ok(())

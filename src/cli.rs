@@ -27,6 +27,8 @@ mod handover;
 mod init;
 mod key_view;
 mod keys;
+mod leak_search;
+mod leak_view;
 mod limits;
 mod man;
 mod mask;
@@ -68,7 +70,8 @@ Exit codes, but for init, serve, config and admins recover:
   0  done; for check: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
-  3  denied (check alone), with --batch at least one
+  3  denied, with --batch at least one; for keys leaked: a token was found
+     that is of use to whoever has it
   4  not known: the server was not reached, gave no answer in time, or could
      not decide, with --batch at least one; a change may have been made";
 

@@ -19,6 +19,7 @@ pub mod granted;
 pub mod id;
 pub mod key;
 pub mod key_draft;
+pub mod leak;
 pub mod limit;
 pub mod principal;
 pub mod request;

@@ -3,6 +3,7 @@
 mod create;
 mod credits;
 mod delete;
+mod leaked;
 mod list;
 mod revoke;
 mod rotate;
@@ -52,6 +53,8 @@ enum KeysCommand {
     Revoke(revoke::RevokeArgs),
     /// Delete what is left of a key that was revoked long enough ago
     Delete(delete::DeleteArgs),
+    /// Find tokens where they do not belong, and say whose they are
+    Leaked(leaked::LeakedArgs),
 }
 
 #[derive(Args, Debug)]
@@ -80,6 +83,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::CancelRotation(args) => settle::cancel(args, flags, output).await?,
         KeysCommand::Revoke(args) => revoke::run(args, flags, output).await?,
         KeysCommand::Delete(args) => delete::run(args, flags, output).await?,
+        KeysCommand::Leaked(args) => return leaked::run(args, flags, output).await,
     }
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ mod credits;
 mod keys;
 mod principals;
 mod rotation;
+mod token_search;
 mod workspaces;
 
 use std::sync::Arc;
@@ -158,4 +159,5 @@ calls! {
     RotateAdminKey: admin_keys::rotate_admin_key(RotateAdminKeyRequest) -> RotateAdminKeyResponse;
     RevokeAdminKey: admin_keys::revoke_admin_key(RevokeAdminKeyRequest) -> RevokeAdminKeyResponse;
     ListAuditEvents: admin_keys::list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
+    IdentifyTokens: token_search::identify_tokens(IdentifyTokensRequest) -> IdentifyTokensResponse;
 }

@@ -66,3 +66,11 @@ impl std::fmt::Debug for RotateKeyResponse {
             .finish_non_exhaustive()
     }
 }
+
+impl std::fmt::Debug for IdentifyTokensRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdentifyTokensRequest")
+            .field("count", &self.tokens.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -17,6 +17,7 @@ mod memberships;
 mod principals;
 mod requests;
 mod rotation;
+mod token_search;
 mod walk;
 mod workspaces;
 
@@ -55,6 +56,7 @@ pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
 pub use principals::PrincipalView;
 pub use rotation::RotationView;
+pub use token_search::{Holder, IdentifiedToken, MAX_TOKENS, TokenState};
 pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 

@@ -39,6 +39,7 @@ mod law_revoked_many;
 mod law_rotated;
 mod law_secrets;
 mod law_undecided;
+mod leaks;
 mod limits;
 mod limits_clock;
 mod limits_exact;

@@ -555,6 +555,11 @@ impl Ask {
                 };
                 admin.client.list_audit_events(request).await.map(drop)
             }
+            "IdentifyTokens" => {
+                let tokens = vec!["no token".to_owned()];
+                let request = IdentifyTokensRequest { tokens };
+                admin.client.identify_tokens(request).await.map(drop)
+            }
             other => panic!("{other} is no call that the tests know how to make"),
         }
     }
