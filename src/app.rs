@@ -181,13 +181,14 @@ impl App {
         )
         .telling(first_uses);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
-        let registry = Arc::new(Registry::new(
+        let registry = Registry::new(
             Arc::clone(&store),
             Arc::clone(&index),
             pepper,
             Arc::clone(&clock),
             config.key_retention,
-        ));
+        );
+        let registry = Arc::new(registry.explaining(checker.clone()));
         let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
         let parts = Parts {
             config,

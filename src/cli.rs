@@ -22,6 +22,8 @@ mod edit;
 mod etag;
 mod event_view;
 mod expiry;
+mod explain;
+mod export;
 mod failure;
 mod handover;
 mod init;
@@ -67,7 +69,7 @@ use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes, but for init, serve, config and admins recover:
-  0  done; for check: allowed, with --batch all of them
+  0  done; for check and explain: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
   3  denied, with --batch at least one; for keys leaked: a token was found
@@ -119,6 +121,9 @@ enum Command {
     /// Ask for the verdict on a header, and why
     #[command(after_help = EXIT_CODES)]
     Check(check::CheckArgs),
+    /// Tell at which step a check is denied, and why, and spend nothing
+    #[command(after_help = EXIT_CODES)]
+    Explain(explain::ExplainArgs),
     /// Name servers, so that a name is enough to reach them
     #[command(visible_alias = "context")]
     Contexts(contexts::ContextsArgs),
@@ -170,6 +175,7 @@ impl Cli {
             Command::Audit(args) => ask(audit::run(args)),
             Command::WhoAmI(args) => ask(whoami::run(args)),
             Command::Check(args) => ask(check::run(args)),
+            Command::Explain(args) => ask(explain::run(args)),
             Command::Contexts(args) => end(contexts::run(args)),
             Command::Completions(args) => end(completions::run(&args, Self::command())),
             Command::Man(args) => end(man::run(args, Self::command())),

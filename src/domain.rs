@@ -14,6 +14,7 @@ pub mod credits;
 pub mod credits_draft;
 pub mod digest;
 pub mod due;
+pub mod explanation;
 pub mod fields;
 pub mod granted;
 pub mod id;

@@ -3,6 +3,7 @@
 mod create;
 mod credits;
 mod delete;
+mod export;
 mod leaked;
 mod list;
 mod revoke;
@@ -35,6 +36,8 @@ enum KeysCommand {
     Get(GetArgs),
     /// List keys, in the order of their creation
     List(list::ListArgs),
+    /// Write all keys that fit, for other programs
+    Export(export::ExportArgs),
     /// Change a key. What is not named stays as it is
     Update(update::UpdateArgs),
     /// Show the credits of a key, set them, add to them or take them away
@@ -74,6 +77,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
             key_view::show(output, &key)?;
         }
         KeysCommand::List(args) => list::run(args, flags, output).await?,
+        KeysCommand::Export(args) => export::run(args, flags, output).await?,
         KeysCommand::Update(args) => update::run(args, flags, output).await?,
         KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,

@@ -3,13 +3,15 @@
 //! No I/O, no lock, no allocation before a key is found; and none after that
 //! for a key without limits or credits, of which nothing is to be spent.
 
+mod trial;
+
 use std::sync::Arc;
 
 use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
-use crate::domain::due::{Demand, Reading, Source, due};
+use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
 use crate::index::credits::CreditsSpent;
@@ -18,6 +20,8 @@ use crate::meter::{Meter, Owners, Spending};
 
 use super::credits::{Desk, Wait};
 use super::first_use::{self, FirstUses};
+
+pub use trial::Trial;
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -173,24 +177,14 @@ impl Checker {
         demand: &Demand<'_>,
         now: Timestamp,
     ) -> Result<Spent, Wait> {
-        // A limit on the key hides one of the same name further out.
-        let layers = [
-            (Source::Key, standing.limits),
-            (Source::Workspace, standing.default_limits),
-        ];
         let denied = |reason| Spent::nothing(Verdict::Denied(reason));
-        let Ok(mut limits) = due(&layers, &demand.limits) else {
+        let Ok((mut limits, owners)) = counted(key, standing, demand) else {
             return Ok(denied(DenialReason::UnknownLimit));
         };
         let account = key.credits();
         if limits.is_empty() && account.is_none() {
             return Ok(Spent::nothing(Verdict::Allowed));
         }
-        let owners = if standing.personal {
-            Owners::of_personal_key(key.id(), standing.workspace_number)
-        } else {
-            Owners::of_key(key.id())
-        };
         let stake = || account.map(|account| account.stake(now));
         let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
         let credits = stake.zip(account).and_then(|(stake, account)| {
@@ -247,6 +241,26 @@ impl Checker {
             Shape::BadChecksum | Shape::Foreign => Err(NoToken::Unknown),
         }
     }
+}
+
+/// The limits that count on a check, and whose counts they are counted on.
+fn counted(
+    key: &IndexedKey,
+    standing: &Standing<'_>,
+    demand: &Demand<'_>,
+) -> Result<(Vec<Reading>, Owners), UnknownLimit> {
+    // A limit on the key hides one of the same name further out.
+    let layers = [
+        (Source::Key, standing.limits),
+        (Source::Workspace, standing.default_limits),
+    ];
+    let limits = due(&layers, &demand.limits)?;
+    let owners = if standing.personal {
+        Owners::of_personal_key(key.id(), standing.workspace_number)
+    } else {
+        Owners::of_key(key.id())
+    };
+    Ok((limits, owners))
 }
 
 /// What a credential is that is no token of keyward's.

@@ -8,6 +8,7 @@ mod audit;
 mod audit_size;
 mod changes;
 mod credits;
+mod explain;
 mod footing;
 mod key_list;
 mod key_rotation;
@@ -45,12 +46,14 @@ use crate::store::{
 };
 
 use super::admission::Actor;
+use super::checker::Checker;
 use super::error::{Condition, Kind, RegistryError};
 use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
+pub use explain::{CheckQuestion, ExplainedCheck};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
@@ -77,6 +80,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     /// How long a revoked key is kept before it can be deleted.
     key_retention: Duration,
+    /// None: no verdict is explained.
+    checker: Option<Checker>,
 }
 
 impl Registry {
@@ -102,6 +107,7 @@ impl Registry {
             requests,
             clock,
             key_retention,
+            checker: None,
         }
     }
 

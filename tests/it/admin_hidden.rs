@@ -13,7 +13,7 @@ use crate::support::Admin;
 const ROLES: [AdminRole; 3] = [AdminRole::Reader, AdminRole::Issuer, AdminRole::Owner];
 
 /// The calls that name a workspace, a key, an admin key.
-const OF_WORKSPACES: [&str; 13] = [
+const OF_WORKSPACES: [&str; 14] = [
     "GetWorkspace",
     "UpdateWorkspace",
     "DisableWorkspace",
@@ -27,6 +27,7 @@ const OF_WORKSPACES: [&str; 13] = [
     "SetMembership",
     "RemoveMembership",
     "ListMemberships",
+    "ExplainCheck",
 ];
 const OF_KEYS: [&str; 8] = [
     "GetKey",

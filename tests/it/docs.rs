@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -15,9 +15,11 @@ const DOCUMENTS: [&str; 16] = [
     "docs/clients.md",
     "docs/configuration.md",
     "docs/credits.md",
+    "docs/explain.md",
     "docs/first-day.md",
     "docs/grpc.md",
     "docs/installing.md",
+    "docs/leaks.md",
     "docs/limits.md",
     "docs/operating.md",
     "docs/principals.md",

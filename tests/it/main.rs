@@ -27,6 +27,7 @@ mod config;
 mod credits;
 mod docs;
 mod drain;
+mod explain;
 mod h2raw;
 mod health;
 mod index;

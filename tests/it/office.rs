@@ -555,6 +555,13 @@ impl Ask {
                 };
                 admin.client.list_audit_events(request).await.map(drop)
             }
+            "ExplainCheck" => {
+                let request = ExplainCheckRequest {
+                    workspace: self.workspace.clone(),
+                    ..ExplainCheckRequest::default()
+                };
+                admin.client.explain_check(request).await.map(drop)
+            }
             "IdentifyTokens" => {
                 let tokens = vec!["no token".to_owned()];
                 let request = IdentifyTokensRequest { tokens };

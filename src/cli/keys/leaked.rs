@@ -257,14 +257,23 @@ fn show(search: &Search, tokens: &[Token], output: Output) -> Result<(), Failure
     )
 }
 
+/// So many of something, in words.
+fn counted(number: u64, of: &str) -> String {
+    match number {
+        1 => format!("1 {of}"),
+        number => format!("{number} {of}s"),
+    }
+}
+
 /// Tells people what was searched, and what nobody could be told.
 fn tell_of(search: &Search, tokens: &[Token]) {
+    let (tokens_found, places) = (tokens.len() as u64, search.findings.len() as u64);
     output::tell(&format_args!(
-        "searched {} files with {} bytes: {} tokens in {} places",
-        search.files,
-        search.bytes,
-        tokens.len(),
-        search.findings.len()
+        "searched {} with {}: {} in {}",
+        counted(search.files, "file"),
+        counted(search.bytes, "byte"),
+        counted(tokens_found, "token"),
+        counted(places, "place")
     ));
     let untold = tokens
         .iter()

@@ -145,7 +145,7 @@ impl Registry {
     }
 
     /// What is another workspace's is not even read.
-    fn visible_key(&self, actor: &Actor, digest: TokenDigest) -> Option<KeyId> {
+    pub(super) fn visible_key(&self, actor: &Actor, digest: TokenDigest) -> Option<KeyId> {
         self.index.find(&digest, |key| {
             let key = key?;
             let own = actor.workspace();

@@ -152,7 +152,10 @@ fn without_a_server_tokens_are_found_and_it_is_told_what_could_not_be_read() {
 #[test]
 fn tokens_that_may_not_be_told_of_are_taken_for_live_ones() {
     let shell = Shell::start();
-    let reader = shell.run("admins create --name ci --role reader --token-only", &[]);
+    let reader = shell.run(
+        "admins create --name ci --role reader --system --token-only",
+        &[],
+    );
     let token = String::from_utf8(reader.stdout).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");

@@ -26,7 +26,7 @@ use keyward::service::checker::{Checker, Outcome};
 use keyward::service::credits::Reserver;
 use keyward::service::error::RegistryError;
 use keyward::service::first_use::first_uses;
-use keyward::service::registry::{IssuedKey, Registry};
+use keyward::service::registry::{CheckQuestion, IssuedKey, Registry};
 use keyward::store::Store;
 use keyward::store::local::MemoryStore;
 
@@ -83,14 +83,15 @@ impl Parts {
         let header = format!("Bearer {}", owner.expose());
         Self {
             actor: admission.authenticate(header.as_bytes()).unwrap(),
-            checker: checker.telling(first_uses),
             registry: Registry::new(
                 Arc::<MemoryStore>::clone(store),
                 index,
                 pepper(),
                 clock,
                 Duration::from_micros(RETENTION),
-            ),
+            )
+            .explaining(checker.clone()),
+            checker: checker.telling(first_uses),
         }
     }
 }
@@ -283,9 +284,35 @@ impl Real {
             required_scopes: required.iter().map(String::as_str),
             source_address: source.as_deref(),
         };
+        let explained = self.explained(&credential, &ask, &demand);
         let checker = &self.parts.checker;
-        let checked = checker.check(credential.as_bytes(), &ask, &demand, told);
-        checked.unwrap()
+        let checked = checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+            (outcome.verdict, told(outcome))
+        });
+        let (verdict, answer) = checked.unwrap();
+        assert_eq!(explained, Some(verdict), "what is explained is the verdict");
+        answer
+    }
+
+    /// The verdict on a check as it is explained, before it is made.
+    fn explained<'a>(
+        &self,
+        credential: &str,
+        ask: &RealAsk<'a, impl Iterator<Item = &'a str> + Clone>,
+        demand: &Demand<'_>,
+    ) -> Option<Verdict> {
+        let question = CheckQuestion {
+            credential: credential.to_owned(),
+            workspace: ask.workspace.unwrap_or_default().to_owned(),
+            environment: ask.environment.unwrap_or_default().to_owned(),
+            required_scopes: ask.required_scopes.clone().map(str::to_owned).collect(),
+            limits: owned(demand.limits.as_slice()),
+            cost: demand.cost,
+            source_address: ask.source_address.unwrap_or_default().to_owned(),
+        };
+        let parts = &self.parts;
+        let explained = block_on(parts.registry.explain_check(&parts.actor, &question));
+        explained.unwrap().explanation.verdict
     }
 
     /// The next of several ways.
