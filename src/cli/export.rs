@@ -68,7 +68,7 @@ pub(crate) async fn run<T>(
     // Beside it, so that it can be put in place in one step.
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let told = |error: io::Error| Failure::failed(format!("{}: {error}", path.display()));
-    let file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(told)?;
+    let file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new("."))).map_err(told)?;
     let out = BufWriter::new(file);
     let (out, rows) = write(out, (flags.format, false), sheet, fetch).await?;
     let file = out.into_inner().map_err(|error| told(error.into_error()))?;
@@ -104,8 +104,9 @@ async fn write<T, W: Write>(
         }
         out.flush().map_err(|error| cut(&error, rows))
     });
-    written.await.map_err(|failure| {
-        failure.note("The export is not whole: do not use what was written of it.")
+    written.await.map_err(|failure| match rows {
+        0 => failure,
+        _ => failure.note("The export is not whole: do not use what was written of it."),
     })?;
     out.flush().map_err(|error| cut(&error, rows))?;
     Ok((out, rows))
@@ -113,9 +114,10 @@ async fn write<T, W: Write>(
 
 /// Whoever reads has gone, or there is no room.
 fn cut(error: &io::Error, rows: u64) -> Failure {
-    Failure::failed(match error.kind() {
-        ErrorKind::BrokenPipe => format!("nobody reads on after some {rows} rows"),
-        _ => format!("cannot write after some {rows} rows: {error}"),
+    Failure::failed(if error.kind() == ErrorKind::BrokenPipe {
+        format!("nobody reads on after some {rows} rows")
+    } else {
+        format!("cannot write after some {rows} rows: {error}")
     })
 }
 

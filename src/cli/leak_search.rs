@@ -8,7 +8,7 @@ use walkdir::WalkDir;
 use zeroize::Zeroizing;
 
 use super::output;
-use super::text::escaped;
+use super::text::{escaped, without_tokens};
 use crate::domain::leak::{Place, Scanner};
 
 /// How much is read at a time.
@@ -67,7 +67,8 @@ impl Search {
             if !is_given && !entry.file_type().is_file() {
                 continue;
             }
-            let name = entry.path().display().to_string();
+            // A file may be called like a token.
+            let name = without_tokens(&entry.path().display().to_string());
             match File::open(entry.path()) {
                 Ok(file) => self.read(&name, file),
                 Err(error) => self.failed(&format!("{name}: {error}")),
@@ -107,7 +108,8 @@ impl Search {
 
     fn failed(&mut self, why: &str) {
         self.unread += 1;
-        output::tell(&format_args!("cannot read {}", escaped(why)));
+        let why = escaped(&without_tokens(why));
+        output::tell(&format_args!("cannot read {why}"));
     }
 
     /// The same with each token once, however often it was found.

@@ -1,5 +1,6 @@
 //! Why a check is answered as it is, told to those who may read the key.
 
+mod phrases;
 mod words;
 
 use std::fmt;

@@ -53,7 +53,7 @@ fn a_folder_is_searched_and_the_keys_behind_its_tokens_are_revoked() {
             format!("{dir}/app.log:2:9"),
             "LIVE".to_owned(),
             hint(&live),
-            id.clone()
+            id
         ]
     );
     assert_eq!(

@@ -1,14 +1,9 @@
 //! What is said of each step of a verdict: a sentence, and the facts in it.
 
-use std::time::Duration;
-
 use crate::domain::admin::ADMIN_TOKEN_PREFIX;
-use crate::domain::clock::Timestamp;
 use crate::domain::credential::flaw::{flaw, scheme};
 use crate::domain::credential::{self, CredentialError, Scratch};
-use crate::domain::due::{Reading, Source};
 use crate::domain::explanation::{CheckStep, Said, StepState};
-use crate::domain::key::Revocation;
 use crate::domain::scope::ScopeSet;
 use crate::domain::token::{self, Shape};
 use crate::domain::verdict::{ANY_ENVIRONMENT, MAX_REQUIREMENTS, Standing};
@@ -16,10 +11,11 @@ use crate::domain::verdict::{ANY_ENVIRONMENT, MAX_REQUIREMENTS, Standing};
 use super::super::super::checker::Trial;
 use super::super::KeyView;
 use super::CheckQuestion;
+use super::phrases::{echoed, limits, nearest, revocation, scopes_message, switches, until};
 
 /// The most facts of one kind that are told: as many as a check has of what is
 /// counted here, and no key has more.
-const MAX_TOLD: usize = MAX_REQUIREMENTS;
+pub(super) const MAX_TOLD: usize = MAX_REQUIREMENTS;
 
 /// All that is known of a check that was tried out.
 pub(super) struct Case<'a> {
@@ -50,14 +46,14 @@ impl<'a> Case<'a> {
     /// What is said of a step that was reached.
     pub(super) fn say(&self, step: CheckStep, state: StepState, is_certain: bool) -> Said {
         let passed = state == StepState::Passed;
-        let of_who = match step {
-            CheckStep::Credential => Some(self.credential()),
-            CheckStep::Token => Some(self.shape()),
-            CheckStep::Key if !passed => Some(self.no_key(is_certain)),
-            _ => None,
-        };
-        if let Some(said) = of_who {
-            return said;
+        if step == CheckStep::Credential {
+            return self.credential();
+        }
+        if step == CheckStep::Token {
+            return self.shape();
+        }
+        if step == CheckStep::Key && !passed {
+            return self.no_key(is_certain);
         }
         // Behind these, there is a key.
         let (Some(view), Some((_, standing))) = (self.view, &self.trial.key) else {
@@ -160,7 +156,7 @@ impl<'a> Case<'a> {
     }
 
     fn workspace(&self, view: &KeyView, standing: &Standing<'_>, passed: bool) -> Said {
-        let asked = self.question.workspace.as_str();
+        let asked = &*echoed(&self.question.workspace);
         let own = view.key.workspace().map(ToString::to_string);
         let principal = &view.key.principal;
         let message = match (&own, passed, asked) {
@@ -230,7 +226,7 @@ impl<'a> Case<'a> {
             name => format!("the environment {name}"),
         };
         let own = standing.environment;
-        let asked = self.question.environment.as_str();
+        let asked = &*echoed(&self.question.environment);
         let message = match (asked, passed) {
             (ANY_ENVIRONMENT, _) => format!("The key is of {}, and any will do.", shown(own)),
             ("", true) => format!("The key is of {}, the default.", shown(own)),
@@ -252,7 +248,7 @@ impl<'a> Case<'a> {
 
     fn source_address(&self, view: &KeyView, passed: bool) -> Said {
         let ranges = &view.key.source_addresses;
-        let address = self.question.source_address.as_str();
+        let address = &*echoed(&self.question.source_address);
         let message = match (ranges.is_empty(), passed, address) {
             (true, _, _) => "The key may be used from anywhere.".to_owned(),
             (false, true, _) => format!("The key may be used from {address}: {ranges}."),
@@ -273,21 +269,22 @@ impl<'a> Case<'a> {
         let required = &self.question.required_scopes;
         let (mut said, mut missing) = (Said::default(), Vec::new());
         for requirement in required.iter().take(MAX_TOLD) {
+            let told = echoed(requirement);
             if standing.scopes.meets(requirement) {
                 let by = granted
                     .iter()
                     .find(|scope| ScopeSet::new([(*scope).clone()]).meets(requirement));
                 let by = by.map_or_else(String::new, |scope| format!(" by {scope}"));
-                said = said.with("met", format!("{requirement}{by}"));
+                said = said.with("met", format!("{told}{by}"));
                 continue;
             }
-            missing.push(requirement.as_str());
-            said = said.with("missing", requirement);
+            said = said.with("missing", &told);
             if view.key.scopes.meets(requirement) {
-                said = said.with("beyond_ceiling", requirement);
+                said = said.with("beyond_ceiling", &told);
             } else if let Some(nearest) = nearest(&view.key.scopes, requirement) {
-                said = said.with("nearest", format!("{requirement} {nearest}"));
+                said = said.with("nearest", format!("{told} {nearest}"));
             }
+            missing.push(told);
         }
         if required.len() > MAX_TOLD {
             said = said.with("too_many", required.len());
@@ -298,12 +295,14 @@ impl<'a> Case<'a> {
 
     fn limit_names(&self, passed: bool) -> Said {
         let names = &self.question.limits;
+        let named: Vec<_> = names.iter().map(|name| echoed(name)).collect();
+        let named = named.join(" ");
         if passed {
             let said = Said::new(match names.len() {
                 0 => "The check names no limits.",
                 _ => "The limits that the check names are all defined.",
             });
-            return said.with("named", names.join(" "));
+            return said.with("named", named);
         }
         let message = "The check names a limit that is defined neither on the key nor in its workspace, or more than 8.";
         let standing = self.trial.key.map(|(_, standing)| standing);
@@ -315,7 +314,7 @@ impl<'a> Case<'a> {
             names.join(" ")
         });
         Said::new(message)
-            .with("named", names.join(" "))
+            .with("named", named)
             .with("defined", defined.unwrap_or_default())
     }
 
@@ -336,157 +335,5 @@ impl<'a> Case<'a> {
         .with("balance", left)
         .with("cost", cost)
         .with("refill_time", refill.unwrap_or_default())
-    }
-}
-
-fn scopes_message(said: &Said, missing: &[&str], required: usize) -> String {
-    let beyond = said.facts.iter().any(|(name, _)| *name == "beyond_ceiling");
-    match missing {
-        [] if required == 0 => "No scopes are required.".to_owned(),
-        [] if required > MAX_TOLD => {
-            format!(
-                "{required} scopes are required, and those behind the {MAX_TOLD}th are never met."
-            )
-        }
-        [] => "All scopes that are required are granted.".to_owned(),
-        missing if beyond => format!(
-            "Not granted: {}. The key has some of it, beyond the scope ceiling of its principal's membership.",
-            missing.join(", ")
-        ),
-        missing => format!("Not granted: {}.", missing.join(", ")),
-    }
-}
-
-/// The one that has the most in common with what is required, from its start.
-fn nearest(scopes: &ScopeSet, requirement: &str) -> Option<String> {
-    let common = |scope: &str| {
-        let alternatives = requirement.split('|');
-        let same = alternatives.map(|required| {
-            let segments = scope.split(':').zip(required.split(':'));
-            segments.take_while(|(one, other)| one == other).count()
-        });
-        same.max().unwrap_or_default()
-    };
-    let texts = scopes.iter().map(ToString::to_string);
-    let best = texts.max_by_key(|scope| common(scope))?;
-    (common(&best) > 0).then_some(best)
-}
-
-fn revocation(revocation: Option<&Revocation>) -> Said {
-    let Some(end) = revocation else {
-        return Said::new("The key is not revoked.");
-    };
-    let reason = end.reason.as_str();
-    Said::new(format!(
-        "The key was revoked at {} by {}.",
-        end.time, end.by
-    ))
-    .with("revoke_time", end.time)
-    .with("revoked_by", &end.by)
-    .with("reason", reason)
-}
-
-fn switches(view: &KeyView, standing: &Standing<'_>, passed: bool) -> Said {
-    let principal = &view.key.principal;
-    let mut off = Vec::new();
-    if standing.disabled {
-        off.push("the key is disabled".to_owned());
-    }
-    if standing.principal_disabled {
-        off.push(format!("its principal {principal} is disabled"));
-    }
-    if standing.workspace_disabled {
-        off.push(format!("the workspace {} is disabled", standing.workspace));
-    }
-    if !standing.member {
-        off.push(format!(
-            "its principal {principal} is no member of {} any more",
-            standing.workspace
-        ));
-    }
-    let said = match passed {
-        true => Said::new("Neither the key nor its principal or workspace is disabled."),
-        false => Said::new(format!("Something is switched off: {}.", off.join("; "))),
-    };
-    said.with("key_disabled", standing.disabled)
-        .with("principal_disabled", standing.principal_disabled)
-        .with("workspace_disabled", standing.workspace_disabled)
-        .with("member", standing.member)
-}
-
-fn limits(readings: &[Reading], cost: u32) -> Said {
-    let mut said = Said::default();
-    let mut denied = Vec::new();
-    for reading in readings {
-        let limit = &reading.limit;
-        let source = match reading.source {
-            Source::Key => "key",
-            Source::Workspace => "workspace",
-        };
-        let wait = match (reading.denied, reading.retry) {
-            (true, Some(wait)) => format!(", passes in {}", span(wait)),
-            (true, None) => ", never passes".to_owned(),
-            (false, _) => String::new(),
-        };
-        let told = format!(
-            "{}: {} of {} left in {}s, of the {source}{wait}",
-            limit.name,
-            reading.remaining,
-            limit.count,
-            limit.window.as_secs()
-        );
-        if reading.denied {
-            denied.push(told.clone());
-        }
-        said = said.with("limit", told);
-    }
-    said.message = match (readings.len(), denied.as_slice()) {
-        (0, _) => "No limit counts on the check.".to_owned(),
-        (1, []) => format!("The limit that counts has room for {cost}."),
-        (count, []) => format!("All {count} limits that count have room for {cost}."),
-        (_, denied) => format!("There is no room for {cost}: {}.", denied.join("; ")),
-    };
-    said.with("cost", cost)
-}
-
-/// How long it is, in words.
-fn until(now: Timestamp, end: Timestamp) -> String {
-    span(Duration::from_micros(
-        end.as_micros().saturating_sub(now.as_micros()),
-    ))
-}
-
-/// A span in whole seconds, no shorter than it is.
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::scope::Scope;
-
-    #[test]
-    fn the_nearest_scope_has_the_longest_start_in_common() {
-        let scopes = ["people:read", "people:notes:read", "companies:*"];
-        let scopes = ScopeSet::new(scopes.map(|text| Scope::try_from(text).unwrap()));
-        for (required, expected) in [
-            ("people:notes:write", Some("people:notes:read")),
-            ("x:y|companies:write", Some("companies:*")),
-            ("deals:read", None),
-        ] {
-            assert_eq!(
-                nearest(&scopes, required).as_deref(),
-                expected,
-                "{required}"
-            );
-        }
-    }
-
-    #[test]
-    fn spans_are_no_shorter_than_they_are() {
-        assert_eq!(span(Duration::from_millis(1)), "1s");
-        assert_eq!(span(Duration::from_secs(90_000)), "1day 1h");
     }
 }
