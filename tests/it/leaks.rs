@@ -66,7 +66,8 @@ impl Text {
                 token
             }
             // Cut short, at either end, and with another checksum.
-            1 => token[..last].to_vec(),
+            // (By more than what is put behind it can make good.)
+            1 => token[..last - 8].to_vec(),
             2 => token[1..].to_vec(),
             3 => {
                 token.truncate(last - 5);

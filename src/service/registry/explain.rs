@@ -17,7 +17,7 @@ use crate::store::{Record, RecordId, Versioned};
 use super::super::admission::Actor;
 use super::super::checker::{Checker, Trial};
 use super::super::error::{Kind, RegistryError};
-use super::{KeyView, Registry, conflict};
+use super::{KeyView, MAX_TRIES, Registry, conflict};
 
 use words::Case;
 
@@ -72,7 +72,8 @@ impl Registry {
     /// # Errors
     ///
     /// [`RegistryError::NotFound`] for a workspace that the caller may not see,
-    /// or the caller may not, or the store fails.
+    /// or the caller may not, or the store fails, or others change the key over
+    /// and over.
     pub async fn explain_check(
         &self,
         actor: &Actor,
@@ -87,14 +88,20 @@ impl Registry {
                     .await?;
             }
         }
-        let key = self
-            .presented_key(actor, question.credential.as_bytes())
-            .await?;
         let checker = self.checker.as_ref().ok_or(RegistryError::Internal)?;
-        let explanation = question.put_to(checker, |trial| {
-            explained(actor, question, key.as_ref(), trial)
-        });
-        explanation.map(|explanation| ExplainedCheck { explanation, key })
+        let mut raced = RegistryError::Internal;
+        for _ in 0..MAX_TRIES {
+            let credential = question.credential.as_bytes();
+            let key = self.presented_key(actor, credential).await?;
+            let told = question.put_to(checker, |trial| {
+                explained(actor, question, key.as_ref(), trial)
+            });
+            match told {
+                Ok(explanation) => return Ok(ExplainedCheck { explanation, key }),
+                Err(error) => raced = error,
+            }
+        }
+        Err(raced)
     }
 
     /// The key whose token is presented, if the caller may read it.
@@ -155,6 +162,13 @@ fn named(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// Whether the key is judged as it was read, in what is told of it.
+fn is_as_read(view: &KeyView, trial: &Trial<'_>) -> bool {
+    trial.key.is_some_and(|(_, standing)| {
+        standing.revoked == view.key.revocation.is_some() && standing.disabled == view.key.disabled
+    })
+}
+
 /// Says how each step went. A key that was found and is not `visible` is, to
 /// whoever is confined to a workspace, as if there were none.
 fn explained(
@@ -165,10 +179,12 @@ fn explained(
 ) -> Result<Explanation, RegistryError> {
     let found = trial.key.map(|(key, _)| key.id());
     let reached = match (found, visible) {
-        (Some(found), Some(view)) if found == view.key.id => Reached::Key,
+        (Some(found), Some(view)) if found == view.key.id && is_as_read(view, &trial) => {
+            Reached::Key
+        }
         (None, None) => trial.reached,
         (Some(_), None) if actor.workspace().is_some() => Reached::Token,
-        // It was issued or deleted just now: the next try tells.
+        // It was issued, changed or deleted just now: the next try tells.
         (Some(found), _) => return Err(conflict(Kind::Key, &found.to_string())),
         (None, Some(view)) => return Err(conflict(Kind::Key, &view.key.id.to_string())),
     };
