@@ -628,24 +628,37 @@ mod tests {
 
     #[test]
     fn who_waits_for_an_account_that_is_let_go_of_spends_of_the_next() {
-        let (meter, ..) = swept(0);
-        let key = key();
-        let account = meter.accounts.open(Owner::Key(key));
-        let mut state = account.lock();
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| spend(&meter, key, &mut [reading("read", 5, 60)], 3));
-            // It is held by those who know all accounts, by this test, and then
-            // by who waits for its lock.
-            while Arc::strong_count(&account) < 3 {
-                thread::yield_now();
-            }
-            meter.accounts.retire(Owner::Key(key), &mut state);
-            drop(state);
-            assert_eq!(waiting.join().unwrap(), Spending::Passed);
-        });
-        let mut left = [reading("read", 5, 60)];
-        assert_eq!(spend(&meter, key, &mut left, 0), Spending::Passed);
-        assert_eq!((left[0].remaining, meter.owners()), (2, 1));
+        let (key, workspace) = (key(), WorkspaceNumber(1));
+        let owners = Owners::of_personal_key(key, workspace).sharing(ADA);
+        for (owner, source) in [
+            (Owner::Key(key), Source::Key),
+            (Owner::KeyWithin(key, workspace), Source::Workspace),
+            (Owner::Principal(ADA), Source::Principal),
+        ] {
+            let (meter, ..) = swept(0);
+            let spend = |cost| {
+                let mut limit = [Reading {
+                    source,
+                    ..reading("read", 5, 60)
+                }];
+                let (spending, ()) = meter.spend(owners, &mut limit, cost, || ());
+                (spending, limit[0].remaining)
+            };
+            let account = meter.accounts.open(owner);
+            let mut state = account.lock();
+            thread::scope(|scope| {
+                let waiting = scope.spawn(|| spend(3));
+                // It is held by those who know all accounts, by this test, and
+                // then by who waits for its lock.
+                while Arc::strong_count(&account) < 3 {
+                    thread::yield_now();
+                }
+                meter.accounts.retire(owner, &mut state);
+                drop(state);
+                assert_eq!(waiting.join().unwrap(), (Spending::Passed, 2));
+            });
+            assert_eq!((spend(0), meter.owners()), ((Spending::Passed, 2), 1));
+        }
     }
 
     /// Accounts are empty and swept just when many threads come to them: each
