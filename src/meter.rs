@@ -749,29 +749,61 @@ mod tests {
         }
     }
 
+    /// Where a key is used: which it is, in which workspace if it is personal,
+    /// and whose it is.
+    type Site = (usize, Option<u64>, PrincipalNumber);
+
+    /// Two keys of one principal, a personal one of it in two workspaces, and
+    /// one of another principal.
+    const SITES: [Site; 5] = [
+        (0, None, ADA),
+        (1, None, ADA),
+        (2, Some(1), ADA),
+        (2, Some(2), ADA),
+        (3, None, BOB),
+    ];
+
+    /// The limits that can count, by name and source: what is the key's and what
+    /// is shared are called the same.
+    const LIMITS: [(&str, Source); 4] = [
+        ("a", Source::Key),
+        ("a", Source::Principal),
+        ("b", Source::Workspace),
+        ("b", Source::Principal),
+    ];
+
     /// The obvious way: everything that was admitted, in a list.
     #[derive(Default)]
-    struct Model(HashMap<(KeyId, String), Vec<(u64, u32)>>);
+    struct Model(HashMap<String, Vec<(u64, u32)>>);
 
     impl Model {
+        /// What a count is called, by whose it is.
+        fn name((key, workspace, principal): Site, of: &Reading) -> String {
+            let whose = match (of.source, workspace) {
+                (Source::Principal, _) => format!("principal {}", principal.0),
+                (Source::Workspace, Some(workspace)) => format!("key {key} in {workspace}"),
+                (Source::Key | Source::Workspace, _) => format!("key {key}"),
+            };
+            format!("{whose}: {}", of.limit.name)
+        }
+
         /// What counts at `now`, if a slice counts until it has wholly left.
-        fn used(&self, key: KeyId, limit: &Limit, now: u64) -> u64 {
-            let slice = u64::from(limit.window.as_secs()) * 15_625;
-            let log = self.0.get(&(key, limit.name.to_string()));
-            let counted = log.into_iter().flatten();
+        fn used(&self, site: Site, of: &Reading, now: u64) -> u64 {
+            let slice = u64::from(of.limit.window.as_secs()) * 15_625;
+            let counted = self.0.get(&Self::name(site, of)).into_iter().flatten();
             counted
                 .filter(|(at, _)| at / slice + 65 > now / slice)
                 .map(|(_, cost)| u64::from(*cost))
                 .sum()
         }
 
-        fn spend(&mut self, key: KeyId, limits: &[Limit], cost: u32, now: u64) -> bool {
-            let fits = limits.iter().all(|limit| {
-                self.used(key, limit, now) + u64::from(cost) <= u64::from(limit.count)
-            });
+        fn spend(&mut self, site: Site, limits: &[Reading], cost: u32, now: u64) -> bool {
+            let fits = limits
+                .iter()
+                .all(|of| self.used(site, of, now) + u64::from(cost) <= u64::from(of.limit.count));
             if fits && cost > 0 {
-                for limit in limits {
-                    let log = self.0.entry((key, limit.name.to_string())).or_default();
+                for of in limits {
+                    let log = self.0.entry(Self::name(site, of)).or_default();
                     log.push((now, cost));
                 }
             }
@@ -784,11 +816,11 @@ mod tests {
         fn several_limits_are_spent_as_the_obvious_model_spends_them(
             counts in proptest::collection::vec((1..12_u32, prop_oneof![Just(1_u32), Just(3), Just(60)]), 4),
             asked in proptest::collection::vec(
-                (0..2_usize, 1..16_usize, 0..4_u32, prop_oneof![Just(0), 0..40_000_u64, 0..2_000_000_u64, 0..90_000_000_u64]),
+                (0..5_usize, 1..16_usize, 0..4_u32, prop_oneof![Just(0), 0..40_000_u64, 0..2_000_000_u64, 0..90_000_000_u64]),
                 1..150,
             ),
         ) {
-            let keys = [key(), key()];
+            let keys = [key(), key(), key(), key()];
             let (meter, mut sweeper, clock) = swept(0);
             let mut model = Model::default();
             let mut now = 5;
@@ -796,15 +828,24 @@ mod tests {
                 now += step;
                 clock.set(Moment::from_micros(now));
                 sweeper.round(&meter.accounts, Moment::from_micros(now));
-                let mut readings: Vec<_> = counts.iter().enumerate()
+                let mut readings: Vec<_> = counts.iter().zip(LIMITS).enumerate()
                     .filter(|(place, _)| which & (1 << place) != 0)
-                    .map(|(place, (count, seconds))| reading(&format!("l{place}"), *count, *seconds))
+                    .map(|(_, ((count, seconds), (name, source)))| Reading {
+                        source,
+                        ..reading(name, *count, *seconds)
+                    })
                     .collect();
-                let limits: Vec<_> = readings.iter().map(|reading| reading.limit).collect();
-                let passes = spend(&meter, keys[of], &mut readings, cost) == Spending::Passed;
-                prop_assert_eq!(passes, model.spend(keys[of], &limits, cost, now));
+                let (site, asked) = (SITES[of], readings.clone());
+                let (number, workspace, principal) = site;
+                let owners = match workspace {
+                    Some(workspace) => Owners::of_personal_key(keys[number], WorkspaceNumber(workspace)),
+                    None => Owners::of_key(keys[number]),
+                };
+                let (spending, ()) = meter.spend(owners.sharing(principal), &mut readings, cost, || ());
+                let passes = spending == Spending::Passed;
+                prop_assert_eq!(passes, model.spend(site, &asked, cost, now));
                 for reading in readings {
-                    let used = model.used(keys[of], &reading.limit, now);
+                    let used = model.used(site, &reading, now);
                     prop_assert_eq!(u64::from(reading.remaining), u64::from(reading.limit.count) - used);
                 }
             }
