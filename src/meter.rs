@@ -241,6 +241,7 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
@@ -531,7 +532,7 @@ mod tests {
         }
         // They are not joined: what hangs would hang the test.
         for _ in 0..THREADS {
-            let patience = std::time::Duration::from_secs(60);
+            let patience = Duration::from_secs(60);
             all_done.recv_timeout(patience).expect("a thread hangs");
         }
         assert_eq!(passed.load(Ordering::SeqCst), LIMIT as usize);
@@ -645,12 +646,14 @@ mod tests {
                 (spending, limit[0].remaining)
             };
             let account = meter.accounts.open(owner);
-            let mut state = account.lock();
             thread::scope(|scope| {
+                let mut state = account.lock();
                 let waiting = scope.spawn(|| spend(3));
                 // It is held by those who know all accounts, by this test, and
                 // then by who waits for its lock.
+                let end = Instant::now() + Duration::from_secs(30);
                 while Arc::strong_count(&account) < 3 {
+                    assert!(Instant::now() < end, "nobody comes to {owner:?}");
                     thread::yield_now();
                 }
                 meter.accounts.retire(owner, &mut state);
@@ -739,12 +742,9 @@ mod tests {
         spend(&meter, key(), &mut [reading("read", 10, 60)], 1);
         let accounts = Arc::downgrade(&meter.accounts);
         drop(meter);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(30);
         while accounts.upgrade().is_some() {
-            assert!(
-                std::time::Instant::now() < end,
-                "it holds on to the accounts"
-            );
+            assert!(Instant::now() < end, "it holds on to the accounts");
             thread::yield_now();
         }
     }

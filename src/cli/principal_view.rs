@@ -271,7 +271,7 @@ key_1  ACTIVE  (personal)  CLI   *
             id: "user:bob".to_owned(),
             ..sample().principal
         };
-        assert!(!list(&[plain.clone()], None).contains("LIMITS"));
+        assert!(!list(std::slice::from_ref(&plain), None).contains("LIMITS"));
         let expected = "\
 PRINCIPAL  STATE    DISPLAY NAME  LIMITS
 user:ada   ENABLED                read=5/1m,always

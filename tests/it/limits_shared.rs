@@ -19,6 +19,8 @@ use crate::support::{Admin, Checks, Server, key_request};
 /// Who has most of the keys of these tests.
 pub(crate) const ADA: &str = "user:ada";
 
+const LIMITED: DenialReason = DenialReason::RateLimited;
+
 /// A server with the workspaces `w` and `v`, of both of which `user:ada` is a
 /// member.
 pub(crate) async fn start() -> (Server, Admin, Checks) {
@@ -214,11 +216,10 @@ async fn a_name_on_the_key_hides_the_principal_s_and_that_the_workspace_s() {
     assert_eq!(reason(&verdict), Some(DenialReason::UnknownLimit));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_denied_check_leaves_every_count_as_it_was() {
-    let (_server, mut admin, mut checks) = start().await;
-    set_defaults(&mut admin, &["day=20/3600!"]).await;
-    share(&mut admin, ADA, &["all=10/3600!"]).await.unwrap();
+/// A key on which limits of all three kinds count, and that has credits.
+async fn spender(admin: &mut Admin) -> (Key, String) {
+    set_defaults(admin, &["day=20/3600!"]).await;
+    share(admin, ADA, &["all=10/3600!"]).await.unwrap();
     let request = CreateKeyRequest {
         limits: limits(&["own=8/3600!"]),
         credits: Some(Credits {
@@ -227,7 +228,13 @@ async fn a_denied_check_leaves_every_count_as_it_was() {
         }),
         ..key_request("w", &["a:read"])
     };
-    let (key, token) = issue(&mut admin, request).await;
+    issue(admin, request).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_check_leaves_every_count_as_it_was() {
+    let (_server, mut admin, mut checks) = start().await;
+    let (_, token) = spender(&mut admin).await;
     let ask = |cost| naming(&token, &[], Some(cost));
     let looked = checks.ask(ask(0)).await;
     let untouched = "key.own:8 principal.all:10 workspace.day:20";
@@ -236,31 +243,27 @@ async fn a_denied_check_leaves_every_count_as_it_was() {
         (
             30,
             "key.own:8! principal.all:10! workspace.day:20!",
-            DenialReason::RateLimited,
+            LIMITED,
         ),
-        (
-            12,
-            "key.own:8! principal.all:10! workspace.day:20",
-            DenialReason::RateLimited,
-        ),
-        (
-            9,
-            "key.own:8! principal.all:10 workspace.day:20",
-            DenialReason::RateLimited,
-        ),
+        (12, "key.own:8! principal.all:10! workspace.day:20", LIMITED),
+        (9, "key.own:8! principal.all:10 workspace.day:20", LIMITED),
         // The limits would let it pass, and the credits do not.
         (7, "", DenialReason::CreditsExhausted),
     ] {
         let denied = checks.ask(ask(cost)).await;
-        assert_eq!(
-            (told(&denied).as_str(), reason(&denied)),
-            (expected, Some(why))
-        );
+        assert_eq!(reason(&denied), Some(why));
+        assert_eq!(told(&denied), expected);
         let looked = checks.ask(ask(0)).await;
         assert_eq!(told(&looked), untouched);
         assert_eq!(looked.unwrap().credits.unwrap().remaining, 6);
     }
-    // By the principal's alone: others have spent of it.
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_keys_have_spent_denies_and_what_denies_is_not_spent() {
+    let (_server, mut admin, mut checks) = start().await;
+    let (key, token) = spender(&mut admin).await;
+    let ask = |cost| naming(&token, &[], Some(cost));
     let (_, other) = issue(&mut admin, key_request("v", &["a:read"])).await;
     let spent = checks.ask(naming(&other, &[], Some(7))).await;
     assert_eq!(told(&spent), "principal.all:3");
