@@ -44,6 +44,8 @@ mod leaks;
 mod limits;
 mod limits_clock;
 mod limits_exact;
+mod limits_shared;
+mod limits_shared_exact;
 mod listeners;
 mod load;
 mod model;

@@ -476,8 +476,8 @@ impl Ask {
         })
     }
 
-    /// Makes the call of this name to the credits of a key, if it is one of
-    /// those.
+    /// Makes the call of this name to the credits of a key, or that takes tokens,
+    /// if it is one of those.
     async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
         let (client, key_id) = (&mut admin.client, self.id.clone());
         Some(match call {
@@ -493,14 +493,6 @@ impl Ask {
                 let request = AdjustCreditsRequest { key_id, delta: 7 };
                 client.adjust_credits(request).await.map(drop)
             }
-            _ => return None,
-        })
-    }
-
-    /// Makes the call of this name that takes tokens, if it is one of those.
-    async fn of_tokens(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
-        let client = &mut admin.client;
-        Some(match call {
             "ExplainCheck" => {
                 let request = ExplainCheckRequest {
                     workspace: self.workspace.clone(),
@@ -535,9 +527,6 @@ impl Ask {
             return answer;
         }
         if let Some(answer) = self.of_credits(admin, call).await {
-            return answer;
-        }
-        if let Some(answer) = self.of_tokens(admin, call).await {
             return answer;
         }
         match call {

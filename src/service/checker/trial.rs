@@ -9,7 +9,7 @@ use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, ju
 use crate::index::IndexedKey;
 use crate::meter::{Spending, Stake};
 
-use super::{Checker, counted};
+use super::{Checker, limits_due, owners};
 
 /// What a check would be answered, and what that follows from.
 #[derive(Debug)]
@@ -99,13 +99,13 @@ impl Checker {
         demand: &Demand<'_>,
         now: Timestamp,
     ) -> (Verdict, Vec<Reading>, Option<CreditsView>) {
-        let Ok((mut limits, owners)) = counted(key, standing, demand) else {
+        let Ok(mut limits) = limits_due(standing, demand) else {
             let unknown = Verdict::Denied(DenialReason::UnknownLimit);
             return (unknown, Vec::new(), None);
         };
         let credits = key.credits().and_then(|account| account.view(now));
         let enough = credits.is_none_or(|credits| credits.balance >= demand.cost.into());
-        let stake = Enough(enough);
+        let (owners, stake) = (owners(key, standing), Enough(enough));
         let verdict = match self.meter.try_out(owners, &mut limits, demand.cost, stake) {
             Spending::Passed => Verdict::Allowed,
             Spending::Limited => Verdict::Denied(DenialReason::RateLimited),

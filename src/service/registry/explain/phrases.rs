@@ -109,6 +109,7 @@ pub(super) fn limits(readings: &[Reading], cost: u32) -> Said {
         let limit = &reading.limit;
         let source = match reading.source {
             Source::Key => "key",
+            Source::Principal => "principal",
             Source::Workspace => "workspace",
         };
         let wait = match (reading.denied, reading.retry) {

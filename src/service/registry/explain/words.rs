@@ -304,10 +304,12 @@ impl<'a> Case<'a> {
             });
             return said.with("named", named);
         }
-        let message = "The check names a limit that is defined neither on the key nor in its workspace, or more than 8.";
+        let message = "The check names a limit that is defined neither on the key nor on its principal nor in its workspace, or more than 8.";
         let standing = self.trial.key.map(|(_, standing)| standing);
         let defined = standing.map(|standing| {
-            let all = standing.limits.iter().chain(standing.default_limits.iter());
+            let shared = standing.shared_limits.map(|shared| shared.limits);
+            let own = standing.limits.iter().chain(standing.default_limits.iter());
+            let all = own.chain(shared.into_iter().flat_map(|limits| limits.iter()));
             let mut names: Vec<_> = all.map(|limit| limit.name.to_string()).collect();
             names.sort();
             names.dedup();
