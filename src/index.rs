@@ -84,6 +84,18 @@ impl Index {
         memberships.get(&Names(workspace, principal))?.0.ceiling()
     }
 
+    /// Whether there is a principal of this id that was not deleted.
+    #[must_use]
+    pub fn is_known(&self, principal: &str) -> bool {
+        self.principals.pin().contains(principal)
+    }
+
+    /// Whether `principal` is a member of `workspace`, or was.
+    fn has_seat(&self, workspace: &str, principal: &str) -> bool {
+        let memberships = self.memberships.pin();
+        memberships.contains(&Names(workspace, principal))
+    }
+
     /// The credits of a key; none: it needs none.
     #[must_use]
     pub fn credits(&self, key: KeyId) -> Option<Arc<CreditAccount>> {

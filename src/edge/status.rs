@@ -317,12 +317,18 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         Condition::RotationPending { until } => {
             entries.extend(until.map(|until| ("endTime", until.to_string())));
         }
+        Condition::PrincipalHasKeys { keys, more } => {
+            // More than are counted are told as that many and a sign.
+            let more = if more { "+" } else { "" };
+            entries.push(("keys", format!("{keys}{more}")));
+        }
         Condition::Revoked
         | Condition::NotRevoked
         | Condition::WorkspaceDisabled
         | Condition::WorkspaceEnabled
         | Condition::WorkspaceNotEmpty
         | Condition::PrincipalDisabled
+        | Condition::PrincipalDeleted
         | Condition::MembershipRemoved
         | Condition::LastOwner
         | Condition::NoCredits

@@ -73,6 +73,15 @@ pub enum Condition {
     WorkspaceNotEmpty,
     /// The principal is switched off.
     PrincipalDisabled,
+    /// The principal was deleted.
+    PrincipalDeleted,
+    /// The principal has keys that are not deleted.
+    PrincipalHasKeys {
+        /// How many.
+        keys: usize,
+        /// Whether there are more than that.
+        more: bool,
+    },
     /// The principal was taken out of the workspace.
     MembershipRemoved,
     /// It has no credits.
@@ -102,6 +111,8 @@ impl Condition {
             Self::WorkspaceEnabled => "WORKSPACE_ENABLED",
             Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
             Self::PrincipalDisabled => "PRINCIPAL_DISABLED",
+            Self::PrincipalDeleted => "PRINCIPAL_DELETED",
+            Self::PrincipalHasKeys { .. } => "PRINCIPAL_HAS_KEYS",
             Self::MembershipRemoved => "MEMBERSHIP_REMOVED",
             Self::NoCredits => "NO_CREDITS",
             Self::LastOwner => "LAST_OWNER",
@@ -130,6 +141,20 @@ impl fmt::Display for Condition {
             ),
             Self::PrincipalDisabled => {
                 f.write_str("is disabled: enable it first, by EnablePrincipal")
+            }
+            Self::PrincipalDeleted => f.write_str(
+                "was deleted, and keeps its id: use another principal",
+            ),
+            Self::PrincipalHasKeys { keys, more } => {
+                let (than, s) = match (more, keys) {
+                    (true, _) => ("more than ", "s"),
+                    (false, 1) => ("", ""),
+                    (false, _) => ("", "s"),
+                };
+                write!(
+                    f,
+                    "has {than}{keys} key{s}: revoke and delete them first, or disable the principal, which stops them all at once"
+                )
             }
             Self::MembershipRemoved => {
                 f.write_str("was removed: set it again first, by SetMembership")

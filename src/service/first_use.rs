@@ -163,6 +163,7 @@ impl FirstUseNotes {
             }],
             requires: Vec::new(),
             audit,
+            beside: None,
         })
     }
 }
@@ -236,6 +237,7 @@ mod tests {
                 resource: String::new(),
                 detail: BTreeMap::new(),
             },
+            beside: None,
         }
     }
 

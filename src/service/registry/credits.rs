@@ -269,6 +269,7 @@ fn batch(
         writes,
         requires,
         audit,
+        beside: None,
     }
 }
 

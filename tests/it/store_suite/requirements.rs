@@ -16,7 +16,7 @@ suite! {
 fn relying_on(record: &Record, expect: Expect, batch: Batch) -> Batch {
     let mut batch = batch;
     let id = record.id();
-    batch.requires.push(Requirement { id, expect });
+    batch.requires.push(Requirement::Record { id, expect });
     batch
 }
 
