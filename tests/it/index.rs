@@ -626,6 +626,67 @@ fn a_key_without_a_workspace_is_no_key() {
     assert_eq!(*place, format!("k/{}", orphan.id));
 }
 
+/// No server starts on keys whose principal or membership is not there.
+#[test]
+fn a_key_that_stands_on_nothing_is_damage() {
+    let without = |of: fn(&Record) -> bool| {
+        let followed = Followed::new();
+        let mut batch = issue(key(&followed.workspace, 1));
+        batch.writes.retain(|write| !of(&write.record));
+        followed.commit(batch);
+        follower::start(&*followed.store).map(drop)
+    };
+    without(|_| false).unwrap();
+    for (of, missing) in [
+        (
+            (|record| matches!(record, Record::Principal(_))) as fn(&Record) -> bool,
+            "its principal is missing",
+        ),
+        (
+            |record| matches!(record, Record::Membership(_)),
+            "its principal's membership in its workspace is missing",
+        ),
+    ] {
+        let error = without(of).unwrap_err();
+        let OpenError::Damaged(Damage::Unreadable(place, problem)) = &error else {
+            panic!("{error}")
+        };
+        let id = key(&workspace("klipy"), 1).id;
+        assert_eq!(place.len(), format!("k/{id}").len());
+        assert_eq!(problem, missing);
+    }
+}
+
+/// One that was removed is there, and so is one whose principal was deleted.
+#[test]
+fn what_has_ended_is_no_damage() {
+    let followed = Followed::new();
+    let first = key(&followed.workspace, 1);
+    followed.commit(issue(first.clone()));
+    let removed = Membership {
+        removal: Some(Removal {
+            time: time(2),
+            by: "adm".to_owned(),
+        }),
+        ..membership_of(&first)
+    };
+    let at = followed
+        .store
+        .get(&Record::Membership(removed.clone()).id());
+    let at = at.unwrap().unwrap().revision;
+    followed.commit(update(Record::Membership(removed), at));
+    let second = key(&followed.workspace, 2);
+    let principal = Record::Principal(principal_of(&second));
+    followed.commit(create(Record::Membership(membership_of(&second))));
+    let at = followed.commit(create(principal.clone()));
+    assert!(followed.index.is_known(&second.principal));
+    followed.commit(update(buried(&principal), at));
+    assert!(!followed.index.is_known(&second.principal));
+    let index = follower::start(&*followed.store).unwrap();
+    assert!(index.is_known(&first.principal) && !index.is_known(&second.principal));
+    assert_eq!(index.ceiling("klipy", &second.principal), None);
+}
+
 #[test]
 fn the_index_outlives_the_store() {
     let followed = Followed::new();

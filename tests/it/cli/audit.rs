@@ -11,7 +11,7 @@ const LOG: &str = r#"
 $ keyward audit list --workspace klipy
 TIME                  LOG    NO  ACTION            ACTOR                           RESOURCE                        DETAIL
 TIME  klipy  3   key.revoke        adm_ID  key_ID  reason=leaked
-TIME  klipy  2   key.create        adm_ID  key_ID  membership_made=* name=n principal=p principal_made=true
+TIME  klipy  2   key.create        adm_ID  key_ID  membership_made=* name=n principal=p
 TIME  klipy  1   workspace.create  adm_ID  klipy                           token_prefix=klg
 $ keyward audit list --key key_ID --action key.revoke
 TIME                  LOG    NO  ACTION      ACTOR                           RESOURCE                        DETAIL
