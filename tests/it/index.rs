@@ -174,7 +174,7 @@ fn what_was_there_before_the_start_is_found_too() {
     let keys: Vec<_> = (0..3_000).map(|number| key(&workspace, number)).collect();
     block_on(store.commit(create(Record::Workspace(workspace)))).unwrap();
     for key in &keys {
-        block_on(store.commit(create(Record::Key(key.clone())))).unwrap();
+        block_on(store.commit(issue(key.clone()))).unwrap();
     }
     block_on(store.commit(create(Record::AdminKey(admin(5_000))))).unwrap();
 
@@ -200,10 +200,7 @@ fn no_commit_is_missed_by_an_index_that_starts_meanwhile() {
             let (store, workspace) = (Arc::clone(&store), workspace.clone());
             async move {
                 for number in 0..300 {
-                    last = store
-                        .commit(create(Record::Key(key(&workspace, number))))
-                        .await
-                        .unwrap();
+                    last = store.commit(issue(key(&workspace, number))).await.unwrap();
                 }
                 last
             }
@@ -288,10 +285,10 @@ fn a_deleted_key_is_found_by_none_of_its_tokens() {
         secrets: vec![secret(1), secret(2)],
         ..key(&followed.workspace, 1)
     };
-    let two = Record::Key(two);
     let other = key(&followed.workspace, 3);
-    let at = followed.commit(create(two.clone()));
-    followed.commit(create(Record::Key(other.clone())));
+    let at = followed.commit(issue(two.clone()));
+    followed.commit(issue(other.clone()));
+    let two = Record::Key(two);
     // What is left of it may name fewer than there were.
     let mut grave = buried(&two);
     if let Record::Tombstone(Tombstone {
@@ -333,7 +330,7 @@ fn a_deleted_workspace_is_none_and_takes_no_other_along() {
 fn changes_without_anything_to_find_are_reached_too() {
     let followed = Followed::new();
     let issued = key(&followed.workspace, 1);
-    followed.commit(create(Record::Key(issued.clone())));
+    followed.commit(issue(issued.clone()));
     let at = followed.commit(note(Some(&followed.workspace), "a note"));
     assert_eq!(followed.commit(create(request(1, issued.id))).0, at.0 + 1);
     assert_eq!(followed.index.len(), 1);

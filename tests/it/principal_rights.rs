@@ -194,3 +194,72 @@ async fn listed_where(owner: &mut Admin, workspace: &str) {
     let found = owner.client.get_principal(request).await.unwrap();
     assert_eq!(found.into_inner().memberships.len(), 1);
 }
+
+/// Anything can be a principal, but not a token: it would be stored, and shown
+/// to whoever reads of the principal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_no_principal_and_in_no_text() {
+    let office = Office::open().await;
+    let here = office.workspace().await;
+    let mut owner = office.owner.clone();
+    let token = issue(&mut owner, &here, "user:ada").await.unwrap();
+    let (key, token) = (token.key.unwrap(), token.token);
+    let last = if token.ends_with('A') { "B" } else { "A" };
+    let typo = format!("{}{last}", &token[..token.len() - 1]);
+    let admin_token = office.server.site.admin_token();
+    let before = office.events(ListAuditEventsRequest::default()).await.len();
+    for secret in [&token, &typo, &admin_token] {
+        let named = || Principal {
+            id: "user:new".to_owned(),
+            ..Principal::default()
+        };
+        let made = [
+            Principal {
+                id: secret.clone(),
+                ..named()
+            },
+            Principal {
+                display_name: secret.clone(),
+                ..named()
+            },
+            Principal {
+                description: format!("(was {secret})"),
+                ..named()
+            },
+        ];
+        let mut refused = Vec::new();
+        for principal in made {
+            let request = CreatePrincipalRequest {
+                principal: Some(principal),
+            };
+            refused.push(owner.client.create_principal(request).await.map(drop));
+        }
+        let set = set_membership(&mut owner, &here, secret, &["*"]).await;
+        refused.push(set.map(drop));
+        refused.push(issue(&mut owner, &here, secret).await.map(drop));
+        let note = revoke_key(&mut owner, &key.id, 0, &format!("leaked: {secret}")).await;
+        refused.push(note.map(drop));
+        let renamed = Key {
+            name: secret.clone(),
+            ..key.clone()
+        };
+        refused.push(update_key(&mut owner, renamed, &["name"]).await.map(drop));
+        let admin = AdminKey {
+            name: secret.clone(),
+            ..crate::office::admin_key(AdminRole::Reader, &here, &[])
+        };
+        refused.push(create_admin(&mut owner, admin).await.map(drop));
+        for (position, refused) in refused.into_iter().enumerate() {
+            let status = refused.unwrap_err();
+            assert_eq!(told(&status), "INVALID_ARGUMENT, INVALID_FIELDS");
+            let request = status.get_details_bad_request().unwrap();
+            let [violation] = request.field_violations.as_slice() else {
+                panic!("{position}: {request:?}")
+            };
+            assert!(violation.description.contains("the form of a token"));
+            assert!(!format!("{status:?}").contains(secret.as_str()));
+        }
+    }
+    let after = office.events(ListAuditEventsRequest::default()).await.len();
+    assert_eq!(after, before, "nothing was changed");
+}
