@@ -317,10 +317,8 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         Condition::RotationPending { until } => {
             entries.extend(until.map(|until| ("endTime", until.to_string())));
         }
-        Condition::PrincipalHasKeys { keys, more } => {
-            // More than are counted are told as that many and a sign.
-            let more = if more { "+" } else { "" };
-            entries.push(("keys", format!("{keys}{more}")));
+        Condition::PrincipalHasKeys { keys } => {
+            entries.push(("keys", keys.to_string()));
         }
         Condition::Revoked
         | Condition::NotRevoked

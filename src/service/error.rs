@@ -53,6 +53,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// How many keys are counted for whoever is told that there are some.
+pub const MAX_COUNTED: usize = 100;
+
 /// What has to change before a call can be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
@@ -77,10 +80,8 @@ pub enum Condition {
     PrincipalDeleted,
     /// The principal has keys that are not deleted.
     PrincipalHasKeys {
-        /// How many.
+        /// How many; [`MAX_COUNTED`] stands for as many or more.
         keys: usize,
-        /// Whether there are more than that.
-        more: bool,
     },
     /// The principal was taken out of the workspace.
     MembershipRemoved,
@@ -145,15 +146,15 @@ impl fmt::Display for Condition {
             Self::PrincipalDeleted => f.write_str(
                 "was deleted, and keeps its id: use another principal",
             ),
-            Self::PrincipalHasKeys { keys, more } => {
-                let (than, s) = match (more, keys) {
-                    (true, _) => ("more than ", "s"),
-                    (false, 1) => ("", ""),
-                    (false, _) => ("", "s"),
+            Self::PrincipalHasKeys { keys } => {
+                let (least, s) = match *keys {
+                    MAX_COUNTED.. => ("at least ", "s"),
+                    1 => ("", ""),
+                    _ => ("", "s"),
                 };
                 write!(
                     f,
-                    "has {than}{keys} key{s}: revoke and delete them first, or disable the principal, which stops them all at once"
+                    "has {least}{keys} key{s}: revoke and delete them first, or disable the principal, which stops them all at once"
                 )
             }
             Self::MembershipRemoved => {

@@ -291,10 +291,7 @@ async fn a_principal_that_gets_a_key_meanwhile_is_not_deleted() {
     let RegistryError::Precondition { condition, .. } = &error else {
         panic!("{error}")
     };
-    let one = Condition::PrincipalHasKeys {
-        keys: 1,
-        more: false,
-    };
+    let one = Condition::PrincipalHasKeys { keys: 1 };
     assert_eq!(*condition, one);
     assert!(stage.was_meddled());
     assert_eq!(stage.keys().await, 1);

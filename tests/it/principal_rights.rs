@@ -209,26 +209,8 @@ async fn a_token_is_no_principal_and_in_no_text() {
     let admin_token = office.server.site.admin_token();
     let before = office.events(ListAuditEventsRequest::default()).await.len();
     for secret in [&token, &typo, &admin_token] {
-        let named = || Principal {
-            id: "user:new".to_owned(),
-            ..Principal::default()
-        };
-        let made = [
-            Principal {
-                id: secret.clone(),
-                ..named()
-            },
-            Principal {
-                display_name: secret.clone(),
-                ..named()
-            },
-            Principal {
-                description: format!("(was {secret})"),
-                ..named()
-            },
-        ];
         let mut refused = Vec::new();
-        for principal in made {
+        for principal in principals_with(secret) {
             let request = CreatePrincipalRequest {
                 principal: Some(principal),
             };
@@ -262,4 +244,26 @@ async fn a_token_is_no_principal_and_in_no_text() {
     }
     let after = office.events(ListAuditEventsRequest::default()).await.len();
     assert_eq!(after, before, "nothing was changed");
+}
+
+/// Principals that have this in one of their texts.
+fn principals_with(secret: &str) -> [Principal; 3] {
+    let named = Principal {
+        id: "user:new".to_owned(),
+        ..Principal::default()
+    };
+    [
+        Principal {
+            id: secret.to_owned(),
+            ..Principal::default()
+        },
+        Principal {
+            display_name: secret.to_owned(),
+            ..named.clone()
+        },
+        Principal {
+            description: format!("(was {secret})"),
+            ..named
+        },
+    ]
 }

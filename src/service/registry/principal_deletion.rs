@@ -8,11 +8,8 @@ use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Expect, List, Record, Requirement};
 
 use super::super::admission::Actor;
-use super::super::error::{Condition, Kind, RegistryError};
+use super::super::error::{Condition, Kind, MAX_COUNTED, RegistryError};
 use super::{MAX_TRIES, Registry, blocking, conflict, entry, precondition, put, refuse_stale};
-
-/// How many keys are counted for whoever is to delete them first.
-const MAX_COUNTED: usize = 100;
 
 impl Registry {
     /// Deletes a principal that has no keys, not even revoked ones. Its id stays
@@ -63,17 +60,16 @@ impl Registry {
     async fn refuse_keys_of(&self, principal: &str) -> Result<(), RegistryError> {
         let (store, of) = (self.store.clone(), principal.to_owned());
         let keys = List::KeysOfPrincipal(of);
-        let found = blocking(move || store.list(&keys, None, MAX_COUNTED + 1))
+        let found = blocking(move || store.list(&keys, None, MAX_COUNTED))
             .await?
             .map_err(|error| RegistryError::from_store(&error, Kind::Principal, principal))?
             .len();
-        if found == 0 {
-            return Ok(());
+        match found {
+            0 => Ok(()),
+            keys => {
+                let condition = Condition::PrincipalHasKeys { keys };
+                Err(precondition(Kind::Principal, principal, condition))
+            }
         }
-        let condition = Condition::PrincipalHasKeys {
-            keys: found.min(MAX_COUNTED),
-            more: found > MAX_COUNTED,
-        };
-        Err(precondition(Kind::Principal, principal, condition))
     }
 }

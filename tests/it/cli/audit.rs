@@ -93,8 +93,8 @@ fn a_log_is_followed_oldest_first_and_over_a_restart_of_nothing() {
 #[test]
 fn an_action_that_is_none_is_told() {
     let shell = Shell::start();
-    for follow in [&[][..], &["--follow"]] {
-        let output = shell.run("audit list --action key.revokd", follow);
+    for watch in [&[][..], &["--watch"]] {
+        let output = shell.run("audit list --action key.revokd", watch);
         assert_eq!(output.status.code(), Some(1));
         assert!(output.stdout.is_empty());
         let told = String::from_utf8(output.stderr).unwrap();
