@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyward::edge::pb::*;
+use keyward::store::Record;
 use tonic::Status;
 use tonic_types::StatusExt;
 
 use crate::admin_api::calls::{delete_key, delete_principal, set_membership, switch_principal};
 use crate::office::{Office, told};
+use crate::records::{buried, update};
 use crate::support::{Admin, Server, key_request};
 
 const INVALID: &str = "INVALID_ARGUMENT, INVALID_FIELDS";
@@ -267,4 +269,32 @@ async fn principals_in_pages(admin: &mut Admin) -> usize {
             return count;
         }
     }
+}
+
+/// A key whose principal is buried under it is damage, and not a key that is
+/// DISABLED: no server starts on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_a_key_of_nobody_is_refused_as_damaged() {
+    let server = Server::start();
+    let mut owner = server.admin().await;
+    owner.workspace("w", "klg", &[]).await;
+    let key = issue(&mut owner, "w").await.unwrap().id;
+    let site = server.kill();
+    site.edit(|_, records| {
+        let principal = records
+            .into_iter()
+            .find(|found| matches!(found.record, Record::Principal(_)))
+            .unwrap();
+        vec![update(buried(&principal.record), principal.revision)]
+    })
+    .await;
+    let Err((status, said)) = Server::spawn(site.clone(), site.serve_command()) else {
+        panic!("it is served")
+    };
+    assert_eq!(status.code(), Some(65), "{said}");
+    let sentence = format!(
+        "the store is damaged: the record under `k/{key}` cannot be read: its principal is missing; \
+         put its files back as they were, or restore a backup"
+    );
+    assert!(said.contains(&sentence), "{said}");
 }
