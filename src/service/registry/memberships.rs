@@ -46,8 +46,8 @@ impl Registry {
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
     /// [`RegistryError::NotFound`] for the workspace,
     /// [`RegistryError::Precondition`] if the principal was deleted,
-    /// [`RegistryError::EtagMismatch`], [`RegistryError::Conflict`], or the caller may not, or the store
-    /// fails.
+    /// [`RegistryError::EtagMismatch`], [`RegistryError::Conflict`], or the
+    /// caller may not, or the store fails.
     pub async fn set_membership(
         &self,
         actor: &Actor,
