@@ -16,6 +16,7 @@ use super::super::error::{Condition, Kind, RegistryError};
 use super::walk::{Page, PageQuestion, Walk};
 use super::{
     MAX_TRIES, MembershipView, Registry, conflict, entry, etag, precondition, put, refuse_stale,
+    told_limits,
 };
 
 /// What a workspace's admin is told of a principal that was deleted.
@@ -60,7 +61,10 @@ impl Registry {
             None,
             (AuditAction::CreatePrincipal, now),
             &id,
-            [("display_name", principal.display_name.clone())],
+            [
+                ("display_name", principal.display_name.clone()),
+                ("limits", told_limits(&principal.limits)),
+            ],
         );
         let batch = put(Record::Principal(principal.clone()), Expect::Absent, audit);
         let Some(revision) = self.attempt(actor, batch, Kind::Principal, &id).await? else {
@@ -136,7 +140,16 @@ impl Registry {
                 return Ok(found.into());
             }
             let what = (AuditAction::UpdatePrincipal, self.clock.now());
-            let audit = entry(actor, None, what, id, [("fields", differing.join(" "))]);
+            let limits = |principal: &Principal| {
+                let limits = Some(&principal.limits).filter(|_| differing.contains(&"limits"));
+                limits.map(ToString::to_string).unwrap_or_default()
+            };
+            let detail = [
+                ("fields", differing.join(" ")),
+                ("limits_before", limits(&found.record)),
+                ("limits", limits(&principal)),
+            ];
+            let audit = entry(actor, None, what, id, detail);
             if let Some(changed) = self.put_principal(actor, &found, principal, audit).await? {
                 return Ok(changed);
             }

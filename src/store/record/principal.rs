@@ -6,6 +6,7 @@ use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
+use super::limit::{decode_limits, encode_limits};
 use super::part::{bad, encode_deletion, read, scopes, texts};
 
 pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
@@ -16,6 +17,7 @@ pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
         disabled: principal.disabled,
         create_time: principal.create_time.as_micros(),
         created_by: principal.created_by.clone(),
+        limits: encode_limits(&principal.limits),
         deletion: None,
     }
 }
@@ -35,6 +37,7 @@ pub(super) fn decode(record: pb::PrincipalRecord) -> Result<Record, Unreadable> 
         disabled: record.disabled,
         create_time: Timestamp::from_micros(record.create_time),
         created_by: record.created_by,
+        limits: decode_limits(&record.limits)?,
     }))
 }
 
