@@ -504,6 +504,10 @@ fn the_limits_of_a_principal_are_seen_through_all_its_keys_at_once() {
     let mut at = followed.commit(create(Record::Principal(principal.clone())));
     followed.commit(create(Record::Key(own(&other, 1))));
     followed.commit(create(Record::Key(personal)));
+    // No server starts on a key without a membership.
+    for key in [own(&followed.workspace, 0), own(&other, 1)] {
+        followed.commit(create(Record::Membership(membership_of(&key))));
+    }
     followed.commit(issue(stranger));
     let limit = |name: &str, count| Limit {
         name: name.parse().unwrap(),
