@@ -2,7 +2,9 @@
 //! changed meanwhile, and however the server ends.
 
 mod calls;
+mod contested;
 mod crash;
+mod midnight;
 mod slow;
 
 use std::sync::Arc;

@@ -47,7 +47,7 @@ impl CreditsChange {
             (Self::Adjust(_), None) => Err(precondition(Kind::Key, key, Condition::NoCredits)),
             (Self::Adjust(delta), Some(view)) => {
                 let free = adjusted(view.balance, *delta)?;
-                Ok(Some(Balance::new(free, view.refill, now)))
+                Ok(Some(view.with(free)))
             }
         }
     }
@@ -77,6 +77,13 @@ struct Found {
 impl Found {
     fn view(&self) -> Option<CreditsView> {
         self.hold.as_ref().and_then(Hold::view)
+    }
+
+    /// From here on the change may be made.
+    fn put_at_stake(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.put_at_stake();
+        }
     }
 
     /// The change was certainly not made.
@@ -113,19 +120,14 @@ impl Registry {
                 paused = account.map(|account| account.pause());
             }
             let now = self.clock.now();
-            let credits = self.credits_of(found.record.id, now).await?;
+            let mut credits = self.credits_of(found.record.id, now).await?;
             let before = credits.view();
-            let after = match change.apply(before, found.record.id, now) {
-                Ok(after) => after,
-                Err(error) => {
-                    credits.give_back();
-                    return Err(error);
-                }
-            };
+            let after = change.apply(before, found.record.id, now)?;
             if before.is_none() && after.is_none() {
                 return Ok(self.view(found, now));
             }
             let batch = batch(actor, &change, &found, &credits, after, now);
+            credits.put_at_stake();
             match self.attempt(actor, batch, Kind::Key, id).await {
                 Ok(Some(revision)) => {
                     info!(actor = actor.id(), key = id, "credits changed");
@@ -240,11 +242,7 @@ fn batch(
             expect: Expect::At(key.revision),
         });
     }
-    let after = after.map(|after| CreditsView {
-        balance: after.free,
-        refill: after.refill,
-        refill_time: after.refill_time(),
-    });
+    let after = after.map(|after| CreditsView::of(&after, after.free));
     let balance = |view: Option<CreditsView>| {
         view.map_or_else(|| "none".to_owned(), |view| view.balance.to_string())
     };
