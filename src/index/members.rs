@@ -13,6 +13,8 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::workspace::Workspace;
 
+use super::effective::Narrowings;
+
 /// A workspace.
 #[derive(Debug)]
 pub(super) struct IndexedWorkspace {
@@ -67,6 +69,8 @@ pub(super) struct IndexedMembership {
     /// at one byte. The ceiling is put there before this says so.
     state: AtomicU8,
     ceiling: ArcSwap<ScopeSet>,
+    /// Of that ceiling.
+    pub(super) narrowings: Narrowings,
 }
 
 impl IndexedMembership {
@@ -81,6 +85,7 @@ impl IndexedMembership {
             principal,
             state: AtomicU8::new(NO_MEMBER),
             ceiling: ArcSwap::new(none),
+            narrowings: Narrowings::default(),
         }
     }
 
@@ -94,6 +99,7 @@ impl IndexedMembership {
         };
         self.ceiling.store(ceiling);
         self.state.store(state, Ordering::Release);
+        self.narrowings.clear();
     }
 
     /// The ceiling; none: nobody is a member by it.
@@ -123,7 +129,7 @@ impl Member {
         matches!(self, Self::Within(_))
     }
 
-    pub(super) fn ceiling(&self) -> Option<&ScopeSet> {
+    pub(super) fn ceiling(&self) -> Option<&Arc<ScopeSet>> {
         match self {
             Self::Within(Some(ceiling)) => Some(ceiling),
             Self::Within(None) | Self::No => None,

@@ -9,7 +9,7 @@ use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::{Balance, Credits, CreditsView};
-use crate::domain::credits_draft::{CreditsDraft, adjusted};
+use crate::domain::credits_draft::{Adjustment, CreditsDraft};
 use crate::domain::id::KeyId;
 use crate::domain::key::Key;
 use crate::index::credits::Hold;
@@ -17,6 +17,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::requests::Identified;
 use super::{
     KeyView, MAX_TRIES, Registry, conflict, entry, precondition, refuse_revoked, unchanged,
 };
@@ -26,8 +27,8 @@ use super::{
 pub enum CreditsChange {
     /// They become these; none: the key needs none from then on.
     Set(Option<CreditsDraft>),
-    /// So many more, or less. Never below nothing.
-    Adjust(i64),
+    /// So many more, or less; once, however often it is asked for.
+    Adjust(Adjustment),
 }
 
 impl CreditsChange {
@@ -45,8 +46,8 @@ impl CreditsChange {
                 Ok(Some(draft.check(current, now)?))
             }
             (Self::Adjust(_), None) => Err(precondition(Kind::Key, key, Condition::NoCredits)),
-            (Self::Adjust(delta), Some(view)) => {
-                let free = adjusted(view.balance, *delta)?;
+            (Self::Adjust(adjustment), Some(view)) => {
+                let free = adjustment.of(view.balance)?;
                 Ok(Some(view.with(free)))
             }
         }
@@ -62,7 +63,7 @@ impl CreditsChange {
     fn delta(&self) -> String {
         match self {
             Self::Set(_) => String::new(),
-            Self::Adjust(delta) => delta.to_string(),
+            Self::Adjust(adjustment) => adjustment.delta.to_string(),
         }
     }
 }
@@ -112,6 +113,13 @@ impl Registry {
         let mut paused = None;
         for _ in 0..MAX_TRIES {
             let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let request = self.identified(actor, found.record.id, &change);
+            // Before it is judged: what has changed since makes it no other.
+            if let Some(request) = &request
+                && self.adjusted_before(request).await?
+            {
+                return Ok(self.view(found, self.clock.now()));
+            }
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             actor.may_grant(&found.record.scopes)?;
             if paused.is_none() {
@@ -126,7 +134,9 @@ impl Registry {
             if before.is_none() && after.is_none() {
                 return Ok(self.view(found, now));
             }
-            let batch = batch(actor, &change, &found, &credits, after, now);
+            let mut batch = batch(actor, &change, &found, &credits, after, now);
+            let request = request.map(|request| request.carried_out(found.record.id));
+            batch.writes.extend(request);
             credits.put_at_stake();
             match self.attempt(actor, batch, Kind::Key, id).await {
                 Ok(Some(revision)) => {
@@ -145,6 +155,16 @@ impl Registry {
             }
         }
         Err(conflict(Kind::Key, id))
+    }
+
+    /// Which request the change is; none, if it is not to be recognised.
+    fn identified(&self, actor: &Actor, key: KeyId, change: &CreditsChange) -> Option<Identified> {
+        match change {
+            CreditsChange::Set(_) => None,
+            CreditsChange::Adjust(adjustment) => {
+                self.requests.identify_adjustment(actor, key, adjustment)
+            }
+        }
     }
 
     /// The credits of a key, kept back in whole.
