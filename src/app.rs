@@ -39,10 +39,6 @@ use crate::store::{OpenError, Store, StoreHealth};
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
 
-/// How long credits may take to be given back at the least, even if calls under
-/// way took all of the drain timeout.
-const LEAST_GIVING_BACK: Duration = Duration::from_secs(2);
-
 /// What a server runs on. It is there before everything else, because from then
 /// on a SIGHUP ends nothing: it may come while the store is read.
 #[derive(Debug)]
@@ -303,9 +299,7 @@ impl Parts {
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
         }
-        // Calls that took all of that time leave credits a little.
-        let deadline = drained.max(Instant::now() + LEAST_GIVING_BACK);
-        reserving.give_back(deadline).await;
+        reserving.give_back(drained).await;
         result
     }
 }

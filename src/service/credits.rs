@@ -240,9 +240,12 @@ impl Reserving {
     }
 
     /// Returns when what is in hand is free again, as far as the store takes
-    /// that by `deadline`: the rest is forfeited. Nobody must spend any more.
+    /// that by `deadline`, or in two seconds if that is later: the rest is
+    /// forfeited. Nobody must spend any more.
     pub async fn give_back(mut self, deadline: Instant) {
-        self.stop.send_replace(Some(deadline));
+        // Calls that took all of the time at a stop leave credits a little.
+        let least = Instant::now() + giving_back::LEAST;
+        self.stop.send_replace(Some(deadline.max(least)));
         self.ended().await;
     }
 }

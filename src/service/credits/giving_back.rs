@@ -3,6 +3,7 @@
 //! as by a crash, and the log says how much that is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,9 @@ use crate::index::credits::{CreditAccount, Hold};
 use crate::store::Versioned;
 
 use super::{MAX_ACCOUNTS, MAX_COMMITS, MAX_TRIES, Teller, conflicting};
+
+/// How long it may take at the least.
+pub(super) const LEAST: Duration = Duration::from_secs(2);
 
 /// How much was in hand.
 #[derive(Clone, Copy, Default, Debug)]

@@ -226,11 +226,12 @@ async fn a_store_that_does_not_answer_holds_up_no_stop() {
     // One block is on its way, and another is in hand.
     check(&checker, other).expect_err("nothing is in hand");
     let begin = Instant::now();
-    let grace = Duration::from_millis(300);
-    let deadline = tokio::time::Instant::now() + grace;
-    tokio::time::timeout(patience, reserving.give_back(deadline))
+    tokio::time::timeout(patience, reserving.give_back(begin.into()))
         .await
         .expect("a stop is bounded");
-    assert!(begin.elapsed() >= grace, "{:?}", begin.elapsed());
+    // There is a little time even if calls under way took all of it.
+    let took = begin.elapsed();
+    let bounds = Duration::from_secs(2)..Duration::from_secs(20);
+    assert!(bounds.contains(&took), "{took:?}");
     tokio::task::block_in_place(|| night.store.close());
 }
