@@ -149,10 +149,10 @@ fn free(night: &Night) -> u64 {
     let accounts = night.index.all_credits();
     let free = accounts.iter().map(|account| {
         let found = night.store.get(&RecordId::Credits(account.key())).unwrap();
-        match found.unwrap().record {
-            Record::Credits(credits) => credits.balance.unwrap().free,
-            other => panic!("{other:?}"),
-        }
+        let Record::Credits(credits) = found.unwrap().record else {
+            panic!("these are credits");
+        };
+        credits.balance.unwrap().free
     });
     free.sum()
 }

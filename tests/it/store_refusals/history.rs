@@ -238,7 +238,7 @@ fn what_use_left_of_credits_keeps_no_start_out() {
     };
     let (loaded, store) = open(1_000_000);
     loaded.unwrap();
-    block_on(store.commit(create(Record::Workspace(workspace.clone())))).unwrap();
+    block_on(store.commit(create(Record::Workspace(workspace)))).unwrap();
     let mut batch = issue(key.clone());
     batch.writes.push(Write {
         record: Record::Credits(credits(1)),
