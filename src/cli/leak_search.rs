@@ -156,7 +156,7 @@ mod tests {
             ("b", false, 0),
         ];
         assert_eq!(places, expected);
-        assert_eq!((search.files, search.bytes), (2, 234));
+        assert_eq!((search.files, search.bytes), (2, 237));
     }
 
     #[test]

@@ -280,8 +280,9 @@ fn tell_of(search: &Search, tokens: &[Token]) {
         .filter(|token| token.state() == Some(TokenState::NotTold));
     let untold = untold.count();
     if untold > 0 {
+        let formed = counted(untold as u64, "token");
         output::tell(&format_args!(
-            "note: {untold} have the form of admin tokens, whose keys this admin token may not see: search with that of an OWNER of the system"
+            "note: {formed} formed like an admin's cannot be told of with this admin token: search with that of an OWNER of the system"
         ));
     }
 }
