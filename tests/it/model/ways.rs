@@ -1,0 +1,135 @@
+//! In which ways an answer can come about: so that it is known that all of them
+//! were met, and that none is lost without a word.
+
+use super::slow::scopes::meaning;
+use super::slow::{Key, World};
+use super::words::{Answer, Ask, Change, Credential, Layer, Reading, Told, Verdict};
+
+/// All ways.
+pub(super) const ALL: [&str; 24] = [
+    "passes with a personal key",
+    "passes with an old token",
+    "passes with less than the key's scopes",
+    "passes on a default limit",
+    "passes on a default limit with a personal key",
+    "passes on a limit that hides a default",
+    "passes on a limit that is always counted",
+    "passes with credits",
+    "passes with a look at credits that are used up",
+    "is UNKNOWN, being of another workspace",
+    "is UNKNOWN, being personal and no member's",
+    "is UNKNOWN, being deleted",
+    "is DISABLED, as the key is",
+    "is DISABLED, as the principal is",
+    "is DISABLED, as the workspace is",
+    "is DISABLED, being no member's",
+    "is beyond the ceiling alone",
+    "is RATE_LIMITED with enough credits",
+    "is RATE_LIMITED by a default limit",
+    "is CREDITS_EXHAUSTED until a turn",
+    "is CREDITS_EXHAUSTED with limits that fit",
+    "fills credits daily",
+    "fills credits monthly",
+    "forfeits credits",
+];
+
+/// In which ways a question is answered.
+pub(super) fn of_answer(world: &World, ask: &Ask, answer: &Answer) -> Vec<&'static str> {
+    let Credential::Token(number, _) = ask.credential else {
+        return Vec::new();
+    };
+    let key = &world.keys[number];
+    match &answer.verdict {
+        Verdict::Allowed(told) => of_passing(world, ask, (key, told), answer),
+        Verdict::Denied { .. } => of_denial(world, ask, key, answer),
+    }
+}
+
+fn of_passing(
+    world: &World,
+    ask: &Ask,
+    (key, told): (&Key, &Told),
+    answer: &Answer,
+) -> Vec<&'static str> {
+    let is_personal = key.workspace.is_none();
+    let mut workspaces = world.workspaces.iter();
+    let workspace = workspaces.find(|workspace| workspace.id == told.workspace);
+    let defaults = |reading: &Reading| reading.layer == Layer::Workspace && ask.cost > 0;
+    let hides = |reading: &Reading| {
+        let hidden = workspace.is_some_and(|at| at.limits.contains_key(reading.name.as_str()));
+        reading.layer == Layer::Key && hidden
+    };
+    let unnamed = |reading: &Reading| !ask.limits.contains(&reading.name.as_str());
+    let mut limits = answer.limits.iter();
+    let left = answer.credits.as_ref().map(|left| left.remaining);
+    let ways = [
+        (ALL[0], is_personal),
+        (ALL[1], told.superseded == Some(true)),
+        (ALL[2], meaning(&told.scopes) != meaning(&key.scopes)),
+        (ALL[3], limits.clone().any(defaults)),
+        (ALL[4], is_personal && limits.clone().any(defaults)),
+        (ALL[5], limits.clone().any(hides)),
+        (ALL[6], limits.any(unnamed)),
+        (ALL[7], left.is_some() && ask.cost > 0),
+        (ALL[8], left == Some(0) && ask.cost == 0),
+    ];
+    those_that_hold(&ways)
+}
+
+fn of_denial(world: &World, ask: &Ask, key: &Key, answer: &Answer) -> Vec<&'static str> {
+    let is_personal = key.workspace.is_none();
+    let mut workspaces = world.workspaces.iter();
+    let asked = workspaces.position(|workspace| Some(workspace.id) == ask.workspace);
+    let place = key.workspace.or(asked);
+    let is_member = place.is_some_and(|place| world.ceiling(place, key.principal).is_some());
+    let of = |reason| answer.name() == reason;
+    let met_without = ask
+        .required
+        .iter()
+        .all(|term| term.is_met_by(meaning(&key.scopes)));
+    let balance = key.credits.as_ref().map(|credits| credits.balance);
+    let enough = balance.is_some_and(|balance| u64::from(ask.cost) <= balance);
+    let by_default = |reading: &Reading| reading.denied && reading.layer == Layer::Workspace;
+    let retry = answer.credits.as_ref().and_then(|left| left.retry);
+    let is_off = |place: usize| world.workspaces[place].disabled;
+    let of_another = !is_personal && asked.is_some() && asked != key.workspace;
+    let ways = [
+        (ALL[9], of("UNKNOWN") && of_another),
+        (
+            ALL[10],
+            of("UNKNOWN") && is_personal && asked.is_some() && !is_member,
+        ),
+        (ALL[11], of("UNKNOWN") && key.deleted),
+        (ALL[12], of("DISABLED") && key.disabled),
+        (ALL[13], of("DISABLED") && world.principals[key.principal]),
+        (ALL[14], of("DISABLED") && place.is_some_and(is_off)),
+        (ALL[15], of("DISABLED") && !is_member),
+        (ALL[16], of("INSUFFICIENT_SCOPE") && met_without),
+        (ALL[17], of("RATE_LIMITED") && enough),
+        (
+            ALL[18],
+            of("RATE_LIMITED") && answer.limits.iter().any(by_default),
+        ),
+        (ALL[19], of("CREDITS_EXHAUSTED") && retry.is_some()),
+        (ALL[20], of("CREDITS_EXHAUSTED") && !ask.limits.is_empty()),
+    ];
+    those_that_hold(&ways)
+}
+
+/// In which ways a change comes about that is about to be made.
+pub(super) fn of_change(world: &World, change: &Change) -> Vec<&'static str> {
+    let Change::Wait(span) = change else {
+        return Vec::new();
+    };
+    let filled = |monthly: bool| {
+        let all = world.keys.iter().filter_map(|key| key.credits.as_ref());
+        let mut due = all.filter(|left| left.turn.is_some_and(|turn| turn <= world.now + span));
+        due.any(|left| left.refill.is_some_and(|refill| refill.monthly == monthly))
+    };
+    those_that_hold(&[(ALL[21], filled(false)), (ALL[22], filled(true))])
+}
+
+fn those_that_hold(ways: &[(&'static str, bool)]) -> Vec<&'static str> {
+    let held = ways.iter().filter(|(_, holds)| *holds);
+    held.map(|(way, _)| *way).collect()
+}
