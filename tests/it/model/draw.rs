@@ -10,7 +10,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::slow::{Key, World};
 use super::words::{
-    Change, LIMITS, Limit, Limits, NewCredits, NewKey, PRINCIPALS, RETENTION, Refill, SECOND,
+    Change, KeyChange, LIMITS, Limit, Limits, NewCredits, NewKey, PRINCIPALS, PrincipalChange,
+    RETENTION, Refill, SECOND, WorkspaceChange, window,
 };
 
 /// The most keys of a history: fewer are asked for more often.
@@ -85,45 +86,55 @@ impl Dice {
 
     fn change_of_key(&mut self, world: &World) -> Change {
         let key = self.key(world);
-        match self.0.random_range(0..32) {
-            0..4 => Change::Scopes(key, self.scopes()),
-            4..7 => Change::Sources(key, self.ranges()),
-            7..10 => Change::End(key, self.end(world)),
+        let change = match self.0.random_range(0..32) {
+            0..4 => KeyChange::Scopes(self.scopes()),
+            4..7 => KeyChange::Sources(self.ranges()),
+            7..10 => KeyChange::End(self.end(world)),
             // More often on than off, or little would pass.
-            10..13 => Change::SwitchKey(key, self.once_in(3)),
-            13 => Change::Revoke(key),
-            14 => Change::Delete(self.revoked(world).unwrap_or(key)),
-            15..20 => Change::Rotate {
-                key,
+            10..13 => KeyChange::Switch(self.once_in(3)),
+            13 => KeyChange::Revoke,
+            14 => {
+                let key = self.revoked(world).unwrap_or(key);
+                return Change::Key(key, KeyChange::Delete);
+            }
+            15..20 => KeyChange::Rotate {
                 overlap: self.one_of(&[0, 1, SECOND, 5 * SECOND, 3_600 * SECOND]),
                 from_first_use: self.once_in(2),
             },
-            20 => Change::Finish(self.rotating(world).unwrap_or(key)),
-            21 => Change::Cancel(self.rotating(world).unwrap_or(key)),
-            22..26 => Change::Limits(key, self.limits()),
-            26..30 => Change::Credits(key, self.credits()),
-            _ => Change::Adjust(key, self.one_of(&[-1_000, -3, -1, 0, 1, 5, 20])),
-        }
+            20..22 => {
+                let change = self.one_of(&[KeyChange::Finish, KeyChange::Cancel]);
+                return Change::Key(self.rotating(world).unwrap_or(key), change);
+            }
+            22..26 => KeyChange::Limits(self.limits()),
+            26..30 => KeyChange::Credits(self.credits()),
+            _ => KeyChange::Adjust(self.one_of(&[-1_000, -3, -1, 0, 1, 5, 20])),
+        };
+        Change::Key(key, change)
     }
 
     fn change_of_principal(&mut self, world: &World) -> Change {
         let principal = self.one_of(&PRINCIPALS);
         let place = self.0.random_range(0..world.workspaces.len());
-        match self.0.random_range(0..16) {
-            0 => Change::CreatePrincipal(self.absent(world).unwrap_or(principal)),
-            1..6 => Change::SwitchPrincipal(principal, self.once_in(5)),
-            6..9 => Change::RemoveMember(place, principal),
-            _ => Change::Member(place, principal, self.ceiling()),
-        }
+        let change = match self.0.random_range(0..16) {
+            0 => {
+                let principal = self.absent(world).unwrap_or(principal);
+                return Change::Principal(principal, PrincipalChange::Create);
+            }
+            1..6 => PrincipalChange::Switch(self.once_in(5)),
+            6..9 => PrincipalChange::RemoveMember(place),
+            _ => PrincipalChange::Member(place, self.ceiling()),
+        };
+        Change::Principal(principal, change)
     }
 
     fn change_of_workspace(&mut self, world: &World) -> Change {
         let place = self.0.random_range(0..world.workspaces.len());
-        match self.0.random_range(0..8) {
-            0..3 => Change::SwitchWorkspace(place, self.once_in(5)),
-            3..5 => Change::DefaultEnvironment(place, self.one_of(&["live", "test", "prod"])),
-            _ => Change::DefaultLimits(place, self.limits()),
-        }
+        let change = match self.0.random_range(0..8) {
+            0..3 => WorkspaceChange::Switch(self.once_in(5)),
+            3..5 => WorkspaceChange::Environment(self.one_of(&["live", "test", "prod"])),
+            _ => WorkspaceChange::Limits(self.limits()),
+        };
+        Change::Workspace(place, change)
     }
 
     fn new_key(&mut self, world: &World) -> NewKey {
@@ -220,7 +231,7 @@ impl Dice {
     fn span(&mut self, world: &World) -> u64 {
         let mut due: Vec<_> = world.keys.iter().flat_map(due_of).collect();
         for ((_, _, name), spent) in &world.spent {
-            let window = super::words::window(name);
+            let window = window(name);
             let back = |(at, _): &(u64, u32)| [at + window, at + window + window / 64];
             due.extend(spent.iter().flat_map(back));
         }

@@ -25,7 +25,10 @@ use keyward::store::Store;
 
 use super::slow::World;
 use super::slow::scopes::meaning;
-use super::words::{Change, Issued, Limits, NewCredits, NewKey, Seen, window};
+use super::words::{
+    Change, Issued, KeyChange, Limit, Limits, NewCredits, NewKey, PrincipalChange, Seen,
+    WorkspaceChange, window,
+};
 use crate::records::{block_on, pepper};
 
 use parts::{Machine, Parts};
@@ -82,26 +85,14 @@ impl Real {
     pub(super) fn apply(&mut self, change: &Change, world: &World) -> Made {
         match change {
             Change::CreateKey(new) => return self.create(new, world).map(Some),
-            Change::Scopes(..) | Change::Sources(..) | Change::End(..) | Change::Limits(..) => {
-                return self.update(change, world);
+            Change::Key(key, change) => return self.manage(&world.keys[*key].id, change),
+            Change::Principal(id, change) => self.appoint(id, change, world)?,
+            Change::Workspace(place, change) => {
+                self.settle(world.workspaces[*place].id, change)?;
             }
-            Change::SwitchKey(..)
-            | Change::Rotate { .. }
-            | Change::Finish(_)
-            | Change::Cancel(_)
-            | Change::Revoke(_)
-            | Change::Delete(_)
-            | Change::Credits(..)
-            | Change::Adjust(..) => return self.manage(change, world),
-            Change::CreatePrincipal(_)
-            | Change::SwitchPrincipal(..)
-            | Change::Member(..)
-            | Change::RemoveMember(..) => return self.appoint(change, world),
-            Change::SwitchWorkspace(..)
-            | Change::DefaultEnvironment(..)
-            | Change::DefaultLimits(..) => return self.settle(change, world),
             Change::Wait(_) => self.machine.set(world.now),
-            Change::Restart | Change::Crash => self.restart(matches!(change, Change::Crash)),
+            Change::Restart => self.restart(false),
+            Change::Crash => self.restart(true),
         }
         Ok(None)
     }
@@ -126,139 +117,137 @@ impl Real {
         Ok(Issued::from(issued))
     }
 
-    /// Changes a field of a key.
-    fn update(&mut self, change: &Change, world: &World) -> Made {
+    fn manage(&mut self, id: &str, change: &KeyChange) -> Made {
         let mut patch = KeyPatch::default();
-        let key = match change {
-            Change::Scopes(key, scopes) => {
-                patch.scopes = Some(scopes.iter().cloned().collect());
-                key
-            }
-            Change::Sources(key, sources) => {
+        match change {
+            KeyChange::Scopes(scopes) => patch.scopes = Some(scopes.iter().cloned().collect()),
+            KeyChange::Sources(sources) => {
                 let ranges = sources.iter().map(|range| self.range(range));
                 patch.source_addresses = Some(ranges.collect());
-                key
             }
-            Change::End(key, end) => {
-                patch.expire_time = Some(end.map(Timestamp::from_micros));
-                key
+            KeyChange::End(end) => patch.expire_time = Some(end.map(Timestamp::from_micros)),
+            KeyChange::Limits(limits) => patch.limits = Some(drafts(limits)),
+            KeyChange::Credits(credits) => {
+                let change = CreditsChange::Set(credits.map(CreditsDraft::from));
+                return self.change_credits(id, change);
             }
-            Change::Limits(key, limits) => {
-                patch.limits = Some(drafts(limits));
-                key
+            KeyChange::Adjust(delta) => {
+                return self.change_credits(id, CreditsChange::Adjust(*delta));
             }
-            other => panic!("{other:?} changes no field of a key"),
-        };
-        let id = (world.keys[*key].id.as_str(), "");
+            KeyChange::Rotate {
+                overlap,
+                from_first_use,
+            } => return self.rotate(id, *overlap, *from_first_use),
+            KeyChange::Switch(_)
+            | KeyChange::Finish
+            | KeyChange::Cancel
+            | KeyChange::Revoke
+            | KeyChange::Delete => return self.end_something(id, change),
+        }
         let parts = self.parts();
-        block_on(parts.registry.update_key(&parts.actor, id, patch))?;
+        block_on(parts.registry.update_key(&parts.actor, (id, ""), patch))?;
         Ok(None)
     }
 
-    /// Does something else with a key.
-    fn manage(&self, change: &Change, world: &World) -> Made {
+    fn change_credits(&self, id: &str, change: CreditsChange) -> Made {
+        let parts = self.parts();
+        block_on(parts.registry.change_credits(&parts.actor, id, change))?;
+        Ok(None)
+    }
+
+    fn rotate(&self, id: &str, overlap: u64, from_first_use: bool) -> Made {
+        let parts = self.parts();
+        let draft = RotationDraft {
+            overlap: Some(Duration::from_micros(overlap)),
+            from_first_use,
+        };
+        let issued = block_on(parts.registry.rotate_key(&parts.actor, (id, ""), draft))?;
+        Ok(Some(Issued::from(issued)))
+    }
+
+    /// Ends a key, or one of its tokens.
+    fn end_something(&self, id: &str, change: &KeyChange) -> Made {
         let Parts {
             registry, actor, ..
         } = self.parts();
-        let id = |key: &usize| world.keys[*key].id.as_str();
         match change {
-            Change::SwitchKey(key, disabled) => {
-                block_on(registry.switch_key(actor, (id(key), ""), *disabled))?;
+            KeyChange::Switch(disabled) => {
+                block_on(registry.switch_key(actor, (id, ""), *disabled))?;
             }
-            Change::Rotate {
-                key,
-                overlap,
-                from_first_use,
-            } => {
-                let draft = RotationDraft {
-                    overlap: Some(Duration::from_micros(*overlap)),
-                    from_first_use: *from_first_use,
-                };
-                let issued = block_on(registry.rotate_key(actor, (id(key), ""), draft))?;
-                return Ok(Some(Issued::from(issued)));
+            KeyChange::Finish => {
+                block_on(registry.finish_rotation(actor, (id, "")))?;
             }
-            Change::Finish(key) => {
-                block_on(registry.finish_rotation(actor, (id(key), "")))?;
+            KeyChange::Cancel => {
+                block_on(registry.cancel_rotation(actor, (id, "")))?;
             }
-            Change::Cancel(key) => {
-                block_on(registry.cancel_rotation(actor, (id(key), "")))?;
-            }
-            Change::Revoke(key) => {
+            KeyChange::Revoke => {
                 let reason = RevocationReason::Unused;
-                block_on(registry.revoke_key(actor, id(key), reason, ""))?;
+                block_on(registry.revoke_key(actor, id, reason, ""))?;
             }
-            Change::Delete(key) => block_on(registry.delete_key(actor, (id(key), "")))?,
-            Change::Credits(key, credits) => {
-                let change = CreditsChange::Set(credits.map(CreditsDraft::from));
-                block_on(registry.change_credits(actor, id(key), change))?;
-            }
-            Change::Adjust(key, delta) => {
-                let change = CreditsChange::Adjust(*delta);
-                block_on(registry.change_credits(actor, id(key), change))?;
-            }
-            other => panic!("{other:?} is no change of a key"),
+            KeyChange::Delete => block_on(registry.delete_key(actor, (id, "")))?,
+            KeyChange::Scopes(_)
+            | KeyChange::Sources(_)
+            | KeyChange::End(_)
+            | KeyChange::Limits(_)
+            | KeyChange::Rotate { .. }
+            | KeyChange::Credits(_)
+            | KeyChange::Adjust(_) => panic!("{change:?} ends nothing"),
         }
         Ok(None)
     }
 
     /// Changes a principal, or what it may do in a workspace.
-    fn appoint(&self, change: &Change, world: &World) -> Made {
+    fn appoint(
+        &self,
+        id: &str,
+        change: &PrincipalChange,
+        world: &World,
+    ) -> Result<(), RegistryError> {
         let Parts {
             registry, actor, ..
         } = self.parts();
         match change {
-            Change::CreatePrincipal(id) => {
+            PrincipalChange::Create => {
                 let draft = PrincipalDraft {
-                    id: (*id).to_owned(),
+                    id: id.to_owned(),
                     ..PrincipalDraft::default()
                 };
-                block_on(registry.create_principal(actor, draft))?;
+                block_on(registry.create_principal(actor, draft)).map(drop)
             }
-            Change::SwitchPrincipal(id, disabled) => {
-                block_on(registry.switch_principal(actor, (id, ""), *disabled))?;
+            PrincipalChange::Switch(disabled) => {
+                block_on(registry.switch_principal(actor, (id, ""), *disabled)).map(drop)
             }
-            Change::Member(place, id, ceiling) => {
+            PrincipalChange::Member(place, ceiling) => {
                 let draft = MembershipDraft {
                     workspace: world.workspaces[*place].id.to_owned(),
-                    principal: (*id).to_owned(),
+                    principal: id.to_owned(),
                     scope_ceiling: ceiling.iter().cloned().collect(),
                 };
-                block_on(registry.set_membership(actor, draft, ""))?;
+                block_on(registry.set_membership(actor, draft, "")).map(drop)
             }
-            Change::RemoveMember(place, id) => {
-                let which = (world.workspaces[*place].id, *id);
-                block_on(registry.remove_membership(actor, which, ""))?;
+            PrincipalChange::RemoveMember(place) => {
+                let which = (world.workspaces[*place].id, id);
+                block_on(registry.remove_membership(actor, which, "")).map(drop)
             }
-            other => panic!("{other:?} is no change of a principal"),
         }
-        Ok(None)
     }
 
     /// Changes a workspace.
-    fn settle(&self, change: &Change, world: &World) -> Made {
+    fn settle(&self, id: &str, change: &WorkspaceChange) -> Result<(), RegistryError> {
         let Parts {
             registry, actor, ..
         } = self.parts();
         let mut patch = WorkspacePatch::default();
-        let place = match change {
-            Change::SwitchWorkspace(place, disabled) => {
-                let id = (world.workspaces[*place].id, "");
-                block_on(registry.switch_workspace(actor, id, *disabled))?;
-                return Ok(None);
+        match change {
+            WorkspaceChange::Switch(disabled) => {
+                return block_on(registry.switch_workspace(actor, (id, ""), *disabled)).map(drop);
             }
-            Change::DefaultEnvironment(place, environment) => {
-                patch.default_environment = Some((*environment).to_owned());
-                place
+            WorkspaceChange::Environment(name) => {
+                patch.default_environment = Some((*name).to_owned());
             }
-            Change::DefaultLimits(place, limits) => {
-                patch.default_limits = Some(drafts(limits));
-                place
-            }
-            other => panic!("{other:?} is no change of a workspace"),
-        };
-        let id = (world.workspaces[*place].id, "");
-        block_on(registry.update_workspace(actor, id, patch))?;
-        Ok(None)
+            WorkspaceChange::Limits(limits) => patch.default_limits = Some(drafts(limits)),
+        }
+        block_on(registry.update_workspace(actor, (id, ""), patch)).map(drop)
     }
 
     fn restart(&mut self, killed: bool) {
@@ -342,7 +331,7 @@ impl From<NewCredits> for CreditsDraft {
 }
 
 fn drafts(limits: &Limits) -> Vec<LimitDraft> {
-    let draft = |(name, limit): (&&'static str, &super::words::Limit)| LimitDraft {
+    let draft = |(name, limit): (&&'static str, &Limit)| LimitDraft {
         name: (*name).to_owned(),
         count: limit.count,
         window: Duration::from_micros(window(name)),

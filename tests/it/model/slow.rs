@@ -4,6 +4,7 @@
 
 mod calendar;
 mod changes;
+mod keys;
 pub(super) mod scopes;
 mod spending;
 mod verdict;

@@ -1,10 +1,17 @@
-//! What is said to the real thing and to the model alike: changes, questions
-//! and answers, in plain words. Nothing in it comes from keyward but the names
-//! of the reasons.
+//! What is said to the real thing and to the model alike, in plain words:
+//! questions and answers here, and changes in `changes`. Nothing in it comes from
+//! keyward but the names of the reasons.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod changes;
+
+use std::collections::BTreeSet;
 
 use keyward::domain::verdict::DenialReason;
+
+pub(super) use changes::{
+    Change, KeyChange, Limit, Limits, NewCredits, NewKey, PrincipalChange, Refill, WorkspaceChange,
+    window,
+};
 
 pub(super) const SECOND: u64 = 1_000_000;
 pub(super) const DAY: u64 = 24 * 3_600 * SECOND;
@@ -19,146 +26,6 @@ pub(super) const PRINCIPALS: [&str; 3] = ["user:ada", "user:bob", "service:x"];
 /// microseconds.
 pub(super) const LIMITS: [(&str, u64); 3] =
     [("read", SECOND), ("bulk", 60 * SECOND), ("all", 5 * SECOND)];
-
-/// What can be changed of a key, or of all that it stands on.
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    CreateKey(NewKey),
-    Scopes(usize, BTreeSet<String>),
-    Sources(usize, Vec<Range>),
-    End(usize, Option<u64>),
-    /// Other limits of a key.
-    Limits(usize, Limits),
-    SwitchKey(usize, bool),
-    Rotate {
-        key: usize,
-        overlap: u64,
-        from_first_use: bool,
-    },
-    Finish(usize),
-    Cancel(usize),
-    Revoke(usize),
-    Delete(usize),
-    /// Other credits of a key, or none any more.
-    Credits(usize, Option<NewCredits>),
-    /// So many more, or less.
-    Adjust(usize, i64),
-    CreatePrincipal(&'static str),
-    SwitchPrincipal(&'static str, bool),
-    /// A principal's scope ceiling in a workspace.
-    Member(usize, &'static str, BTreeSet<String>),
-    RemoveMember(usize, &'static str),
-    SwitchWorkspace(usize, bool),
-    DefaultEnvironment(usize, &'static str),
-    /// Other limits of all keys of a workspace.
-    DefaultLimits(usize, Limits),
-    /// Time passes, in microseconds.
-    Wait(u64),
-    /// The server is told to stop, and started again.
-    Restart,
-    /// The server is killed, and started again.
-    Crash,
-}
-
-impl Change {
-    /// The names of all changes.
-    pub(super) const ALL: [&'static str; 23] = [
-        "create key",
-        "scopes",
-        "sources",
-        "end",
-        "limits",
-        "switch key",
-        "rotate",
-        "finish",
-        "cancel",
-        "revoke",
-        "delete",
-        "credits",
-        "adjust",
-        "create principal",
-        "switch principal",
-        "member",
-        "remove member",
-        "switch workspace",
-        "default environment",
-        "default limits",
-        "wait",
-        "restart",
-        "crash",
-    ];
-
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::CreateKey(_) => "create key",
-            Self::Scopes(..) => "scopes",
-            Self::Sources(..) => "sources",
-            Self::End(..) => "end",
-            Self::Limits(..) => "limits",
-            Self::SwitchKey(..) => "switch key",
-            Self::Rotate { .. } => "rotate",
-            Self::Finish(_) => "finish",
-            Self::Cancel(_) => "cancel",
-            Self::Revoke(_) => "revoke",
-            Self::Delete(_) => "delete",
-            Self::Credits(..) => "credits",
-            Self::Adjust(..) => "adjust",
-            Self::CreatePrincipal(_) => "create principal",
-            Self::SwitchPrincipal(..) => "switch principal",
-            Self::Member(..) => "member",
-            Self::RemoveMember(..) => "remove member",
-            Self::SwitchWorkspace(..) => "switch workspace",
-            Self::DefaultEnvironment(..) => "default environment",
-            Self::DefaultLimits(..) => "default limits",
-            Self::Wait(_) => "wait",
-            Self::Restart => "restart",
-            Self::Crash => "crash",
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct NewKey {
-    /// None: the key is personal.
-    pub(super) workspace: Option<usize>,
-    pub(super) principal: &'static str,
-    pub(super) environment: &'static str,
-    pub(super) scopes: BTreeSet<String>,
-    pub(super) sources: Vec<Range>,
-    pub(super) limits: Limits,
-    pub(super) credits: Option<NewCredits>,
-    pub(super) end: Option<u64>,
-}
-
-/// Limits by their names, which are of [`LIMITS`].
-pub(super) type Limits = BTreeMap<&'static str, Limit>;
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
-    pub(super) count: u32,
-    pub(super) always: bool,
-}
-
-/// The window of the limit of this name.
-pub(super) fn window(of: &str) -> u64 {
-    LIMITS.iter().find(|(name, _)| *name == of).unwrap().1
-}
-
-/// Credits as they are asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NewCredits {
-    /// None: what there is, or what the refill gives.
-    pub(super) balance: Option<u64>,
-    pub(super) refill: Option<Refill>,
-}
-
-/// What the balance becomes when.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Refill {
-    /// Daily, if not.
-    pub(super) monthly: bool,
-    pub(super) amount: u64,
-}
 
 /// What the real thing calls a key that it has issued.
 #[derive(Debug)]

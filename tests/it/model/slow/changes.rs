@@ -1,61 +1,17 @@
-//! What changes do to the model, and which of them are refused.
+//! What changes do to the model, and which of them are refused. What is done
+//! with a key that there is, is in `keys`.
 
-use super::super::words::{Change, Issued, NewCredits, NewKey, RETENTION};
-use super::scopes::{covers, meaning};
-use super::{Credits, Key, Membership, Token, TokenEnd, World};
-
-/// The largest block, and what part of the credits it is at most.
-const MAX_BLOCK: u64 = 1_000;
-const BLOCK_PART: u64 = 10;
-
-/// The most that a check takes here.
-pub(in super::super) const MAX_COST: u32 = 7;
+use super::super::words::{Change, Issued, NewKey, PrincipalChange, WorkspaceChange};
+use super::{Key, Membership, Token, World};
 
 impl World {
     /// Makes a change, if it may be made.
     pub(in super::super) fn apply(&mut self, change: &Change) -> bool {
         match change {
             Change::CreateKey(new) => return self.create(new),
-            Change::Scopes(..)
-            | Change::Sources(..)
-            | Change::End(..)
-            | Change::Limits(..)
-            | Change::SwitchKey(..)
-            | Change::Credits(..)
-            | Change::Adjust(..) => return self.revise(change),
-            Change::Rotate {
-                key,
-                overlap,
-                from_first_use,
-            } => return self.rotate(*key, *overlap, *from_first_use),
-            Change::Finish(key) => return self.settle(*key, true),
-            Change::Cancel(key) => return self.settle(*key, false),
-            Change::Revoke(key) => {
-                if self.keys[*key].deleted {
-                    return false;
-                }
-                // Revoking it again changes nothing.
-                let now = self.now;
-                self.keys[*key].revoked.get_or_insert(now);
-            }
-            Change::Delete(key) => return self.delete(*key),
-            Change::CreatePrincipal(_)
-            | Change::SwitchPrincipal(..)
-            | Change::Member(..)
-            | Change::RemoveMember(..) => return self.appoint(change),
-            Change::SwitchWorkspace(workspace, disabled) => {
-                self.workspaces[*workspace].disabled = *disabled;
-            }
-            Change::DefaultEnvironment(workspace, environment) => {
-                let workspace = &mut self.workspaces[*workspace];
-                if !workspace.environments.contains(environment) {
-                    return false;
-                }
-                workspace.default = environment;
-            }
-            Change::DefaultLimits(workspace, limits) => {
-                self.workspaces[*workspace].limits.clone_from(limits);
-            }
+            Change::Key(key, change) => return self.manage(*key, change),
+            Change::Principal(principal, change) => return self.appoint(principal, change),
+            Change::Workspace(place, change) => return self.settle(*place, change),
             Change::Wait(span) => self.wait(*span),
             // What was spent of limits is forgotten, and nothing else.
             Change::Restart | Change::Crash => self.spent.clear(),
@@ -73,7 +29,7 @@ impl World {
                 let is_declared = workspace.environments.contains(&new.environment);
                 if workspace.disabled
                     || removed.is_some_and(|membership| membership.removed)
-                    || !self.is_within_ceiling(place, principal, new)
+                    || !self.is_within_ceiling(new.workspace, principal, &new.scopes)
                     || !(is_declared || new.environment.is_empty())
                 {
                     return false;
@@ -120,138 +76,20 @@ impl World {
         true
     }
 
-    fn is_within_ceiling(&self, place: usize, principal: &'static str, new: &NewKey) -> bool {
-        self.ceiling(place, principal)
-            .is_none_or(|ceiling| covers(meaning(ceiling), meaning(&new.scopes)))
-    }
-
-    /// Changes a key, unless it has ended for good.
-    fn revise(&mut self, change: &Change) -> bool {
-        let now = self.now;
-        let (Change::Scopes(key, _)
-        | Change::Sources(key, _)
-        | Change::End(key, _)
-        | Change::Limits(key, _)
-        | Change::SwitchKey(key, _)
-        | Change::Credits(key, _)
-        | Change::Adjust(key, _)) = change
-        else {
-            return false;
-        };
-        let home = self.keys[*key].workspace;
-        let ceiling = home.and_then(|place| self.ceiling(place, self.keys[*key].principal));
-        let ceiling = ceiling.map_or(u128::MAX, meaning);
-        let Some(key) = self.changeable(*key) else {
-            return false;
-        };
-        match change {
-            Change::Scopes(_, scopes) => {
-                // As they are they may stay, also if the ceiling was lowered.
-                let allowed = key.scopes == *scopes || covers(ceiling, meaning(scopes));
-                if allowed {
-                    key.scopes.clone_from(scopes);
-                }
-                return allowed;
-            }
-            Change::Sources(_, sources) => key.sources.clone_from(sources),
-            Change::End(_, end) => {
-                if end.is_some_and(|end| end <= now) {
-                    return false;
-                }
-                key.end = *end;
-            }
-            Change::Limits(_, limits) => key.limits.clone_from(limits),
-            Change::SwitchKey(_, disabled) => key.disabled = *disabled,
-            Change::Credits(_, None) => key.credits = None,
-            Change::Credits(_, Some(new)) => {
-                let Some(given) = new.given(key.credits.as_ref(), now) else {
-                    return false;
-                };
-                key.credits = Some(given);
-            }
-            Change::Adjust(_, delta) => {
-                let Some(credits) = key.credits.as_mut().filter(|_| *delta != 0) else {
-                    return false;
-                };
-                credits.balance = credits.balance.saturating_add_signed(*delta);
-                credits.most = credits.balance;
-            }
-            _ => return false,
-        }
-        true
-    }
-
-    fn rotate(&mut self, key: usize, overlap: u64, from_first_use: bool) -> bool {
-        let now = self.now;
-        let rotated = &self.keys[key];
-        let is_off = self.principals[rotated.principal]
-            || rotated
-                .workspace
-                .is_some_and(|place| self.workspaces[place].disabled);
-        let under_way = rotated.is_under_way(now);
-        if is_off || (under_way && overlap > 0) || (overlap == 0 && from_first_use) {
-            return false;
-        }
-        let Some(key) = self.changeable(key).filter(|key| !key.has_ended(now)) else {
-            return false;
-        };
-        if let Some(other) = key.other {
-            key.tokens[other].end = TokenEnd::Forgotten;
-        }
-        key.tokens[key.current].end = if from_first_use {
-            TokenEnd::AfterFirstUse(overlap)
-        } else {
-            key.end_after(overlap, now)
-        };
-        key.other = Some(key.current);
-        key.current = key.tokens.len();
-        key.tokens.push(Token::default());
-        true
-    }
-
-    /// Ends one of the two tokens of a key that is being rotated: the old one,
-    /// or the new one.
-    fn settle(&mut self, key: usize, finished: bool) -> bool {
-        let under_way = self.keys[key].is_under_way(self.now);
-        let Some(key) = self.changeable(key).filter(|_| under_way) else {
-            return false;
-        };
-        let (old, new) = (key.other.unwrap(), key.current);
-        if finished {
-            key.tokens[old].end = TokenEnd::Over;
-        } else {
-            key.tokens[new].end = TokenEnd::Over;
-            key.tokens[old].end = TokenEnd::Never;
-            (key.current, key.other) = (old, Some(new));
-        }
-        true
-    }
-
-    fn delete(&mut self, key: usize) -> bool {
-        let now = self.now;
-        let key = &mut self.keys[key];
-        let over = key.revoked.is_some_and(|at| at + RETENTION <= now);
-        let deleted = over && !key.deleted;
-        key.deleted |= deleted;
-        deleted
-    }
-
     /// Changes a principal, or what it may do in a workspace.
-    fn appoint(&mut self, change: &Change) -> bool {
+    fn appoint(&mut self, id: &'static str, change: &PrincipalChange) -> bool {
         match change {
-            Change::CreatePrincipal(id) => {
+            PrincipalChange::Create => {
                 let is_new = !self.principals.contains_key(id);
                 self.principals.entry(id).or_default();
                 is_new
             }
-            Change::SwitchPrincipal(id, disabled) => {
+            PrincipalChange::Switch(disabled) => {
                 let principal = self.principals.get_mut(id);
                 principal.map(|is_off| *is_off = *disabled).is_some()
             }
-            Change::Member(place, id, ceiling) => {
-                if ceiling.is_empty() {
-                    return false;
-                }
+            PrincipalChange::Member(_, ceiling) if ceiling.is_empty() => false,
+            PrincipalChange::Member(place, ceiling) => {
                 self.principals.entry(id).or_default();
                 let membership = Membership {
                     ceiling: ceiling.clone(),
@@ -260,12 +98,27 @@ impl World {
                 self.members.insert((*place, id), membership);
                 true
             }
-            Change::RemoveMember(place, id) => {
-                let membership = self.members.get_mut(&(*place, *id));
+            PrincipalChange::RemoveMember(place) => {
+                let membership = self.members.get_mut(&(*place, id));
                 membership.map(|gone| gone.removed = true).is_some()
             }
-            _ => false,
         }
+    }
+
+    fn settle(&mut self, place: usize, change: &WorkspaceChange) -> bool {
+        let workspace = &mut self.workspaces[place];
+        match change {
+            WorkspaceChange::Switch(disabled) => workspace.disabled = *disabled,
+            WorkspaceChange::Environment(name) => {
+                let is_declared = workspace.environments.contains(name);
+                if is_declared {
+                    workspace.default = name;
+                }
+                return is_declared;
+            }
+            WorkspaceChange::Limits(limits) => workspace.limits.clone_from(limits),
+        }
+        true
     }
 
     fn wait(&mut self, span: u64) {
@@ -283,59 +136,12 @@ impl World {
 
     /// Takes the names of what was made by a change.
     pub(in super::super) fn learn(&mut self, change: &Change, issued: Issued) {
-        let key = if let Change::Rotate { key, .. } = change {
+        let key = if let Change::Key(key, _) = change {
             &mut self.keys[*key]
         } else {
             self.keys.last_mut().unwrap()
         };
         key.id = issued.id;
         key.tokens.last_mut().unwrap().text = issued.token;
-    }
-
-    /// Takes what is left of a key's credits after a crash, which is no more
-    /// than there was, and by one block less at most.
-    pub(in super::super) fn forfeit(&mut self, key: usize, left: Option<u64>) -> bool {
-        let credits = self.keys[key].credits.as_mut();
-        let (Some(credits), Some(left)) = (credits, left) else {
-            return self.keys[key].credits.is_none() && left.is_none();
-        };
-        let block = (credits.most / BLOCK_PART).min(MAX_BLOCK);
-        let block = block.max(MAX_COST.into());
-        let lost = credits.balance.checked_sub(left);
-        credits.balance = left;
-        lost.is_some_and(|lost| lost <= block)
-    }
-
-    /// The key, unless it has ended for good.
-    fn changeable(&mut self, key: usize) -> Option<&mut Key> {
-        let key = &mut self.keys[key];
-        (key.revoked.is_none() && !key.deleted).then_some(key)
-    }
-}
-
-impl NewCredits {
-    /// What there is then, where there was `before`; none, if that is not said.
-    fn given(self, before: Option<&Credits>, now: u64) -> Option<Credits> {
-        let filled = self.refill.map(|refill| refill.amount);
-        let current = before.map(|credits| credits.balance);
-        let balance = self.balance.or(current).or(filled)?;
-        Some(Credits {
-            balance,
-            refill: self.refill,
-            turn: self.refill.map(|refill| refill.turn(now)),
-            most: balance,
-        })
-    }
-}
-
-impl Key {
-    /// The end of a token that works on for a while, but not beyond its key.
-    pub(super) fn end_after(&self, overlap: u64, now: u64) -> TokenEnd {
-        let end = self.end.map_or(now + overlap, |end| end.min(now + overlap));
-        if end <= now {
-            TokenEnd::Over
-        } else {
-            TokenEnd::At(end)
-        }
     }
 }
