@@ -94,7 +94,12 @@ impl Dice {
             10..13 => KeyChange::Switch(self.once_in(3)),
             13 => KeyChange::Revoke,
             14 => {
-                let key = self.revoked(world).unwrap_or(key);
+                // Mostly one that may be, and now and then one that may be soon.
+                let kept = if self.once_in(3) { 0 } else { RETENTION };
+                let over = |key: &Key| key.revoked.is_some_and(|at| at + kept <= world.now);
+                let key = self
+                    .such(world, |key| over(key) && !key.deleted)
+                    .unwrap_or(key);
                 return Change::Key(key, KeyChange::Delete);
             }
             15..20 => KeyChange::Rotate {
@@ -103,11 +108,16 @@ impl Dice {
             },
             20..22 => {
                 let change = self.one_of(&[KeyChange::Finish, KeyChange::Cancel]);
-                return Change::Key(self.rotating(world).unwrap_or(key), change);
+                let rotating = self.such(world, |key| key.is_under_way(world.now));
+                return Change::Key(rotating.unwrap_or(key), change);
             }
             22..26 => KeyChange::Limits(self.limits()),
             26..30 => KeyChange::Credits(self.credits()),
-            _ => KeyChange::Adjust(self.one_of(&[-1_000, -3, -1, 0, 1, 5, 20])),
+            _ => {
+                let change = KeyChange::Adjust(self.one_of(&[-1_000, -3, -1, 0, 1, 5, 20]));
+                let with = self.such(world, |key| key.credits.is_some());
+                return Change::Key(with.unwrap_or(key), change);
+            }
         };
         Change::Key(key, change)
     }
@@ -204,17 +214,11 @@ impl Dice {
         absent.choose(&mut self.0).copied()
     }
 
-    fn revoked(&mut self, world: &World) -> Option<usize> {
-        let gone = |(_, key): &(usize, &Key)| key.revoked.is_some() && !key.deleted;
-        let revoked: Vec<_> = world.keys.iter().enumerate().filter(gone).collect();
-        revoked.choose(&mut self.0).map(|(place, _)| *place)
-    }
-
-    /// A key of which two tokens work.
-    fn rotating(&mut self, world: &World) -> Option<usize> {
-        let two = |(_, key): &(usize, &Key)| key.is_under_way(world.now);
-        let rotating: Vec<_> = world.keys.iter().enumerate().filter(two).collect();
-        rotating.choose(&mut self.0).map(|(place, _)| *place)
+    /// A key that is so, if there is one.
+    fn such(&mut self, world: &World, is_so: impl Fn(&Key) -> bool) -> Option<usize> {
+        let keys = world.keys.iter().enumerate();
+        let such: Vec<_> = keys.filter(|(_, key)| is_so(key)).collect();
+        such.choose(&mut self.0).map(|(place, _)| *place)
     }
 
     /// The end of a key: none, soon, or, which is refused, now or before.
