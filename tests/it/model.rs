@@ -183,9 +183,15 @@ impl<'h> History<'h> {
         }
         self.hear(&ways::of_answer(&self.world, ask, &answer));
         if let Credential::Token(key, _) = ask.credential {
-            let is_personal = self.world.keys[key].workspace.is_none();
-            self.ledger
-                .enter(&answer, ask.cost, self.world.now, is_personal);
+            let key = &self.world.keys[key];
+            let now = self.world.now;
+            if let Err(broken) = self.ledger.enter(key, ask, &answer.limits, now) {
+                panic!("{broken} in {}", self.so_far(step));
+            }
+            if answer.name() == "CREDITS_EXHAUSTED" {
+                // What windows were looked at is not told then.
+                self.ledger.forget();
+            }
         }
         self.world.spend(ask, &answer);
         self.hear(&[answer.name()]);

@@ -8,10 +8,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::slow::{Key, World};
+use super::slow::{Key, Passed, World};
 use super::words::{
     Change, KeyChange, LIMITS, Limit, Limits, NewCredits, NewKey, PRINCIPALS, PrincipalChange,
-    RETENTION, Refill, SECOND, WorkspaceChange, window,
+    RETENTION, Refill, SECOND, WorkspaceChange,
 };
 
 /// The most keys of a history: fewer are asked for more often.
@@ -175,10 +175,11 @@ impl Dice {
     /// Some of all limits, with counts that are soon used up.
     fn limits(&mut self) -> Limits {
         let mut limits = Limits::new();
-        for (name, _) in LIMITS {
+        for (name, [usual, other]) in LIMITS {
             if self.once_in(2) {
                 let limit = Limit {
                     count: self.0.random_range(1..9),
+                    window: self.one_of(&[usual, usual, usual, other]),
                     always: self.once_in(3),
                 };
                 limits.insert(name, limit);
@@ -234,10 +235,13 @@ impl Dice {
     /// or any.
     fn span(&mut self, world: &World) -> u64 {
         let mut due: Vec<_> = world.keys.iter().flat_map(due_of).collect();
-        for ((_, _, name), spent) in &world.spent {
-            let window = window(name);
-            let back = |(at, _): &(u64, u32)| [at + window, at + window + window / 64];
-            due.extend(spent.iter().flat_map(back));
+        for spent in world.spent.values() {
+            let window = spent.window;
+            let back = |passed: &Passed| {
+                let late = passed.latest + window + window / 64;
+                [passed.earliest + window, late]
+            };
+            due.extend(spent.all.iter().flat_map(back));
         }
         due.retain(|due| *due > world.now);
         let (one, other) = (due.choose(&mut self.0), due.choose(&mut self.0));

@@ -1,56 +1,64 @@
 //! The promise of limits against a log of what has passed, whatever the model
 //! says: in no window of its length does more than the count pass.
 
-use super::words::{Answer, Layer, Verdict};
+use std::collections::BTreeMap;
 
-/// All that has passed since the last start.
+use super::slow::Key;
+use super::words::{Ask, Layer, Reading};
+
+/// All that has passed since the last start, by whose count it is, of the limit
+/// of which name.
 #[derive(Default)]
-pub(super) struct Ledger(Vec<Passed>);
+pub(super) struct Ledger(BTreeMap<(String, String), Log>);
 
-/// What has passed on one limit.
-struct Passed {
-    at: u64,
-    key: String,
-    name: String,
-    /// The workspace, where a count is of one.
-    within: Option<String>,
-    cost: u32,
+#[derive(Default)]
+struct Log {
+    /// The window that was last seen.
+    window: u64,
+    /// When how much has passed.
+    passed: Vec<(u64, u32)>,
 }
 
 impl Ledger {
-    /// Nothing counts any more.
+    /// Nothing is known to count any more.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Writes down what has passed, and looks at the window that ends with it.
-    /// Whatever window there is ends with something that has passed, or has no
-    /// more in it than one that does.
-    pub(super) fn enter(&mut self, answer: &Answer, cost: u32, now: u64, personal: bool) {
-        let Verdict::Allowed(told) = &answer.verdict else {
-            return;
-        };
-        for reading in answer.limits.iter().filter(|_| cost > 0) {
-            let within = personal && reading.layer == Layer::Workspace;
-            let passed = Passed {
-                at: now,
-                key: told.key_id.clone(),
-                name: reading.name.clone(),
-                within: within.then(|| told.workspace.clone()),
-                cost,
+    /// Writes down what was told of limits, and looks at the windows that end
+    /// now; an error tells of one in which too much has passed. Whatever window there is ends with something that has passed, or has
+    /// no more in it than one that does.
+    pub(super) fn enter(
+        &mut self,
+        key: &Key,
+        ask: &Ask,
+        limits: &[Reading],
+        now: u64,
+    ) -> Result<(), String> {
+        let has_passed = !limits.iter().any(|reading| reading.denied);
+        for reading in limits {
+            let owner = match (reading.layer, ask.workspace) {
+                (Layer::Workspace, Some(workspace)) if key.workspace.is_none() => {
+                    format!("{} in {workspace}", key.id)
+                }
+                (Layer::Key | Layer::Workspace, _) => key.id.clone(),
             };
-            let same = |other: &&Passed| {
-                other.key == passed.key
-                    && other.name == passed.name
-                    && other.within == passed.within
-                    && now - other.at < reading.window
-            };
-            let before: u32 = self.0.iter().filter(same).map(|other| other.cost).sum();
-            assert!(
-                before + cost <= reading.count,
-                "{before} and {cost} have passed in a window of {reading:?}"
-            );
-            self.0.push(passed);
+            let log = self.0.entry((owner, reading.name.clone())).or_default();
+            if log.window != reading.window {
+                // What has left the window of before is forgotten.
+                let window = log.window;
+                log.passed.retain(|(at, _)| now - at < window);
+                log.window = reading.window;
+            }
+            if has_passed && ask.cost > 0 {
+                log.passed.push((now, ask.cost));
+                let within = log.passed.iter().filter(|(at, _)| now - at < log.window);
+                let sum: u32 = within.map(|(_, cost)| cost).sum();
+                if sum > reading.count {
+                    return Err(format!("{sum} have passed in one window of {reading:?}"));
+                }
+            }
         }
+        Ok(())
     }
 }

@@ -27,7 +27,7 @@ use super::slow::World;
 use super::slow::scopes::meaning;
 use super::words::{
     Change, Issued, KeyChange, Limit, Limits, NewCredits, NewKey, PrincipalChange, Seen,
-    WorkspaceChange, window,
+    WorkspaceChange,
 };
 use crate::records::{block_on, pepper};
 
@@ -334,7 +334,7 @@ fn drafts(limits: &Limits) -> Vec<LimitDraft> {
     let draft = |(name, limit): (&&'static str, &Limit)| LimitDraft {
         name: (*name).to_owned(),
         count: limit.count,
-        window: Duration::from_micros(window(name)),
+        window: Duration::from_micros(limit.window),
         always: limit.always,
     };
     limits.iter().map(draft).collect()

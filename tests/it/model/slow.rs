@@ -21,18 +21,23 @@ pub(super) struct World {
     /// In microseconds.
     pub(super) now: u64,
     pub(super) workspaces: Vec<Workspace>,
-    /// Whether each is switched off.
-    pub(super) principals: BTreeMap<&'static str, bool>,
+    pub(super) principals: BTreeMap<&'static str, Principal>,
     pub(super) members: BTreeMap<(usize, &'static str), Membership>,
     /// None is ever taken away from here.
     pub(super) keys: Vec<Key>,
-    /// When how much was spent of each limit, since the last start.
-    pub(super) spent: BTreeMap<Count, Vec<(u64, u32)>>,
+    /// What was spent of each limit, since the last start.
+    pub(super) spent: BTreeMap<Count, Spent>,
 }
 
-/// Whose count of the limit of which name it is: the key's, and, of personal
-/// keys and limits that are a workspace's, in which.
-pub(super) type Count = (usize, Option<usize>, &'static str);
+/// Whose count of the limit of which name it is.
+pub(super) type Count = (Owner, &'static str);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Owner {
+    Key(usize),
+    /// A personal key's in that workspace.
+    KeyWithin(usize, usize),
+}
 
 #[derive(Debug)]
 pub(super) struct Workspace {
@@ -41,6 +46,33 @@ pub(super) struct Workspace {
     pub(super) default: &'static str,
     pub(super) disabled: bool,
     pub(super) limits: Limits,
+}
+
+/// What was spent of a limit.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Spent {
+    /// The window that was last looked at, and when.
+    pub(super) window: u64,
+    pub(super) looked: u64,
+    pub(super) all: Vec<Passed>,
+}
+
+/// That something has passed, at one of these moments: they are one, as long as
+/// the window is what it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passed {
+    pub(super) earliest: u64,
+    pub(super) latest: u64,
+    pub(super) cost: u32,
+    /// Whether it is known to have been taken along, whenever the window was
+    /// changed.
+    pub(super) kept: bool,
+}
+
+/// Whoever acts.
+#[derive(Default, Debug)]
+pub(super) struct Principal {
+    pub(super) disabled: bool,
 }
 
 /// A principal in a workspace, also once it was taken out.

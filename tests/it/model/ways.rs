@@ -57,61 +57,109 @@ fn of_passing(
     let defaults = |reading: &Reading| reading.layer == Layer::Workspace && ask.cost > 0;
     let hides = |reading: &Reading| {
         let hidden = workspace.is_some_and(|at| at.limits.contains_key(reading.name.as_str()));
-        reading.layer == Layer::Key && hidden
+        reading.layer != Layer::Workspace && hidden
     };
     let unnamed = |reading: &Reading| !ask.limits.contains(&reading.name.as_str());
-    let mut limits = answer.limits.iter();
+    let limits = answer.limits.iter();
     let left = answer.credits.as_ref().map(|left| left.remaining);
     let ways = [
-        (ALL[0], is_personal),
-        (ALL[1], told.superseded == Some(true)),
-        (ALL[2], meaning(&told.scopes) != meaning(&key.scopes)),
-        (ALL[3], limits.clone().any(defaults)),
-        (ALL[4], is_personal && limits.clone().any(defaults)),
-        (ALL[5], limits.clone().any(hides)),
-        (ALL[6], limits.any(unnamed)),
-        (ALL[7], left.is_some() && ask.cost > 0),
-        (ALL[8], left == Some(0) && ask.cost == 0),
+        ("passes with a personal key", is_personal),
+        ("passes with an old token", told.superseded == Some(true)),
+        (
+            "passes with less than the key's scopes",
+            meaning(&told.scopes) != meaning(&key.scopes),
+        ),
+        ("passes on a default limit", limits.clone().any(defaults)),
+        (
+            "passes on a default limit with a personal key",
+            is_personal && limits.clone().any(defaults),
+        ),
+        (
+            "passes on a limit that hides a default",
+            limits.clone().any(hides),
+        ),
+        (
+            "passes on a limit that is always counted",
+            limits.clone().any(unnamed),
+        ),
+        ("passes with credits", left.is_some() && ask.cost > 0),
+        (
+            "passes with a look at credits that are used up",
+            left == Some(0) && ask.cost == 0,
+        ),
     ];
     those_that_hold(&ways)
 }
 
 fn of_denial(world: &World, ask: &Ask, key: &Key, answer: &Answer) -> Vec<&'static str> {
+    let of = |reason| answer.name() == reason;
+    let of_reason = match answer.name() {
+        "UNKNOWN" | "DISABLED" => of_standing(world, ask, key, answer),
+        _ => of_spending(ask, key, answer),
+    };
+    let met_without = ask
+        .required
+        .iter()
+        .all(|term| term.is_met_by(meaning(&key.scopes)));
+    let beyond = of("INSUFFICIENT_SCOPE") && met_without;
+    [
+        of_reason,
+        those_that_hold(&[("is beyond the ceiling alone", beyond)]),
+    ]
+    .concat()
+}
+
+/// Of what it is that the key does not stand.
+fn of_standing(world: &World, ask: &Ask, key: &Key, answer: &Answer) -> Vec<&'static str> {
     let is_personal = key.workspace.is_none();
     let mut workspaces = world.workspaces.iter();
     let asked = workspaces.position(|workspace| Some(workspace.id) == ask.workspace);
     let place = key.workspace.or(asked);
     let is_member = place.is_some_and(|place| world.ceiling(place, key.principal).is_some());
-    let of = |reason| answer.name() == reason;
-    let met_without = ask
-        .required
-        .iter()
-        .all(|term| term.is_met_by(meaning(&key.scopes)));
+    let of_another = !is_personal && asked.is_some() && asked != key.workspace;
+    let of_no_member = is_personal && asked.is_some() && !is_member;
+    let is_off = place.is_some_and(|place| world.workspaces[place].disabled);
+    let principal_is_off = world.principals[key.principal].disabled;
+    let unknown = [
+        ("is UNKNOWN, being of another workspace", of_another),
+        ("is UNKNOWN, being personal and no member's", of_no_member),
+        ("is UNKNOWN, being deleted", key.deleted),
+    ];
+    let disabled = [
+        ("is DISABLED, as the key is", key.disabled),
+        ("is DISABLED, as the principal is", principal_is_off),
+        ("is DISABLED, as the workspace is", is_off),
+        ("is DISABLED, being no member's", !is_member),
+    ];
+    if answer.name() == "UNKNOWN" {
+        those_that_hold(&unknown)
+    } else {
+        those_that_hold(&disabled)
+    }
+}
+
+/// Of what it is that there is too little.
+fn of_spending(ask: &Ask, key: &Key, answer: &Answer) -> Vec<&'static str> {
+    let limited = answer.name() == "RATE_LIMITED";
+    let exhausted = answer.name() == "CREDITS_EXHAUSTED";
     let balance = key.credits.as_ref().map(|credits| credits.balance);
     let enough = balance.is_some_and(|balance| u64::from(ask.cost) <= balance);
-    let by_default = |reading: &Reading| reading.denied && reading.layer == Layer::Workspace;
+    let by_default = answer
+        .limits
+        .iter()
+        .any(|reading| reading.denied && reading.layer == Layer::Workspace);
     let retry = answer.credits.as_ref().and_then(|left| left.retry);
-    let is_off = |place: usize| world.workspaces[place].disabled;
-    let of_another = !is_personal && asked.is_some() && asked != key.workspace;
     let ways = [
-        (ALL[9], of("UNKNOWN") && of_another),
+        ("is RATE_LIMITED with enough credits", limited && enough),
+        ("is RATE_LIMITED by a default limit", limited && by_default),
         (
-            ALL[10],
-            of("UNKNOWN") && is_personal && asked.is_some() && !is_member,
+            "is CREDITS_EXHAUSTED until a turn",
+            exhausted && retry.is_some(),
         ),
-        (ALL[11], of("UNKNOWN") && key.deleted),
-        (ALL[12], of("DISABLED") && key.disabled),
-        (ALL[13], of("DISABLED") && world.principals[key.principal]),
-        (ALL[14], of("DISABLED") && place.is_some_and(is_off)),
-        (ALL[15], of("DISABLED") && !is_member),
-        (ALL[16], of("INSUFFICIENT_SCOPE") && met_without),
-        (ALL[17], of("RATE_LIMITED") && enough),
         (
-            ALL[18],
-            of("RATE_LIMITED") && answer.limits.iter().any(by_default),
+            "is CREDITS_EXHAUSTED with limits that fit",
+            exhausted && !ask.limits.is_empty(),
         ),
-        (ALL[19], of("CREDITS_EXHAUSTED") && retry.is_some()),
-        (ALL[20], of("CREDITS_EXHAUSTED") && !ask.limits.is_empty()),
     ];
     those_that_hold(&ways)
 }
@@ -126,7 +174,10 @@ pub(super) fn of_change(world: &World, change: &Change) -> Vec<&'static str> {
         let mut due = all.filter(|left| left.turn.is_some_and(|turn| turn <= world.now + span));
         due.any(|left| left.refill.is_some_and(|refill| refill.monthly == monthly))
     };
-    those_that_hold(&[(ALL[21], filled(false)), (ALL[22], filled(true))])
+    those_that_hold(&[
+        ("fills credits daily", filled(false)),
+        ("fills credits monthly", filled(true)),
+    ])
 }
 
 fn those_that_hold(ways: &[(&'static str, bool)]) -> Vec<&'static str> {

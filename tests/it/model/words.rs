@@ -10,22 +10,25 @@ use keyward::domain::verdict::DenialReason;
 
 pub(super) use changes::{
     Change, KeyChange, Limit, Limits, NewCredits, NewKey, PrincipalChange, Refill, WorkspaceChange,
-    window,
 };
 
 pub(super) const SECOND: u64 = 1_000_000;
 pub(super) const DAY: u64 = 24 * 3_600 * SECOND;
 
-/// How long a revoked key is kept, in microseconds: 30 days.
-pub(super) const RETENTION: u64 = 30 * DAY;
+/// How long a revoked key is kept here, in microseconds: not for so long that
+/// everything else would be over.
+pub(super) const RETENTION: u64 = 3_600 * SECOND;
 
 /// Whoever acts with keys.
 pub(super) const PRINCIPALS: [&str; 3] = ["user:ada", "user:bob", "service:x"];
 
 /// The limits that there can be: their names, and their windows in
-/// microseconds.
-pub(super) const LIMITS: [(&str, u64); 3] =
-    [("read", SECOND), ("bulk", 60 * SECOND), ("all", 5 * SECOND)];
+/// microseconds, the first of which is usual.
+pub(super) const LIMITS: [(&str, [u64; 2]); 3] = [
+    ("read", [SECOND, 4 * SECOND]),
+    ("bulk", [60 * SECOND, SECOND]),
+    ("all", [5 * SECOND, 3_600 * SECOND]),
+];
 
 /// What the real thing calls a key that it has issued.
 #[derive(Debug)]

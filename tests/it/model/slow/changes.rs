@@ -2,7 +2,7 @@
 //! with a key that there is, is in `keys`.
 
 use super::super::words::{Change, Issued, NewKey, PrincipalChange, WorkspaceChange};
-use super::{Key, Membership, Token, World};
+use super::{Key, Membership, Principal, Token, World};
 
 impl World {
     /// Makes a change, if it may be made.
@@ -41,7 +41,8 @@ impl World {
                 }
             }
         };
-        let is_off = self.principals.get(principal).copied().unwrap_or_default();
+        let found = self.principals.get(principal);
+        let is_off = found.is_some_and(|found| found.disabled);
         let credits = new.credits.map(|credits| credits.given(None, now));
         if is_off || credits == Some(None) || new.end.is_some_and(|end| end <= now) {
             return false;
@@ -84,10 +85,9 @@ impl World {
                 self.principals.entry(id).or_default();
                 is_new
             }
-            PrincipalChange::Switch(disabled) => {
-                let principal = self.principals.get_mut(id);
-                principal.map(|is_off| *is_off = *disabled).is_some()
-            }
+            PrincipalChange::Switch(disabled) => self.revise_principal(id, |principal| {
+                principal.disabled = *disabled;
+            }),
             PrincipalChange::Member(_, ceiling) if ceiling.is_empty() => false,
             PrincipalChange::Member(place, ceiling) => {
                 self.principals.entry(id).or_default();
@@ -103,6 +103,10 @@ impl World {
                 membership.map(|gone| gone.removed = true).is_some()
             }
         }
+    }
+
+    fn revise_principal(&mut self, id: &'static str, change: impl FnOnce(&mut Principal)) -> bool {
+        self.principals.get_mut(id).map(change).is_some()
     }
 
     fn settle(&mut self, place: usize, change: &WorkspaceChange) -> bool {

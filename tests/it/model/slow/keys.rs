@@ -90,7 +90,7 @@ impl World {
     fn rotate(&mut self, key: usize, overlap: u64, from_first_use: bool) -> bool {
         let now = self.now;
         let rotated = &self.keys[key];
-        let is_off = self.principals[rotated.principal]
+        let is_off = self.principals[rotated.principal].disabled
             || rotated
                 .workspace
                 .is_some_and(|place| self.workspaces[place].disabled);

@@ -3,9 +3,9 @@
 
 use keyward::domain::verdict::DenialReason;
 
-use super::super::words::{Answer, Ask, Layer, Left, Limit, Reading, Verdict, window};
+use super::super::words::{Answer, Ask, LIMITS, Layer, Left, Limit, Reading, Verdict};
 use super::verdict::Place;
-use super::{Count, Credits, World};
+use super::{Count, Credits, Owner, Passed, Spent, World};
 
 /// Into how many slices a window is cut: what was spent is there again a slice
 /// late at most.
@@ -85,21 +85,27 @@ impl World {
         let key = &self.keys[place.key];
         let workspace = &self.workspaces[place.workspace];
         let mut all = Vec::new();
-        for (name, _) in super::super::words::LIMITS {
-            let of_key = key.limits.get(name).map(|limit| (Layer::Key, *limit));
-            let of_workspace = workspace.limits.get(name);
-            let of_workspace = of_workspace.map(|limit| (Layer::Workspace, *limit));
-            // What is found on the key hides the same name on the workspace.
-            let Some((layer, limit)) = of_key.or(of_workspace) else {
+        for (name, _) in LIMITS {
+            // What is found further in hides the same name further out.
+            let layers = [
+                (Layer::Key, &key.limits),
+                (Layer::Workspace, &workspace.limits),
+            ];
+            let found = layers.map(|(layer, limits)| Some((layer, *limits.get(name)?)));
+            let Some((layer, limit)) = found.into_iter().flatten().next() else {
                 continue;
             };
-            let within =
-                (key.workspace.is_none() && layer == Layer::Workspace).then_some(place.workspace);
+            let owner = match layer {
+                Layer::Workspace if key.workspace.is_none() => {
+                    Owner::KeyWithin(place.key, place.workspace)
+                }
+                Layer::Key | Layer::Workspace => Owner::Key(place.key),
+            };
             all.push(Due {
                 name,
                 layer,
                 limit,
-                count: (place.key, within, name),
+                count: (owner, name),
             });
         }
         let is_defined = |name: &&str| all.iter().any(|due| due.name == *name);
@@ -112,38 +118,86 @@ impl World {
     }
 
     fn left(&self, due: &Due) -> Range {
+        let (now, window) = (self.now, due.limit.window);
         let spent = self.spent.get(&due.count);
-        let within = |window: u64| {
-            let all = spent.into_iter().flatten();
-            let recent = all.filter(|(at, _)| self.now - at < window);
-            let sum: u32 = recent.map(|(_, cost)| cost).sum();
+        let spent = spent.map(|spent| spent.under(window, now));
+        let all = spent.unwrap_or_default().all;
+        let without = |counts: fn(&Passed, u64, u64) -> bool| {
+            let counting = all.iter().filter(|passed| counts(passed, window, now));
+            let sum: u32 = counting.map(|passed| passed.cost).sum();
             due.limit.count.saturating_sub(sum)
         };
-        let window = window(due.name);
         Range {
-            least: within(window + window / SLICES),
-            most: within(window),
+            least: without(Passed::may_count),
+            most: without(Passed::does_count),
         }
     }
 
     /// Takes what a check has cost: of all that counts, if it was allowed, and
     /// else of nothing.
     pub(in super::super) fn spend(&mut self, ask: &Ask, answer: &Answer) {
-        if !answer.is_allowed() || ask.cost == 0 {
-            return;
-        }
         let Ok(place) = self.place(ask) else {
             return;
         };
         let due = self.due(&place, &ask.limits).unwrap_or_default();
         let (now, key) = (self.now, place.key);
+        let cost = if answer.is_allowed() { ask.cost } else { 0 };
         for due in due {
+            let window = due.limit.window;
+            // Another window holds for the next check, which is this one.
             let spent = self.spent.entry(due.count).or_default();
-            spent.push((now, ask.cost));
+            *spent = Spent {
+                looked: now,
+                ..spent.under(window, now)
+            };
+            spent.all.push(Passed {
+                earliest: now,
+                latest: now,
+                cost,
+                kept: true,
+            });
         }
         if let Some(credits) = &mut self.keys[key].credits {
-            credits.balance -= u64::from(ask.cost);
+            credits.balance -= u64::from(cost);
         }
+    }
+}
+
+impl Spent {
+    /// The same, where the window is another: what still counts goes on to
+    /// count, as if all of its slice had passed at the end of that; what did
+    /// not when it was last looked at is forgotten.
+    fn under(&self, window: u64, now: u64) -> Self {
+        let before = self.window;
+        if window == before {
+            return self.clone();
+        }
+        let counting = self
+            .all
+            .iter()
+            .filter(|one| one.may_count(before, self.looked));
+        let taken_along = counting.map(|passed| Passed {
+            latest: now.min(passed.latest + before / SLICES),
+            kept: passed.does_count(before, now),
+            ..*passed
+        });
+        Self {
+            window,
+            looked: self.looked,
+            all: taken_along.collect(),
+        }
+    }
+}
+
+impl Passed {
+    /// Whether it counts in a window of that length which ends now.
+    const fn does_count(&self, window: u64, now: u64) -> bool {
+        self.kept && now - self.earliest < window
+    }
+
+    /// Whether it may count, as its slice has not wholly left the window.
+    const fn may_count(&self, window: u64, now: u64) -> bool {
+        now - self.latest < window + window / SLICES
     }
 }
 
@@ -190,7 +244,7 @@ fn wrong_readings(due: &[Due], left: &[Range], ask: &Ask, answer: &Answer) -> Op
             name: due.name.to_owned(),
             layer: due.layer,
             count: due.limit.count,
-            window: window(due.name),
+            window: due.limit.window,
             remaining: reading.remaining,
             denied: ask.cost > remaining,
         };

@@ -91,7 +91,7 @@ impl World {
             return Some(DenialReason::Expired);
         }
         let ceiling = self.ceiling(place, key.principal);
-        let is_off = key.disabled || self.principals[key.principal] || workspace.disabled;
+        let is_off = key.disabled || self.principals[key.principal].disabled || workspace.disabled;
         let Some(ceiling) = ceiling.filter(|_| !is_off) else {
             return Some(DenialReason::Disabled);
         };

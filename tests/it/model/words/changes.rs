@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LIMITS, Range};
+use super::Range;
 
 /// A change to all that there is.
 #[derive(Clone, Debug)]
@@ -154,18 +154,14 @@ pub(in super::super) struct NewKey {
     pub(in super::super) end: Option<u64>,
 }
 
-/// Limits by their names, which are of [`LIMITS`].
+/// Limits by their names.
 pub(in super::super) type Limits = BTreeMap<&'static str, Limit>;
 
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Limit {
     pub(in super::super) count: u32,
+    pub(in super::super) window: u64,
     pub(in super::super) always: bool,
-}
-
-/// The window of the limit of this name.
-pub(in super::super) fn window(of: &str) -> u64 {
-    LIMITS.iter().find(|(name, _)| *name == of).unwrap().1
 }
 
 /// Credits as they are asked for.
