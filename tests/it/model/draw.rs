@@ -125,12 +125,13 @@ impl Dice {
     fn change_of_principal(&mut self, world: &World) -> Change {
         let principal = self.one_of(&PRINCIPALS);
         let place = self.0.random_range(0..world.workspaces.len());
-        let change = match self.0.random_range(0..16) {
+        let change = match self.0.random_range(0..19) {
             0 => {
                 let principal = self.absent(world).unwrap_or(principal);
                 return Change::Principal(principal, PrincipalChange::Create);
             }
             1..6 => PrincipalChange::Switch(self.once_in(5)),
+            16..19 => PrincipalChange::Limits(self.limits()),
             6..9 => PrincipalChange::RemoveMember(place),
             _ => PrincipalChange::Member(place, self.ceiling()),
         };

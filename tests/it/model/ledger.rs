@@ -42,6 +42,7 @@ impl Ledger {
                     format!("{} in {workspace}", key.id)
                 }
                 (Layer::Key | Layer::Workspace, _) => key.id.clone(),
+                (Layer::Principal, _) => key.principal.to_owned(),
             };
             let log = self.0.entry((owner, reading.name.clone())).or_default();
             if log.window != reading.window {

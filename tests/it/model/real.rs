@@ -13,7 +13,7 @@ use keyward::domain::credits_draft::{CreditsDraft, RefillDraft};
 use keyward::domain::key::{KeyState, RevocationReason};
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
 use keyward::domain::limit::LimitDraft;
-use keyward::domain::principal::{MembershipDraft, PrincipalDraft};
+use keyward::domain::principal::{MembershipDraft, PrincipalDraft, PrincipalPatch};
 use keyward::domain::rotation::RotationDraft;
 use keyward::domain::secret::End;
 use keyward::domain::token::{Token, TokenPrefix};
@@ -216,6 +216,13 @@ impl Real {
             }
             PrincipalChange::Switch(disabled) => {
                 block_on(registry.switch_principal(actor, (id, ""), *disabled)).map(drop)
+            }
+            PrincipalChange::Limits(limits) => {
+                let patch = PrincipalPatch {
+                    limits: Some(drafts(limits)),
+                    ..PrincipalPatch::default()
+                };
+                block_on(registry.update_principal(actor, (id, ""), patch)).map(drop)
             }
             PrincipalChange::Member(place, ceiling) => {
                 let draft = MembershipDraft {

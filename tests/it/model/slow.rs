@@ -37,6 +37,8 @@ pub(super) enum Owner {
     Key(usize),
     /// A personal key's in that workspace.
     KeyWithin(usize, usize),
+    /// That of all keys of a principal.
+    Principal(&'static str),
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ pub(super) struct Passed {
 #[derive(Default, Debug)]
 pub(super) struct Principal {
     pub(super) disabled: bool,
+    pub(super) limits: Limits,
 }
 
 /// A principal in a workspace, also once it was taken out.

@@ -6,7 +6,7 @@ use super::slow::{Key, World};
 use super::words::{Answer, Ask, Change, Credential, Layer, Reading, Told, Verdict};
 
 /// All ways.
-pub(super) const ALL: [&str; 24] = [
+pub(super) const ALL: [&str; 27] = [
     "passes with a personal key",
     "passes with an old token",
     "passes with less than the key's scopes",
@@ -31,6 +31,9 @@ pub(super) const ALL: [&str; 24] = [
     "fills credits daily",
     "fills credits monthly",
     "forfeits credits",
+    "passes on a limit that all keys of a principal share",
+    "passes on such a limit that hides a default",
+    "is RATE_LIMITED by such a limit",
 ];
 
 /// In which ways a question is answered.
@@ -59,6 +62,7 @@ fn of_passing(
         let hidden = workspace.is_some_and(|at| at.limits.contains_key(reading.name.as_str()));
         reading.layer != Layer::Workspace && hidden
     };
+    let shared = |reading: &Reading| reading.layer == Layer::Principal && ask.cost > 0;
     let unnamed = |reading: &Reading| !ask.limits.contains(&reading.name.as_str());
     let limits = answer.limits.iter();
     let left = answer.credits.as_ref().map(|left| left.remaining);
@@ -86,6 +90,14 @@ fn of_passing(
         (
             "passes with a look at credits that are used up",
             left == Some(0) && ask.cost == 0,
+        ),
+        (
+            "passes on a limit that all keys of a principal share",
+            limits.clone().any(shared),
+        ),
+        (
+            "passes on such a limit that hides a default",
+            limits.clone().any(|limit| shared(limit) && hides(limit)),
         ),
     ];
     those_that_hold(&ways)
@@ -144,14 +156,21 @@ fn of_spending(ask: &Ask, key: &Key, answer: &Answer) -> Vec<&'static str> {
     let exhausted = answer.name() == "CREDITS_EXHAUSTED";
     let balance = key.credits.as_ref().map(|credits| credits.balance);
     let enough = balance.is_some_and(|balance| u64::from(ask.cost) <= balance);
-    let by_default = answer
-        .limits
-        .iter()
-        .any(|reading| reading.denied && reading.layer == Layer::Workspace);
+    let by = |layer: Layer| {
+        let mut limits = answer.limits.iter();
+        limits.any(|reading| reading.denied && reading.layer == layer)
+    };
     let retry = answer.credits.as_ref().and_then(|left| left.retry);
     let ways = [
         ("is RATE_LIMITED with enough credits", limited && enough),
-        ("is RATE_LIMITED by a default limit", limited && by_default),
+        (
+            "is RATE_LIMITED by a default limit",
+            limited && by(Layer::Workspace),
+        ),
+        (
+            "is RATE_LIMITED by such a limit",
+            limited && by(Layer::Principal),
+        ),
         (
             "is CREDITS_EXHAUSTED until a turn",
             exhausted && retry.is_some(),

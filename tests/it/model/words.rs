@@ -151,6 +151,7 @@ pub(super) struct Reading {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Layer {
     Key,
+    Principal,
     Workspace,
 }
 

@@ -160,6 +160,7 @@ impl From<&RealReading> for Reading {
             name: reading.limit.name.to_string(),
             layer: match reading.source {
                 RealSource::Key => Layer::Key,
+                RealSource::Principal => Layer::Principal,
                 RealSource::Workspace => Layer::Workspace,
             },
             count: reading.limit.count,

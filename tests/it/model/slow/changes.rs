@@ -88,6 +88,9 @@ impl World {
             PrincipalChange::Switch(disabled) => self.revise_principal(id, |principal| {
                 principal.disabled = *disabled;
             }),
+            PrincipalChange::Limits(limits) => self.revise_principal(id, |principal| {
+                principal.limits.clone_from(limits);
+            }),
             PrincipalChange::Member(_, ceiling) if ceiling.is_empty() => false,
             PrincipalChange::Member(place, ceiling) => {
                 self.principals.entry(id).or_default();

@@ -83,12 +83,14 @@ impl World {
     /// names; none, if one is defined nowhere.
     fn due(&self, place: &Place<'_>, named: &[&str]) -> Option<Vec<Due>> {
         let key = &self.keys[place.key];
+        let principal = &self.principals[key.principal];
         let workspace = &self.workspaces[place.workspace];
         let mut all = Vec::new();
         for (name, _) in LIMITS {
             // What is found further in hides the same name further out.
             let layers = [
                 (Layer::Key, &key.limits),
+                (Layer::Principal, &principal.limits),
                 (Layer::Workspace, &workspace.limits),
             ];
             let found = layers.map(|(layer, limits)| Some((layer, *limits.get(name)?)));
@@ -100,6 +102,7 @@ impl World {
                     Owner::KeyWithin(place.key, place.workspace)
                 }
                 Layer::Key | Layer::Workspace => Owner::Key(place.key),
+                Layer::Principal => Owner::Principal(key.principal),
             };
             all.push(Due {
                 name,

@@ -46,6 +46,8 @@ pub(in super::super) enum KeyChange {
 pub(in super::super) enum PrincipalChange {
     Create,
     Switch(bool),
+    /// The limits that all of its keys share.
+    Limits(Limits),
     /// Its scope ceiling in a workspace.
     Member(usize, BTreeSet<String>),
     RemoveMember(usize),
@@ -62,7 +64,7 @@ pub(in super::super) enum WorkspaceChange {
 
 impl Change {
     /// The names of all changes.
-    pub(in super::super) const ALL: [&'static str; 23] = [
+    pub(in super::super) const ALL: [&'static str; 24] = [
         "create key",
         "scopes",
         "sources",
@@ -78,6 +80,7 @@ impl Change {
         "adjust",
         "create principal",
         "switch principal",
+        "principal limits",
         "member",
         "remove member",
         "switch workspace",
@@ -125,6 +128,7 @@ impl PrincipalChange {
         match self {
             Self::Create => "create principal",
             Self::Switch(_) => "switch principal",
+            Self::Limits(_) => "principal limits",
             Self::Member(..) => "member",
             Self::RemoveMember(_) => "remove member",
         }
