@@ -7,6 +7,7 @@
 pub mod credits;
 pub mod follower;
 
+mod effective;
 mod interner;
 mod members;
 mod packed;
@@ -27,6 +28,7 @@ use crate::store::Revision;
 use credits::CreditAccount;
 use members::{ById, IndexedWorkspace, Names, Seat};
 
+pub use effective::{Effective, EffectiveScopes};
 pub use packed::{IndexedKey, Metadata};
 pub use rotating::{FirstUse, Rotating};
 
@@ -82,6 +84,29 @@ impl Index {
     pub fn ceiling(&self, workspace: &str, principal: &str) -> Option<Arc<ScopeSet>> {
         let memberships = self.memberships.pin();
         memberships.get(&Names(workspace, principal))?.0.ceiling()
+    }
+
+    /// What is left of `scopes` of a key of `principal` in `workspace`; none: all
+    /// of them.
+    #[must_use]
+    pub fn effective_scopes(
+        &self,
+        workspace: &str,
+        principal: &str,
+        scopes: &ScopeSet,
+    ) -> Option<ScopeSet> {
+        let nothing = || (!scopes.is_empty()).then(ScopeSet::default);
+        let memberships = self.memberships.pin();
+        let Some(Seat(membership)) = memberships.get(&Names(workspace, principal)) else {
+            return nothing();
+        };
+        let member = membership.standing();
+        if !member.is_one() {
+            return nothing();
+        }
+        let ceiling = member.ceiling()?;
+        let less = !ceiling.covers_all(scopes);
+        less.then(|| membership.narrowings.of_equal(scopes, ceiling))
     }
 
     /// The credits of a key; none: it needs none.

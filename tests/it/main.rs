@@ -30,6 +30,7 @@ mod drain;
 mod h2raw;
 mod health;
 mod index;
+mod law_ceiling;
 mod law_durable;
 mod law_narrowed;
 mod law_new_key;

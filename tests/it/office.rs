@@ -490,7 +490,11 @@ impl Ask {
                 client.set_credits(request).await.map(drop)
             }
             "AdjustCredits" => {
-                let request = AdjustCreditsRequest { key_id, delta: 7 };
+                let request = AdjustCreditsRequest {
+                    key_id,
+                    delta: 7,
+                    request_id: String::new(),
+                };
                 client.adjust_credits(request).await.map(drop)
             }
             _ => return None,

@@ -1,7 +1,7 @@
 //! A group of commits: gathered on top of the store's state, each seeing those
 //! before it, into one list of entries to be applied at once. No I/O but reads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::audit::{AuditEntry, AuditHead};
@@ -54,6 +54,8 @@ pub(in crate::store) struct Group<'e, E> {
     ledger: &'e Ledger,
     engine: &'e E,
     now: Timestamp,
+    /// When what was decided last was: a start before that is refused.
+    commit_time: Timestamp,
     revision: Revision,
     digest: StateDigest,
     events: u64,
@@ -78,6 +80,7 @@ impl<'e, E: Engine> Group<'e, E> {
             ledger,
             engine,
             now: now.max(ledger.state.commit_time),
+            commit_time: ledger.state.commit_time,
             revision: ledger.state.revision,
             digest: ledger.state.digest,
             events: ledger.state.events,
@@ -105,13 +108,11 @@ impl<'e, E: Engine> Group<'e, E> {
             self.current(&requirement.id, requirement.expect)?;
         }
         let mut changes = Vec::with_capacity(work.writes.len());
-        for (position, write) in work.writes.iter().enumerate() {
+        let mut written = HashSet::with_capacity(work.writes.len());
+        for write in &work.writes {
             let id = write.record.id();
             // The second of two writes to a record cannot find what it expects.
-            if work.writes[..position]
-                .iter()
-                .any(|earlier| earlier.record.id() == id)
-            {
+            if !written.insert(id.clone()) {
                 return Err(Halt::Refused(StoreError::Conflict(id)));
             }
             let before = self.current(&id, write.expect)?;
@@ -148,6 +149,13 @@ impl<'e, E: Engine> Group<'e, E> {
             }));
         }
 
+        // What use has left of credits bears no time: the period that it was
+        // filled in is in the record, and comes once whatever the clock says. So
+        // a clock that was ahead for a moment keeps no start out because checks
+        // went on.
+        if work.audit.is_some() {
+            self.commit_time = self.now;
+        }
         (self.revision, self.digest, self.events) = (revision, step.digest, step.events);
         self.len += len;
         for (place, value) in step.entries {
@@ -169,7 +177,7 @@ impl<'e, E: Engine> Group<'e, E> {
             digest: self.digest,
             parent_revision: parent.revision,
             parent_digest: parent.digest,
-            commit_time: self.now,
+            commit_time: self.commit_time,
             epoch: parent.epoch,
             events: self.events,
         };

@@ -328,6 +328,7 @@ async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
     let adjust = AdjustCreditsRequest {
         key_id: key.id.clone(),
         delta: -5,
+        request_id: String::new(),
     };
     admin.client.adjust_credits(adjust).await.unwrap();
     let balance = [("balance_before", "70"), ("balance", "65")];

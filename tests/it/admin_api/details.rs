@@ -352,6 +352,7 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     let more = AdjustCreditsRequest {
         key_id: key.id.clone(),
         delta: 1,
+        request_id: String::new(),
     };
     let status = owner.client.adjust_credits(more).await.unwrap_err();
     refuse(status, "key", &key.id, "NO_CREDITS", &[]);

@@ -17,9 +17,13 @@ use keyward::service::registry::Registry;
 use keyward::store::Store;
 use keyward::store::local::MemoryStore;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use super::super::words::RETENTION;
 use crate::records::{block_on, pepper};
+
+/// How long a stop may take here: a busy machine is no bug.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What there is for longer than a server.
 pub(super) struct Machine {
@@ -75,7 +79,8 @@ impl Parts {
         let index = follower::start(&*machine.store).unwrap();
         let hasher = pepper().token_hasher();
         let admission = Admission::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
-        let (first_uses, notes) = first_uses(machine.store(), Arc::clone(&clock));
+        let (first_uses, notes) =
+            first_uses(machine.store(), Arc::clone(&index), Arc::clone(&clock));
         runtime.spawn(notes.take());
         let boot_clock: Arc<dyn BootClock> = Arc::<ManualBootClock>::clone(&machine.boot_clock);
         let meter = Meter::start(boot_clock).unwrap();
@@ -97,7 +102,8 @@ impl Parts {
 
     /// Ends as a server does that is told to.
     pub(super) fn stop(self) {
-        self.runtime.block_on(self.reserving.give_back());
+        let deadline = Instant::now() + PATIENCE;
+        self.runtime.block_on(self.reserving.give_back(deadline));
     }
 
     /// Ends without doing anything more. What was handed to the store before is
