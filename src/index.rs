@@ -86,6 +86,18 @@ impl Index {
         memberships.get(&Names(workspace, principal))?.0.ceiling()
     }
 
+    /// Whether there is a principal of this id that was not deleted.
+    #[must_use]
+    pub fn is_known(&self, principal: &str) -> bool {
+        self.principals.pin().contains(principal)
+    }
+
+    /// Whether `principal` is a member of `workspace`, or was.
+    fn has_seat(&self, workspace: &str, principal: &str) -> bool {
+        let memberships = self.memberships.pin();
+        memberships.contains(&Names(workspace, principal))
+    }
+
     /// What is left of `scopes` of a key of `principal` in `workspace`; none: all
     /// of them.
     #[must_use]

@@ -209,5 +209,6 @@ fn batch(workspace: &Workspace, clock: &dyn Clock, action: AuditAction, record: 
             record,
             expect: Expect::Absent,
         }],
+        beside: None,
     }
 }

@@ -465,6 +465,7 @@ mod tests {
             }],
             requires: Vec::new(),
             audit,
+            beside: None,
         };
         store.commit(batch).await.unwrap()
     }

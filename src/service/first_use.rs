@@ -203,6 +203,7 @@ impl FirstUseNotes {
             }],
             requires: Vec::new(),
             audit,
+            beside: None,
         })
     }
 }
@@ -276,6 +277,7 @@ mod tests {
                 resource: String::new(),
                 detail: BTreeMap::new(),
             },
+            beside: None,
         }
     }
 

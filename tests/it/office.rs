@@ -408,6 +408,10 @@ impl Ask {
                 let request = EnablePrincipalRequest { principal, etag };
                 client.enable_principal(request).await.map(drop)
             }
+            "DeletePrincipal" => {
+                let request = DeletePrincipalRequest { principal, etag };
+                client.delete_principal(request).await.map(drop)
+            }
             _ => return None,
         })
     }

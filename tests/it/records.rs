@@ -200,10 +200,10 @@ pub(crate) fn buried(record: &Record) -> Record {
             workspace: key.workspace().cloned(),
             secrets: key.secrets.clone(),
         },
+        Record::Principal(principal) => Buried::Principal(principal.id.clone()),
         Record::AdminKey(_)
         | Record::Credits(_)
         | Record::Request(_)
-        | Record::Principal(_)
         | Record::Membership(_)
         | Record::Tombstone(_) => {
             panic!("it cannot be deleted: {record:?}")
@@ -240,6 +240,7 @@ pub(crate) fn note(workspace: Option<&Workspace>, resource: &str) -> Batch {
             resource: resource.to_owned(),
             detail: BTreeMap::from([("call".to_owned(), "CreateKey".to_owned())]),
         },
+        beside: None,
     }
 }
 
@@ -260,6 +261,7 @@ pub(crate) fn write(record: Record, expect: Expect) -> Batch {
         writes: vec![Write { record, expect }],
         audit,
         requires: Vec::new(),
+        beside: None,
     }
 }
 
@@ -293,6 +295,7 @@ fn entry(record: &Record) -> AuditEntry {
             Buried::Key { id, workspace, .. } => {
                 (workspace.clone(), AuditAction::DeleteKey, id.to_string())
             }
+            Buried::Principal(id) => (None, AuditAction::DeletePrincipal, id.clone()),
         },
     };
     AuditEntry {

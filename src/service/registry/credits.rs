@@ -287,6 +287,7 @@ fn batch(
         writes,
         requires,
         audit,
+        beside: None,
     }
 }
 

@@ -245,6 +245,7 @@ impl Registry {
                 writes: Vec::new(),
                 requires: vec![unchanged(RecordId::Key(found.record.id), found.revision)],
                 audit: entry(actor, found.record.workspace(), what, &id, []),
+                beside: None,
             };
             if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "token of a key shown again");
