@@ -10,8 +10,8 @@ use rand::{RngExt, SeedableRng};
 
 use super::slow::{Key, Passed, World};
 use super::words::{
-    Change, KeyChange, LIMITS, Limit, Limits, NewCredits, NewKey, PRINCIPALS, PrincipalChange,
-    RETENTION, Refill, SECOND, WorkspaceChange,
+    Change, KeyChange, LIMITS, Limit, Limits, NewCredits, NewKey, OTHERS, PRINCIPALS,
+    PrincipalChange, RETENTION, Refill, SECOND, WorkspaceChange,
 };
 
 /// The most keys of a history: fewer are asked for more often.
@@ -123,14 +123,18 @@ impl Dice {
     }
 
     fn change_of_principal(&mut self, world: &World) -> Change {
-        let principal = self.one_of(&PRINCIPALS);
+        let principal = self.principal();
         let place = self.0.random_range(0..world.workspaces.len());
         let change = match self.0.random_range(0..19) {
             0 => {
                 let principal = self.absent(world).unwrap_or(principal);
                 return Change::Principal(principal, PrincipalChange::Create);
             }
-            1..6 => PrincipalChange::Switch(self.once_in(5)),
+            1..5 => PrincipalChange::Switch(self.once_in(5)),
+            5 => {
+                let principal = self.one_of(&OTHERS);
+                return Change::Principal(principal, PrincipalChange::Delete);
+            }
             16..19 => PrincipalChange::Limits(self.limits()),
             6..9 => PrincipalChange::RemoveMember(place),
             _ => PrincipalChange::Member(place, self.ceiling()),
@@ -155,7 +159,7 @@ impl Dice {
             } else {
                 Some(self.0.random_range(0..world.workspaces.len()))
             },
-            principal: self.one_of(&PRINCIPALS),
+            principal: self.principal(),
             environment: self.one_of(&["", "", "", "live", "test"]),
             scopes: self.scopes(),
             sources: self.ranges(),
@@ -207,9 +211,18 @@ impl Dice {
         })
     }
 
+    /// A principal: mostly one that has keys.
+    fn principal(&mut self) -> &'static str {
+        if self.once_in(12) {
+            self.one_of(&OTHERS)
+        } else {
+            self.one_of(&PRINCIPALS)
+        }
+    }
+
     /// A principal that there is not.
     fn absent(&mut self, world: &World) -> Option<&'static str> {
-        let all = PRINCIPALS.into_iter();
+        let all = PRINCIPALS.into_iter().chain(OTHERS);
         let absent: Vec<_> = all
             .filter(|id| !world.principals.contains_key(id))
             .collect();

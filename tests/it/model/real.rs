@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keyward::domain::clock::Timestamp;
 use keyward::domain::credits::Period;
-use keyward::domain::credits_draft::{CreditsDraft, RefillDraft};
+use keyward::domain::credits_draft::{Adjustment, CreditsDraft, RefillDraft};
 use keyward::domain::key::{KeyState, RevocationReason};
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
 use keyward::domain::limit::LimitDraft;
@@ -132,7 +132,11 @@ impl Real {
                 return self.change_credits(id, change);
             }
             KeyChange::Adjust(delta) => {
-                return self.change_credits(id, CreditsChange::Adjust(*delta));
+                let adjustment = Adjustment {
+                    delta: *delta,
+                    ..Adjustment::default()
+                };
+                return self.change_credits(id, CreditsChange::Adjust(adjustment));
             }
             KeyChange::Rotate {
                 overlap,
@@ -224,6 +228,7 @@ impl Real {
                 };
                 block_on(registry.update_principal(actor, (id, ""), patch)).map(drop)
             }
+            PrincipalChange::Delete => block_on(registry.delete_principal(actor, (id, ""))),
             PrincipalChange::Member(place, ceiling) => {
                 let draft = MembershipDraft {
                     workspace: world.workspaces[*place].id.to_owned(),

@@ -71,11 +71,12 @@ pub(super) struct Passed {
     pub(super) kept: bool,
 }
 
-/// Whoever acts.
+/// Whoever acts, also once it was deleted.
 #[derive(Default, Debug)]
 pub(super) struct Principal {
     pub(super) disabled: bool,
     pub(super) limits: Limits,
+    pub(super) deleted: bool,
 }
 
 /// A principal in a workspace, also once it was taken out.

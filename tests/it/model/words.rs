@@ -22,6 +22,9 @@ pub(super) const RETENTION: u64 = 3_600 * SECOND;
 /// Whoever acts with keys.
 pub(super) const PRINCIPALS: [&str; 3] = ["user:ada", "user:bob", "service:x"];
 
+/// Those who have few keys, so that they can be deleted.
+pub(super) const OTHERS: [&str; 2] = ["user:eve", "service:y"];
+
 /// The limits that there can be: their names, and their windows in
 /// microseconds, the first of which is usual.
 pub(super) const LIMITS: [(&str, [u64; 2]); 3] = [

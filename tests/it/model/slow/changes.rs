@@ -42,7 +42,7 @@ impl World {
             }
         };
         let found = self.principals.get(principal);
-        let is_off = found.is_some_and(|found| found.disabled);
+        let is_off = found.is_some_and(|found| found.disabled || found.deleted);
         let credits = new.credits.map(|credits| credits.given(None, now));
         if is_off || credits == Some(None) || new.end.is_some_and(|end| end <= now) {
             return false;
@@ -79,6 +79,11 @@ impl World {
 
     /// Changes a principal, or what it may do in a workspace.
     fn appoint(&mut self, id: &'static str, change: &PrincipalChange) -> bool {
+        let is_deleted = self.principals.get(id).is_some_and(|found| found.deleted);
+        if is_deleted {
+            // Its id stays taken.
+            return false;
+        }
         match change {
             PrincipalChange::Create => {
                 let is_new = !self.principals.contains_key(id);
@@ -91,6 +96,13 @@ impl World {
             PrincipalChange::Limits(limits) => self.revise_principal(id, |principal| {
                 principal.limits.clone_from(limits);
             }),
+            PrincipalChange::Delete => {
+                let mut keys = self.keys.iter();
+                let has_keys = keys.any(|key| key.principal == id && !key.deleted);
+                // Its memberships end with it.
+                self.members.retain(|(_, of), _| has_keys || *of != id);
+                !has_keys && self.revise_principal(id, |principal| principal.deleted = true)
+            }
             PrincipalChange::Member(_, ceiling) if ceiling.is_empty() => false,
             PrincipalChange::Member(place, ceiling) => {
                 self.principals.entry(id).or_default();

@@ -48,6 +48,7 @@ pub(in super::super) enum PrincipalChange {
     Switch(bool),
     /// The limits that all of its keys share.
     Limits(Limits),
+    Delete,
     /// Its scope ceiling in a workspace.
     Member(usize, BTreeSet<String>),
     RemoveMember(usize),
@@ -64,7 +65,7 @@ pub(in super::super) enum WorkspaceChange {
 
 impl Change {
     /// The names of all changes.
-    pub(in super::super) const ALL: [&'static str; 24] = [
+    pub(in super::super) const ALL: [&'static str; 25] = [
         "create key",
         "scopes",
         "sources",
@@ -81,6 +82,7 @@ impl Change {
         "create principal",
         "switch principal",
         "principal limits",
+        "delete principal",
         "member",
         "remove member",
         "switch workspace",
@@ -129,6 +131,7 @@ impl PrincipalChange {
             Self::Create => "create principal",
             Self::Switch(_) => "switch principal",
             Self::Limits(_) => "principal limits",
+            Self::Delete => "delete principal",
             Self::Member(..) => "member",
             Self::RemoveMember(_) => "remove member",
         }
