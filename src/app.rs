@@ -180,8 +180,7 @@ impl App {
             Arc::clone(&clock),
             meter,
             desk,
-        )
-        .telling(first_uses);
+        );
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Registry::new(
             Arc::clone(&store),
@@ -198,7 +197,8 @@ impl App {
             admin,
             store,
             index,
-            checker,
+            // What is explained is no use.
+            checker: checker.telling(first_uses),
             first_use_notes,
             reserver,
             registry,
