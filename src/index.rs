@@ -6,7 +6,7 @@
 
 pub mod credits;
 pub mod follower;
-
+mod imported;
 mod interner;
 mod members;
 mod packed;
@@ -25,6 +25,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
 use credits::CreditAccount;
+use imported::ImportedTokens;
 use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use packed::{IndexedKey, Metadata};
@@ -39,6 +40,7 @@ pub struct Index {
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
+    imported: ImportedTokens,
     applied: watch::Receiver<Revision>,
 }
 
@@ -51,6 +53,7 @@ impl Index {
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
+            imported: ImportedTokens::default(),
             applied,
         }
     }

@@ -150,6 +150,7 @@ impl Hand {
             create_time: now,
             pepper_id: self.pepper.id(),
             end: None,
+            imported: None,
         };
         let principal = Principal::plain(&draft.principal, OFFLINE.to_owned(), now);
         let membership = Membership {

@@ -59,6 +59,8 @@ pub enum AuditAction {
     DeleteWorkspace,
     /// A key was issued.
     CreateKey,
+    /// A key of another product was imported.
+    ImportKey,
     /// The token of a key that was just issued was shown again.
     RepeatKey,
     /// A key was changed.
@@ -119,6 +121,7 @@ impl AuditAction {
             Self::EnableWorkspace => "workspace.enable",
             Self::DeleteWorkspace => "workspace.delete",
             Self::CreateKey => "key.create",
+            Self::ImportKey => "key.import",
             Self::RepeatKey => "key.repeat",
             Self::UpdateKey => "key.update",
             Self::DisableKey => "key.disable",

@@ -16,6 +16,13 @@ use super::token::{Shape, shape};
 /// so that nobody can make a check slow.
 pub const MAX_HEADER_LEN: usize = 1024;
 
+/// How many bytes a token of another product has, to be imported and to be
+/// told from a user's name in `Basic`.
+pub const MIN_FOREIGN_LEN: usize = 16;
+
+/// The most that it has. With `Basic`, one for the colon goes off.
+pub const MAX_FOREIGN_LEN: usize = 512;
+
 /// The most bytes that the base64 of `Basic` may decode to.
 const MAX_DECODED_LEN: usize = 512;
 
@@ -26,7 +33,8 @@ const MAX_PADDING: usize = 2;
 ///
 /// The forms are `Bearer T`, `Api-Key T`, `ApiKey T`, `Token T`, `Basic B` and
 /// the bare token, where B is base64 of a user and a password one of which is a
-/// token. Schemes are case-insensitive.
+/// token: the one that is built like a token of ours, or else the one that is
+/// long enough for another's. Schemes are case-insensitive.
 ///
 /// Total over any bytes, bounded in time, and without allocation. `scratch` is
 /// where `Basic` is decoded; the token is a part of it or of `header`, and is of
@@ -209,9 +217,20 @@ fn token_of_basic(pair: &[u8]) -> Result<&[u8], CredentialError> {
         (false, true) => Ok(password),
         // Two credentials: which one counts is not ours to guess.
         (true, true) => Err(CredentialError::Malformed),
-        // A user and password of somebody else's.
-        (false, false) => Err(CredentialError::Malformed),
+        // None of ours: one that was imported can be of any shape.
+        (false, false) => match (may_be_foreign(user), may_be_foreign(password)) {
+            // The other half is too short for a token.
+            (true, false) => Ok(user),
+            (false, true) => Ok(password),
+            // Two that may be credentials, or none.
+            (true, true) | (false, false) => Err(CredentialError::Malformed),
+        },
     }
+}
+
+/// Whether it is as long as the tokens of others that can be imported.
+fn may_be_foreign(text: &[u8]) -> bool {
+    (MIN_FOREIGN_LEN..=MAX_FOREIGN_LEN).contains(&text.len())
 }
 
 /// Whether it was meant to be a token of ours.
@@ -227,7 +246,7 @@ fn has_token_shape(text: &[u8]) -> bool {
 }
 
 /// Visible ASCII, but neither of the two that join and quote header values.
-fn may_be_in_token(byte: u8) -> bool {
+pub(super) fn may_be_in_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b',' && byte != b'"'
 }
 

@@ -243,8 +243,14 @@ impl Checker {
         })?;
         match token::shape(token) {
             Shape::Native => Ok(self.hasher.digest(token)),
-            // A typo, or a credential of some other system, such as a JWT.
-            Shape::BadChecksum | Shape::Foreign => Err(NoToken::Unknown),
+            // A typo: it was never issued, and nothing like it is imported.
+            Shape::BadChecksum => Err(NoToken::Unknown),
+            // Another product's token that was imported, or a credential of
+            // some other system, such as a JWT.
+            Shape::Foreign => self
+                .index
+                .foreign(&self.hasher, token)
+                .ok_or(NoToken::Unknown),
         }
     }
 }
@@ -382,6 +388,7 @@ mod tests {
                 create_time: now,
                 pepper_id: pepper.id(),
                 end: None,
+                imported: None,
             };
             let key = Key {
                 id: KeyId::generate(now),

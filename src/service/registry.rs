@@ -9,6 +9,7 @@ mod audit_size;
 mod changes;
 mod credits;
 mod footing;
+mod import;
 mod key_list;
 mod key_rotation;
 mod keys;
@@ -50,6 +51,7 @@ use super::page::Pager;
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
+pub use import::{ImportOutcome, Import, ImportEnd};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
@@ -225,6 +227,7 @@ impl Registry {
             create_time: now,
             pepper_id: self.pepper.id(),
             end: None,
+            imported: None,
         }
     }
 
