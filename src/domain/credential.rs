@@ -476,10 +476,51 @@ mod tests {
             (String::new(), MALFORMED),
             (TOKEN.to_owned(), MALFORMED),
             // The first colon splits: here the token is a part of a password.
-            (format!("a:b:{TOKEN}"), MALFORMED),
-            (format!("::{TOKEN}"), MALFORMED),
+            // It is looked up as another product's, and found nowhere.
+            (format!("a:b:{TOKEN}"), token(&format!("b:{TOKEN}"))),
+            (format!("::{TOKEN}"), token(&format!(":{TOKEN}"))),
         ] {
             assert_eq!(parsed(basic(&pair)), expected, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn basic_without_a_token_of_ours_holds_the_one_that_is_long_enough() {
+        let (short, least) = ("a".repeat(MIN_FOREIGN_LEN - 1), "b".repeat(MIN_FOREIGN_LEN));
+        let most = "c".repeat(MAX_FOREIGN_LEN - 1);
+        for (pair, expected) in [
+            (format!("{least}:"), token(&least)),
+            (format!(":{least}"), token(&least)),
+            (format!("{short}:{least}"), token(&least)),
+            (format!("{least}:{short}"), token(&least)),
+            (format!("{most}:"), token(&most)),
+            (format!(":{most}"), token(&most)),
+            // Which of the two counts is not ours to guess.
+            (format!("{least}:{least}"), MALFORMED),
+            (format!("{short}:{short}"), MALFORMED),
+            (format!("{least}:{TOKEN}"), token(TOKEN)),
+            (format!("{least},:"), MALFORMED),
+        ] {
+            assert_eq!(parsed(basic(&pair)), expected, "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_of_another_product_is_found_in_every_form(
+            // A colon would split it in `Basic`.
+            text in "[!#-+\\--9;-~]{16,511}",
+        ) {
+            prop_assume!(shape(text.as_bytes()) == Shape::Foreign);
+            for header in [
+                text.clone(),
+                format!("Bearer {text}"),
+                format!("Api-Key {text}"),
+                basic(format!("{text}:")),
+                basic(format!(":{text}")),
+            ] {
+                prop_assert_eq!(parsed(&header), token(&text));
+            }
         }
     }
 

@@ -155,7 +155,9 @@ impl Given {
                 if hint.len() > MAX_HINT_LEN || hint.chars().any(char::is_control) {
                     violations.add(
                         "hash.hint",
-                        format!("must have at most {MAX_HINT_LEN} bytes, without control characters"),
+                        format!(
+                            "must have at most {MAX_HINT_LEN} bytes, without control characters"
+                        ),
                     );
                 }
                 let Some(hash) = read_hash(value.as_bytes()) else {
@@ -349,11 +351,20 @@ mod tests {
             (UUID, "…afa6", false),
             ("sk-proj-9dKx2mQv7LpR4tYw8ZbN3cHf6JgS1aVe", "…1aVe", false),
             ("unkey_3ZfKq8vTn2Lr7WxYb5Hc9D", "", false),
-            ("q83vEjRWeJCrze8SNFZ4kKvN7xI0Vniqu8zd7v8AESI=", "…ESI=", false),
-            ("a1+b2/c3d4E5f6G7h8I9j0==", "", true),
-            ("SG.kY1w2E3r4T5y6U7i.8O9p0A1s2D3f4G5h6J7k8L9", "…k8L9", false),
+            (
+                "q83vEjRWeJCrze8SNFZ4kKvN7xI0Vniqu8zd7v8AESI=",
+                "…ESI=",
+                false,
+            ),
+            ("a1+b2/c3d4E5f6G7h8I9j0==", "", false),
+            (
+                "SG.kY1w2E3r4T5y6U7i.8O9p0A1s2D3f4G5h6J7k8L9",
+                "…k8L9",
+                false,
+            ),
             ("IL1deIyHyQA40WpeLeA1bIUXuvTwlGjo", "…lGjo", false),
             ("0123456789abcdef0123", "", true),
+            ("8fK2mQ9xLp4RtVw7Zb", "", true),
         ] {
             let read = token(text).unwrap();
             assert_eq!(&*read.imported.hint, hint, "{text}");
@@ -385,7 +396,10 @@ mod tests {
         ] {
             let told_of = token(&text).unwrap_err();
             assert!(told_of.contains(told), "{told_of}");
-            assert!(!told_of.contains("sup3r") && !told_of.contains("yhjsk"), "{told_of}");
+            assert!(
+                !told_of.contains("sup3r") && !told_of.contains("yhjsk"),
+                "{told_of}"
+            );
         }
     }
 

@@ -284,7 +284,13 @@ impl Follower {
             let bond = self.bond(key)?;
             let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
                 .with_credits(self.index.credits(key.id));
-            if self.index.keys.pin().insert(secret.digest, packed).is_none() {
+            if self
+                .index
+                .keys
+                .pin()
+                .insert(secret.digest, packed)
+                .is_none()
+            {
                 self.index.imported.came(secret);
             }
         }

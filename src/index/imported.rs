@@ -49,9 +49,8 @@ impl Index {
     /// where nothing was imported, else a hash for each algorithm in use.
     #[must_use]
     pub fn foreign(&self, hasher: &TokenHasher, token: &[u8]) -> Option<TokenDigest> {
-        let in_use = |algorithm: &HashAlgorithm| {
-            self.imported.of(*algorithm).load(Ordering::Relaxed) > 0
-        };
+        let in_use =
+            |algorithm: &HashAlgorithm| self.imported.of(*algorithm).load(Ordering::Relaxed) > 0;
         HashAlgorithm::ALL
             .into_iter()
             .filter(in_use)

@@ -51,7 +51,7 @@ use super::page::Pager;
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
-pub use import::{ImportOutcome, Import, ImportEnd};
+pub use import::{Import, ImportEnd, ImportOutcome};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;

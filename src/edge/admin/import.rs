@@ -162,7 +162,10 @@ impl Importing {
         let first = asked.message().await.map_err(End::Broken)?;
         let mut first = first.unwrap_or_default();
         let missing = || Violations::of("options", "is required, in the first message");
-        let options = first.options.take().ok_or_else(|| End::Failed(missing().into()))?;
+        let options = first
+            .options
+            .take()
+            .ok_or_else(|| End::Failed(missing().into()))?;
         let registry = Arc::clone(&self.caller.own.registry);
         let (workspace, dry_run) = (options.workspace, options.dry_run);
         let import = Import::start(registry, actor, workspace, dry_run).await?;

@@ -142,7 +142,11 @@ impl Import {
     ) -> Result<ImportOutcome, ImportEnd> {
         for _ in 0..MAX_TRIES {
             let ground = self.ground(actor).await?;
-            match self.registry.import_once(&ground, draft, self.dry_run).await {
+            match self
+                .registry
+                .import_once(&ground, draft, self.dry_run)
+                .await
+            {
                 Ok(outcome) => return Ok(outcome),
                 Err(Stop::Key(outcome)) => return Ok(outcome),
                 Err(Stop::End(end)) => return Err(end),
@@ -232,7 +236,9 @@ impl Registry {
             // What else is wrong with it is told in one go.
             let fields = draft.key.check(&ground.workspace.record, now).err();
             let all = [Some(violations), fields].into_iter().flatten();
-            let all: Violations = all.flat_map(|some| some.iter().cloned().collect::<Vec<_>>()).collect();
+            let all: Violations = all
+                .flat_map(|some| some.iter().cloned().collect::<Vec<_>>())
+                .collect();
             return Err(all.into());
         };
         violations.none()?;
@@ -244,7 +250,9 @@ impl Registry {
                 return Ok(outcome);
             }
         }
-        let (batch, key) = self.import_batch(ground, draft, &token, &known, now).await?;
+        let (batch, key) = self
+            .import_batch(ground, draft, &token, &known, now)
+            .await?;
         let warning = token.warning;
         if dry_run {
             return Ok(ImportOutcome::Imported { key: None, warning });
@@ -300,7 +308,8 @@ impl Registry {
         let key = imported_key(actor, draft, spec, secret, now);
         let mut audit = issue_entry(actor, &key, credits);
         audit.action = AuditAction::ImportKey;
-        let mut tell = |name: &str, value: &str| audit.detail.insert(name.to_owned(), value.to_owned());
+        let mut tell =
+            |name: &str, value: &str| audit.detail.insert(name.to_owned(), value.to_owned());
         tell("form", token.imported.form.as_str());
         if key.disabled {
             tell("disabled", "true");
@@ -310,10 +319,12 @@ impl Registry {
         let credits = credits.map(|balance| first_credits(key.id, balance));
         batch.writes.splice(..0, credits);
         batch.writes.push(known.request.carried_out(key.id));
-        batch.requires.extend(known.otherwise.as_ref().map(|other| Requirement {
-            id: other.record(),
-            expect: Expect::Absent,
-        }));
+        batch
+            .requires
+            .extend(known.otherwise.as_ref().map(|other| Requirement {
+                id: other.record(),
+                expect: Expect::Absent,
+            }));
         batch.requires.push(ground.standing.clone());
         let record = RecordId::Workspace(workspace.record.id.clone());
         batch.requires.push(unchanged(record, workspace.revision));
@@ -331,7 +342,9 @@ impl Registry {
             return Ok(None);
         };
         let IssueRequest { key, .. } = carried_out;
-        let found = self.read(RecordId::Key(key), Kind::Key, &key.to_string()).await?;
+        let found = self
+            .read(RecordId::Key(key), Kind::Key, &key.to_string())
+            .await?;
         let reserved = |workspace| ImportOutcome::Reserved {
             key: (workspace == Some(&ground.workspace.record.id)).then_some(key),
         };
@@ -356,11 +369,12 @@ impl Registry {
     /// A hash that somebody stores must not work as a token, in whichever order
     /// the two are imported: who reads the one would have the other.
     fn refuse_hash_as_token(&self, token: &ForeignToken) -> Result<(), Violations> {
-        let holds = |algorithm, hash: &[u8; 32]| {
-            self.index.holds(&self.hasher.imported(algorithm, hash))
-        };
+        let holds =
+            |algorithm, hash: &[u8; 32]| self.index.holds(&self.hasher.imported(algorithm, hash));
         if let Some(hash) = &token.reads_as
-            && HashAlgorithm::ALL.into_iter().any(|algorithm| holds(algorithm, hash))
+            && HashAlgorithm::ALL
+                .into_iter()
+                .any(|algorithm| holds(algorithm, hash))
         {
             return Err(Violations::of(
                 "token",
@@ -392,7 +406,9 @@ struct Known {
 impl Known {
     fn new(registry: &Registry, token: &ForeignToken, draft: &ImportDraft) -> Self {
         let of = |digest: &TokenDigest| {
-            registry.requests.identify_import(digest, draft, &token.imported)
+            registry
+                .requests
+                .identify_import(digest, draft, &token.imported)
         };
         let algorithm = token.imported.form.algorithm();
         let digest = registry.hasher.imported(algorithm, &token.hash);

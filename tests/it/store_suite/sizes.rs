@@ -11,6 +11,7 @@ use keyward::domain::fields::{
     MAX_PRINCIPAL_LEN, MAX_SCOPES, MAX_SCOPES_LEN,
 };
 use keyward::domain::id::WorkspaceId;
+use keyward::domain::import::{Imported, ImportedForm, MAX_HINT_LEN};
 use keyward::domain::key::{self, Key};
 use keyward::domain::key_draft::{KeyDraft, KeySpec};
 use keyward::domain::limit::{
@@ -239,7 +240,17 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         description: draft.description,
         scopes,
         metadata: draft.metadata,
-        secrets: vec![secret(2 * number), secret(2 * number + 1)],
+        secrets: vec![
+            key::Secret {
+                imported: Some(Imported {
+                    form: ImportedForm::Blake3,
+                    hint: "h".repeat(MAX_HINT_LEN).into(),
+                }),
+                tail: [0; 4],
+                ..secret(2 * number)
+            },
+            secret(2 * number + 1),
+        ],
         create_time: Timestamp::MAX,
         created_by: admin(0).id.to_string(),
         expire_time: draft.expire_time,
