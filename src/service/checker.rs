@@ -281,8 +281,9 @@ mod tests {
     use super::*;
     use crate::domain::audit::{AuditAction, AuditEntry};
     use crate::domain::clock::{ManualClock, Timestamp};
-    use crate::domain::digest::Pepper;
+    use crate::domain::digest::{HashAlgorithm, Pepper};
     use crate::domain::id::KeyId;
+    use crate::domain::import::{Imported, ImportedForm};
     use crate::domain::key::Key;
     use crate::domain::key_draft::KeyDraft;
     use crate::domain::limit::LimitDraft;
@@ -399,7 +400,8 @@ mod tests {
                 description: draft.description,
                 scopes: spec.scopes,
                 metadata: draft.metadata,
-                secrets: vec![secret],
+                // Another product's token stands for the key, too.
+                secrets: vec![imported(&secret, pepper, tokens.len()), secret],
                 create_time: now,
                 created_by: "adm".to_owned(),
                 expire_time: None,
@@ -414,6 +416,23 @@ mod tests {
         }
         tokens.try_into().unwrap()
     }
+
+    /// What is kept of a token that was imported.
+    fn imported(secret: &Secret, pepper: &Pepper, number: usize) -> Secret {
+        let token = format!("{OTHERS}{number}");
+        let hasher = pepper.token_hasher();
+        Secret {
+            digest: hasher.foreign(HashAlgorithm::Blake3, token.as_bytes()),
+            imported: Some(Imported {
+                form: ImportedForm::Blake3,
+                hint: "".into(),
+            }),
+            ..secret.clone()
+        }
+    }
+
+    /// How the tokens of another product start.
+    const OTHERS: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 
     async fn commit(store: &MemoryStore, record: Record) -> Revision {
         let audit = AuditEntry {
@@ -469,6 +488,16 @@ mod tests {
             allocation_counter::measure(check).count_total
         };
         assert_eq!((allocations(&without), meter.owners()), (0, 0));
+        assert_eq!((allocations(&format!("{OTHERS}0")), meter.owners()), (0, 0));
+        let unknown = format!("Bearer {OTHERS}x");
+        let denied = || {
+            let demand = Demand::default();
+            let denied = checker.check(unknown.as_bytes(), &ask, &demand, |outcome| {
+                outcome.verdict == Verdict::Denied(DenialReason::Unknown)
+            });
+            assert!(denied.unwrap());
+        };
+        assert_eq!(allocation_counter::measure(denied).count_total, 0);
         // One list of what counts, and nothing else.
         assert_eq!((allocations(&with), meter.owners()), (1, 1));
     }

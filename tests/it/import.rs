@@ -5,6 +5,7 @@ mod crash;
 mod files;
 mod many;
 mod rights;
+mod secrets;
 mod streams;
 
 use keyward::domain::digest::HashAlgorithm;
