@@ -185,18 +185,22 @@ fn table(tally: &Tally, dry_run: bool) -> String {
         "Imported"
     };
     lines.add(imported, tally.imported.to_string());
+    let some = |number: u64| match number {
+        0 => String::new(),
+        number => number.to_string(),
+    };
     let already = match tally.differ {
-        0 => tally.already.to_string(),
+        0 => some(tally.already),
         differ => format!(
             "{}, {differ} of them with other fields, which were not changed",
             tally.already
         ),
     };
     lines.add("Imported before", already);
-    lines.add("Refused", tally.refused.to_string());
-    lines.add("Reserved", tally.reserved.to_string());
-    lines.add("Left out", tally.skipped.to_string());
-    lines.add("With notes", tally.noted.to_string());
+    lines.add("Refused", some(tally.refused));
+    lines.add("Reserved", some(tally.reserved));
+    lines.add("Left out", some(tally.skipped));
+    lines.add("With notes", some(tally.noted));
     let mut text = lines.lines(None);
     for line in &tally.told {
         text += &format!("{}\n", escaped(line));

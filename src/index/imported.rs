@@ -11,15 +11,15 @@ use super::Index;
 /// How many imported tokens there are of each algorithm.
 #[derive(Debug, Default)]
 pub(super) struct ImportedTokens {
-    sha256: AtomicUsize,
-    blake3: AtomicUsize,
+    by_algorithm: [AtomicUsize; HashAlgorithm::ALL.len()],
 }
 
 impl ImportedTokens {
     fn of(&self, algorithm: HashAlgorithm) -> &AtomicUsize {
+        let [first, second] = &self.by_algorithm;
         match algorithm {
-            HashAlgorithm::Sha256 => &self.sha256,
-            HashAlgorithm::Blake3 => &self.blake3,
+            HashAlgorithm::Sha256 => first,
+            HashAlgorithm::Blake3 => second,
         }
     }
 

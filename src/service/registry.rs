@@ -10,6 +10,7 @@ mod changes;
 mod credits;
 mod footing;
 mod import;
+mod imported;
 mod key_list;
 mod key_rotation;
 mod keys;

@@ -169,6 +169,8 @@ impl Importing {
         let registry = Arc::clone(&self.caller.own.registry);
         let (workspace, dry_run) = (options.workspace, options.dry_run);
         let import = Import::start(registry, actor, workspace, dry_run).await?;
+        let workspace = import.workspace();
+        info!(actor = actor.id(), workspace, dry_run, "import begun");
         let import = Arc::new(import);
         let mut next = VecDeque::from(first.keys);
         let mut all_asked = false;

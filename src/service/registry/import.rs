@@ -12,13 +12,10 @@ use tracing::debug;
 use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::clock::Timestamp;
-use crate::domain::digest::{HashAlgorithm, TokenDigest};
 use crate::domain::id::KeyId;
-use crate::domain::import::{ForeignToken, ImportDraft, texts_of};
+use crate::domain::import::{ForeignToken, ImportDraft};
 use crate::domain::key::{Key, Secret};
 use crate::domain::key_draft::KeySpec;
-use crate::domain::request::IssueRequest;
-use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::violation::{MAX_TOLD, Violations};
 use crate::domain::workspace::Workspace;
 use crate::store::{Batch, Expect, Record, RecordId, Requirement, StoreError, Versioned};
@@ -26,8 +23,8 @@ use crate::store::{Batch, Expect, Record, RecordId, Requirement, StoreError, Ver
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::credits::first_credits;
+use super::imported::Known;
 use super::keys::{issue_entry, refuse_disabled};
-use super::requests::Identified;
 use super::{MAX_TRIES, Registry, conflict, put, unchanged};
 
 /// What became of one key.
@@ -246,7 +243,10 @@ impl Registry {
         // Before the draft is judged: what has changed since it was imported, or
         // has expired, makes it no other token.
         for request in known.all() {
-            if let Some(outcome) = self.imported_before(ground, request).await? {
+            if let Some(outcome) = self
+                .imported_before(&ground.workspace.record.id, request)
+                .await?
+            {
                 return Ok(outcome);
             }
         }
@@ -329,100 +329,6 @@ impl Registry {
         let record = RecordId::Workspace(workspace.record.id.clone());
         batch.requires.push(unchanged(record, workspace.revision));
         Ok((batch, key))
-    }
-
-    /// What became of a token when it was imported before; none, if it was not.
-    async fn imported_before(
-        &self,
-        ground: &Ground,
-        request: &Identified,
-    ) -> Result<Option<ImportOutcome>, RegistryError> {
-        let found = self.read(request.record(), Kind::Key, "").await?;
-        let Some(Record::Request(carried_out)) = found.map(|found| found.record) else {
-            return Ok(None);
-        };
-        let IssueRequest { key, .. } = carried_out;
-        let found = self
-            .read(RecordId::Key(key), Kind::Key, &key.to_string())
-            .await?;
-        let reserved = |workspace| ImportOutcome::Reserved {
-            key: (workspace == Some(&ground.workspace.record.id)).then_some(key),
-        };
-        Ok(Some(match found.map(|found| found.record) {
-            Some(Record::Key(found))
-                if found.workspace() == Some(&ground.workspace.record.id)
-                    && found.revocation.is_none() =>
-            {
-                let differs = !request.is_like(&carried_out);
-                ImportOutcome::Already { key, differs }
-            }
-            Some(Record::Key(found)) => reserved(found.workspace()),
-            Some(Record::Tombstone(Tombstone {
-                of: Buried::Key { workspace, .. },
-                ..
-            })) => reserved(workspace.as_ref()),
-            // A key leaves its record, or a tombstone.
-            Some(_) | None => return Err(RegistryError::Internal),
-        }))
-    }
-
-    /// A hash that somebody stores must not work as a token, in whichever order
-    /// the two are imported: who reads the one would have the other.
-    fn refuse_hash_as_token(&self, token: &ForeignToken) -> Result<(), Violations> {
-        let holds =
-            |algorithm, hash: &[u8; 32]| self.index.holds(&self.hasher.imported(algorithm, hash));
-        if let Some(hash) = &token.reads_as
-            && HashAlgorithm::ALL
-                .into_iter()
-                .any(|algorithm| holds(algorithm, hash))
-        {
-            return Err(Violations::of(
-                "token",
-                "is the hash of a token that was imported: give it as `hash`, if it is meant to be one",
-            ));
-        }
-        let is_token = |text: &str| {
-            let mut algorithms = HashAlgorithm::ALL.into_iter();
-            algorithms.any(|algorithm| holds(algorithm, &algorithm.hash(text.as_bytes())))
-        };
-        if token.otherwise.is_none() && texts_of(&token.hash).any(|text| is_token(&text)) {
-            return Err(Violations::of(
-                "hash.value",
-                "was imported as a token before, by mistake, and works as one: revoke that key first",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What a token is known by.
-struct Known {
-    digest: TokenDigest,
-    request: Identified,
-    /// The same token, if it had come as a hash of the other algorithm.
-    otherwise: Option<Identified>,
-}
-
-impl Known {
-    fn new(registry: &Registry, token: &ForeignToken, draft: &ImportDraft) -> Self {
-        let of = |digest: &TokenDigest| {
-            registry
-                .requests
-                .identify_import(digest, draft, &token.imported)
-        };
-        let algorithm = token.imported.form.algorithm();
-        let digest = registry.hasher.imported(algorithm, &token.hash);
-        let otherwise = token.otherwise.as_ref();
-        Self {
-            request: of(&digest),
-            otherwise: otherwise
-                .map(|(algorithm, hash)| of(&registry.hasher.imported(*algorithm, hash))),
-            digest,
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Identified> {
-        [&self.request].into_iter().chain(&self.otherwise)
     }
 }
 

@@ -78,14 +78,23 @@ async fn an_import_that_is_killed_is_finished_by_the_same_line_again() {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if round % 2 == 0 {
-            let site = server.kill();
-            let _ = importing.wait().unwrap();
-            server = site.serve();
-        } else {
-            importing.kill().unwrap();
-            let _ = importing.wait().unwrap();
+        let site = server.site.clone();
+        match round {
+            0 => drop(server.kill()),
+            // A server that is told to stop ends imports, and does not wait for
+            // their clients.
+            2 => {
+                let (status, log) = tokio::task::block_in_place(|| server.stop());
+                assert!(status.success(), "{log}");
+            }
+            _ => {
+                importing.kill().unwrap();
+                let _ = importing.wait().unwrap();
+                continue;
+            }
         }
+        let _ = importing.wait().unwrap();
+        server = site.serve();
     }
     let last = tokio::task::block_in_place(|| {
         run(command(&server, "import --workspace klipy --output json")

@@ -45,7 +45,7 @@ async fn nothing_that_is_written_holds_a_piece_of_an_imported_token() {
     let mut admin = server.admin().await;
     admin.workspace("klipy", "klp", &[]).await;
     let mut heard = Vec::new();
-    let token = |name: &str| format!("{}{:032x}", name.repeat(3), rand::random::<u128>());
+    let token = |name: &str| format!("{}{:032X}", name.repeat(3), rand::random::<u128>());
     let (raw, sha256, blake3, bad, filed) = (
         token("ra"),
         token("sh"),
