@@ -298,10 +298,10 @@ impl Follower {
         // A token that no longer stands for the key stops last: at no moment
         // does a key that keeps a token go without it.
         for secret in before.iter().flat_map(|before| &before.secrets) {
-            if !key.secrets.iter().any(|kept| kept.digest == secret.digest) {
-                if keys.remove(&secret.digest).is_some() {
-                    self.index.imported.went(secret);
-                }
+            if !key.secrets.iter().any(|kept| kept.digest == secret.digest)
+                && keys.remove(&secret.digest).is_some()
+            {
+                self.index.imported.went(secret);
             }
         }
         Ok(())

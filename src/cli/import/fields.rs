@@ -216,7 +216,7 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
         Value::Number(number) => number.as_u64().or_else(|| {
             let number = number.as_f64()?;
             // What has a part is a number of JSON's all the same.
-            (0.0..9e15).contains(&number).then(|| number as u64)
+            (0.0..9e15).contains(&number).then_some(number as u64)
         }),
         Value::String(text) => text.trim().parse().ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
@@ -224,10 +224,10 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
 }
 
 fn time(value: &Value) -> Option<Timestamp> {
-    let text = match value {
-        Value::String(text) => text.trim(),
-        number => return number_time(i64::try_from(whole(number)?).ok()?),
+    let Value::String(text) = value else {
+        return number_time(i64::try_from(whole(value)?).ok()?);
     };
+    let text = text.trim();
     if let Ok(number) = text.parse() {
         return number_time(number);
     }

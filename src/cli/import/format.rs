@@ -260,12 +260,8 @@ impl Seen {
         let mut short = [0; 16];
         short.copy_from_slice(&token.hash[..16]);
         short[0] ^= u8::from(token.imported.form.algorithm() == HashAlgorithm::Blake3);
-        match self.0.insert(short, number) {
-            Some(other) => Some(Problem::new(
-                field,
-                format!("is that of {place} {other}, too"),
-            )),
-            None => None,
-        }
+        let other = self.0.insert(short, number)?;
+        let sentence = format!("is that of {place} {other}, too");
+        Some(Problem::new(field, sentence))
     }
 }

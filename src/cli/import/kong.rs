@@ -79,7 +79,9 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row, written: u64) {
         Some(_) | None => Map::new(),
     };
     let named = |name: &str| consumer.get(name).and_then(Value::as_str);
-    let principal = named("username").or(named("custom_id")).or(named("id"));
+    let principal = named("username")
+        .or_else(|| named("custom_id"))
+        .or_else(|| named("id"));
     row.key.principal = principal.unwrap_or_default().to_owned();
     let id = fields.text(&["id"]).unwrap_or_default();
     row.key.name = format!("{} in Kong", principal.unwrap_or("key"));

@@ -44,8 +44,10 @@ impl Report {
             failure
                 .note("To go on with an import that was broken off, name its report by --resume.")
         })?;
-        let mut report = Self::default();
-        report.file = Some((path.to_owned(), BufWriter::new(file)));
+        let mut report = Self {
+            file: Some((path.to_owned(), BufWriter::new(file))),
+            ..Self::default()
+        };
         report.line(&heading(reader, workspace)?)?;
         report.flush()?;
         Ok(report)

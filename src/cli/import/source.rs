@@ -126,21 +126,18 @@ impl Source {
 
     /// What the crate says of its own accord would hold the line itself.
     fn broken_csv(&self, error: &csv::Error) -> Failure {
-        let why = match error.kind() {
-            csv::ErrorKind::UnequalLengths {
-                pos,
-                expected_len,
-                len,
-            } => {
-                let line = pos.as_ref().map_or(0, csv::Position::line);
-                format!("line {line} has {len} fields, where the header has {expected_len}")
-            }
-            csv::ErrorKind::Utf8 { pos, .. } => {
-                let line = pos.as_ref().map_or(0, csv::Position::line);
-                format!("line {line} is no UTF-8")
-            }
-            csv::ErrorKind::Io(error) => error.to_string(),
-            _ => "it is no CSV".to_owned(),
+        let line = error.position().map_or(0, csv::Position::line);
+        let why = if let csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } = error.kind()
+        {
+            format!("line {line} has {len} fields, where the header has {expected_len}")
+        } else if let csv::ErrorKind::Utf8 { .. } = error.kind() {
+            format!("line {line} is no UTF-8")
+        } else if let csv::ErrorKind::Io(error) = error.kind() {
+            error.to_string()
+        } else {
+            "it is no CSV".to_owned()
         };
         self.unreadable(&why)
     }

@@ -72,7 +72,7 @@ fn limits(fields: &mut Fields, row: &mut Row) {
         let count = limit.get("limit").and_then(whole);
         let millis = limit
             .get("duration")
-            .or(limit.get("refillInterval"))
+            .or_else(|| limit.get("refillInterval"))
             .and_then(whole);
         let (Some(count), Some(millis)) = (count, millis) else {
             fields.problems.push(Problem::new(
@@ -86,7 +86,7 @@ fn limits(fields: &mut Fields, row: &mut Row) {
             name,
             count,
             millis,
-            always.unwrap_or(limit.get("name").is_none()),
+            always.unwrap_or_else(|| limit.get("name").is_none()),
         );
     }
 }
@@ -100,7 +100,7 @@ fn credits(fields: &mut Fields) -> Option<Credits> {
     let monthly = fields.number("refill_day").is_some();
     let remaining = fields
         .number("remaining")
-        .or(fields.number("remaining_requests"));
+        .or_else(|| fields.number("remaining_requests"));
     let balance = nested
         .as_ref()
         .and_then(|credits| whole(credits.get("remaining")?));
@@ -109,7 +109,7 @@ fn credits(fields: &mut Fields) -> Option<Credits> {
         let monthly = refill.get("interval").and_then(Value::as_str) == Some("monthly");
         Some((whole(refill.get("amount")?)?, monthly))
     });
-    let refill = refill.or(refill_amount.map(|amount| (amount, monthly)));
+    let refill = refill.or_else(|| refill_amount.map(|amount| (amount, monthly)));
     let balance = balance.or(remaining)?;
     Some(Credits {
         balance: Some(balance),

@@ -66,13 +66,11 @@ pub enum ImportEnd {
 
 impl From<RegistryError> for ImportEnd {
     fn from(error: RegistryError) -> Self {
-        match error {
-            RegistryError::Conflict {
-                kind: Kind::AdminKey,
-                ..
-            } => Self::CallerChanged,
-            error => Self::Failed(error),
+        let caller = Kind::AdminKey;
+        if matches!(&error, RegistryError::Conflict { kind, .. } if *kind == caller) {
+            return Self::CallerChanged;
         }
+        Self::Failed(error)
     }
 }
 
@@ -194,17 +192,22 @@ impl From<Violations> for Stop {
 
 impl From<RegistryError> for Stop {
     fn from(error: RegistryError) -> Self {
-        match error {
-            // About this key alone.
-            RegistryError::Invalid(violations) => violations.into(),
-            error @ RegistryError::GrantCeiling(_) => Self::Key(ImportOutcome::Beyond(error)),
-            RegistryError::Precondition {
-                kind: Kind::Principal | Kind::Membership,
-                condition,
-                ..
-            } => Violations::of("principal", condition.to_string()).into(),
-            error => Self::End(error.into()),
+        // What is about this key alone, and then all else.
+        if let RegistryError::Invalid(violations) = error {
+            return violations.into();
         }
+        if let RegistryError::GrantCeiling(_) = error {
+            return Self::Key(ImportOutcome::Beyond(error));
+        }
+        if let RegistryError::Precondition {
+            kind: Kind::Principal | Kind::Membership,
+            condition,
+            ..
+        } = error
+        {
+            return Violations::of("principal", condition.to_string()).into();
+        }
+        Self::End(error.into())
     }
 }
 
