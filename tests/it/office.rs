@@ -477,8 +477,8 @@ impl Ask {
         })
     }
 
-    /// Makes the call of this name to the credits of a key, if it is one of
-    /// those.
+    /// Makes the call of this name to the credits of a key, or to many keys, if
+    /// it is one of those.
     async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
         let (client, key_id) = (&mut admin.client, self.id.clone());
         Some(match call {
@@ -494,6 +494,7 @@ impl Ask {
                 let request = AdjustCreditsRequest { key_id, delta: 7 };
                 client.adjust_credits(request).await.map(drop)
             }
+            "ImportKeys" => self.import(admin).await,
             _ => return None,
         })
     }
@@ -557,9 +558,6 @@ impl Ask {
         }
         if let Some(answer) = self.of_credits(admin, call).await {
             return answer;
-        }
-        if call == "ImportKeys" {
-            return self.import(admin).await;
         }
         match call {
             "WhoAmI" => whoami(admin).await.map(drop),
