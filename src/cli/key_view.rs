@@ -269,6 +269,7 @@ mod tests {
                 "revoked_by": "",
                 "revocation_note": "",
                 "source_addresses": [],
+                "imported": null,
                 "rotation": null,
                 "rotate_time": null,
                 "rotation_due_time": null,
@@ -332,5 +333,21 @@ mod tests {
             assert!(text.contains(&key.id), "{width}:\n{text}");
         }
         assert!(list(&[key], None).contains("klipy_api_live_…x7Qa"));
+    }
+
+    #[test]
+    fn an_imported_key_says_how_its_token_came() {
+        let imported = ImportedToken {
+            form: ImportedForm::Sha256.into(),
+            import_time: Some(Timestamp {
+                seconds: 1_780_000_000,
+                nanos: 0,
+            }),
+        };
+        assert_eq!(
+            import_sentence(&imported),
+            "2026-05-28T20:26:40Z by the SHA-256 of its token, which another product has issued"
+        );
+        assert_eq!(import_json(&imported)["form"], "SHA256");
     }
 }

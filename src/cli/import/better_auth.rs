@@ -6,6 +6,10 @@ use super::fields::{Fields, Problem};
 use super::row::{self, Row};
 use crate::edge::pb::{Credits, CreditsPeriod, CreditsRefill, HashAlgorithm, TokenHash};
 
+/// How long a hash is there, in base64 without padding. What is not that long is
+/// the token itself: hashing can be switched off.
+const HASH_LEN: usize = 43;
+
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 /// A row of the table as a key.
@@ -13,11 +17,16 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
     let start = fields.text(&["start"]);
     let prefix = fields.text(&["prefix"]);
     let hint = start.or(prefix).map(row::started).unwrap_or_default();
-    row.key.hash = fields.text(&["key"]).map(|value| TokenHash {
-        algorithm: HashAlgorithm::Sha256.into(),
-        value,
-        hint,
-    });
+    match fields.text(&["key"]) {
+        Some(value) if is_hash(&value) => {
+            row.key.hash = Some(TokenHash {
+                algorithm: HashAlgorithm::Sha256.into(),
+                value,
+                hint,
+            });
+        }
+        token => row.key.token = token.unwrap_or_default(),
+    }
     row.key.principal = fields
         .text(&["user_id", "reference_id"])
         .unwrap_or_default();
@@ -50,6 +59,11 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
     }
     credits(fields, row);
     row::refuse_missing(row, fields, "key");
+}
+
+fn is_hash(value: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    value.len() == HASH_LEN && value.bytes().all(is_base64)
 }
 
 /// `{"projects": ["read", "write"]}` is `projects:read projects:write`.

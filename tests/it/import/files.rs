@@ -247,6 +247,15 @@ async fn better_auths_table() {
         (20, 60)
     );
     assert!(shown.credits.is_some() && shown.expire_time.is_some());
+
+    // Where hashing was switched off.
+    let row = json!({
+        "id": "a2", "key": DOTTED, "name": null, "referenceId": "org_1",
+        "enabled": true, "rateLimitEnabled": false, "requestCount": 0,
+    });
+    let output = import_file(&server, ("apikey.jsonl", &row.to_string()), "");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(passes(&server, DOTTED, &[]).await.principal, "org_1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
