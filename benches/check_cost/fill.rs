@@ -214,5 +214,6 @@ fn batch(workspace: &Workspace, clock: &dyn Clock, action: AuditAction, record: 
             record,
             expect: Expect::Absent,
         }],
+        beside: None,
     }
 }

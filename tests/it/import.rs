@@ -314,8 +314,16 @@ async fn a_key_comes_with_all_that_it_is() {
     assert_eq!(events[0].action, "key.import");
     assert_eq!(events[0].detail["form"], "token");
     assert_eq!(events[0].detail["disabled"], "true");
-    assert_eq!(events[0].detail["principal_made"], "true");
+    assert_eq!(events[0].detail["membership_made"], "*");
     assert!(!format!("{events:?}").contains("9dKx"));
+    let request = ListAuditEventsRequest {
+        resource: "user:1".to_owned(),
+        ..ListAuditEventsRequest::default()
+    };
+    let made = admin.client.clone().list_audit_events(request).await;
+    let made = made.unwrap().into_inner().events.remove(0);
+    assert_eq!(made.action, "principal.create");
+    assert_eq!(made.detail["call"], "ImportKeys");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -298,6 +298,7 @@ impl Registry {
         self.refuse_hash_as_token(token)?;
         let id = Some(&workspace.record.id);
         let footing = self.footing(actor, id, &draft.key.principal, now).await?;
+        let footing = footing.laid_by("ImportKeys");
         footing.admits(&draft.key.scopes)?;
         let credits = spec.credits;
         let secret = Secret {
@@ -324,7 +325,7 @@ impl Registry {
         batch.writes.push(known.request.carried_out(key.id));
         batch
             .requires
-            .extend(known.otherwise.as_ref().map(|other| Requirement {
+            .extend(known.otherwise.as_ref().map(|other| Requirement::Record {
                 id: other.record(),
                 expect: Expect::Absent,
             }));

@@ -1,4 +1,4 @@
-//! What the writer is asked to commit: a change with its audit entry, or what
+//! What the writer is asked to commit: a change with its audit entries, or what
 //! use has left of credits, which is no event.
 
 use crate::domain::audit::AuditEntry;
@@ -11,7 +11,7 @@ pub(in crate::store) struct Work {
     pub(in crate::store) writes: Vec<Write>,
     pub(in crate::store) requires: Vec<Requirement>,
     /// None for what nobody decides.
-    pub(in crate::store) audit: Option<AuditEntry>,
+    pub(in crate::store) audit: Vec<AuditEntry>,
 }
 
 impl Work {
@@ -19,7 +19,7 @@ impl Work {
     pub(in crate::store) fn name(&self) -> String {
         let credits = || "credits".to_owned();
         self.audit
-            .as_ref()
+            .first()
             .map_or_else(credits, |entry| entry.resource.clone())
     }
 }
@@ -29,7 +29,7 @@ impl From<Batch> for Work {
         Self {
             writes: batch.writes,
             requires: batch.requires,
-            audit: Some(batch.audit),
+            audit: [batch.audit].into_iter().chain(batch.beside).collect(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl From<Vec<Versioned<Credits>>> for Work {
         Self {
             writes: accounts.into_iter().map(write).collect(),
             requires: Vec::new(),
-            audit: None,
+            audit: Vec::new(),
         }
     }
 }
