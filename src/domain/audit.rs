@@ -111,7 +111,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All that can be done.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Init,
         Self::Recover,
         Self::DenyCall,
@@ -121,6 +121,7 @@ impl AuditAction {
         Self::EnableWorkspace,
         Self::DeleteWorkspace,
         Self::CreateKey,
+        Self::ImportKey,
         Self::RepeatKey,
         Self::UpdateKey,
         Self::DisableKey,

@@ -9,13 +9,14 @@ use prost::Message;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
 use super::format::Reader;
 use super::progress::Progress;
 use super::report::Report;
 use super::row::Row;
 use crate::cli::admin::Admin;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::status::Flags;
 use crate::edge::pb::{ImportKeysRequest, ImportOptions, ImportOutcome, ImportResult};
@@ -102,7 +103,7 @@ pub(super) async fn run(
     let answered = admin
         .converse(stream, async |client, r| client.import_keys(r).await)
         .await;
-    let mut results = answered.map_err(|status| admin.failure(&status, FLAGS).note(AGAIN))?;
+    let mut results = answered.map_err(|status| ended(&admin, &status, 0))?;
     let mut tally = Tally::default();
     let mut answers = 0;
     let ended = loop {
@@ -113,7 +114,7 @@ pub(super) async fn run(
                 note(&shared, &mut tally, message.results, (place, dry_run))?;
             }
             Ok(None) => break Ok(()),
-            Err(status) => break Err(admin.failure(&status, FLAGS).note(AGAIN)),
+            Err(status) => break Err(ended(&admin, &status, answers)),
         }
     };
     drop(results);
@@ -135,6 +136,16 @@ pub(super) async fn run(
 
 const AGAIN: &str =
     "What was imported stays so. The same line again goes on: no key is imported twice.";
+
+/// What the end of the conversation means, after so many results.
+fn ended(admin: &Admin, status: &Status, answers: u64) -> Failure {
+    let failure = admin.failure(status, FLAGS);
+    match (answers, failure.exit()) {
+        // It was refused as a whole.
+        (0, Exit::Failed | Exit::Usage) => failure,
+        _ => failure.note(AGAIN),
+    }
+}
 
 /// Reads the file into messages, as fast as they are taken.
 fn read(

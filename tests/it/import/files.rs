@@ -330,6 +330,16 @@ async fn what_is_wrong_with_a_file_is_told_before_anything_is_sent() {
             "{stderr}"
         );
     }
+
+    // What is refused as a whole, with what to do about it and no more.
+    std::fs::write(&path, format!("token,name,principal\n{DOTTED},n,p\n")).unwrap();
+    let mut nowhere = command(&server, "import --workspace nowhere");
+    let output = tokio::task::block_in_place(|| run(nowhere.arg(&path)));
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    let refusal = "error: there is no such workspace: nowhere";
+    assert!(told.starts_with(refusal), "{told}");
+    assert!(!told.contains("What was imported"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
