@@ -19,6 +19,7 @@ pub mod explanation;
 pub mod fields;
 pub mod granted;
 pub mod id;
+pub mod import;
 pub mod key;
 pub mod key_draft;
 pub mod leak;

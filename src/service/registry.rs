@@ -10,6 +10,8 @@ mod changes;
 mod credits;
 mod explain;
 mod footing;
+mod import;
+mod imported;
 mod key_list;
 mod key_rotation;
 mod keys;
@@ -55,6 +57,7 @@ pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
 pub use explain::{CheckQuestion, ExplainedCheck};
+pub use import::{Import, ImportEnd, ImportOutcome};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
@@ -234,6 +237,7 @@ impl Registry {
             create_time: now,
             pepper_id: self.pepper.id(),
             end: None,
+            imported: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 18] = [
     "docs/explain.md",
     "docs/first-day.md",
     "docs/grpc.md",
+    "docs/import.md",
     "docs/installing.md",
     "docs/leaks.md",
     "docs/limits.md",

@@ -30,6 +30,7 @@ mod drain;
 mod explain;
 mod h2raw;
 mod health;
+mod import;
 mod index;
 mod law_ceiling;
 mod law_durable;

@@ -5,7 +5,8 @@
 use std::fmt;
 
 use super::{
-    CredentialError, MAX_HEADER_LEN, Scheme, Scratch, has_token_shape, may_be_in_token, parse,
+    CredentialError, MAX_HEADER_LEN, Scheme, Scratch, has_token_shape, may_be_foreign,
+    may_be_in_token, parse,
 };
 
 /// What is wrong with a header value, and where.
@@ -42,9 +43,9 @@ pub enum FlawKind {
     OddBasic,
     /// What `Basic` holds has no colon between a user and a password.
     NoColon,
-    /// Neither the user nor the password of `Basic` has the form of a token.
+    /// Neither the user nor the password of `Basic` may be a token.
     BasicWithoutToken,
-    /// The user and the password of `Basic` both have the form of a token.
+    /// The user and the password of `Basic` both may be a token.
     TwoTokens,
 }
 
@@ -84,18 +85,16 @@ impl fmt::Display for FlawKind {
                 "there is a scheme that is none of Bearer, Api-Key, ApiKey, Token and Basic"
             }
             Self::NoToken => "there is a scheme where the token should be",
-            Self::NotBase64 => {
-                "there is something behind Basic that is not base64, or is too long"
-            }
+            Self::NotBase64 => "there is something behind Basic that is not base64, or is too long",
             Self::OddBasic => {
                 "there is base64 behind Basic that holds a character which no credential may have"
             }
             Self::NoColon => "there is base64 behind Basic that holds no user and password",
             Self::BasicWithoutToken => {
-                "there is a user and password behind Basic, neither of which has the form of a token"
+                "there is a user and password behind Basic, neither of which may be a token"
             }
             Self::TwoTokens => {
-                "there is a user and password behind Basic, both of which have the form of a token"
+                "there is a user and password behind Basic, both of which may be a token"
             }
         })
     }
@@ -179,7 +178,9 @@ fn flaw_of_basic(encoded: &[u8]) -> FlawKind {
     let Some(colon) = pair.iter().position(|byte| *byte == b':') else {
         return FlawKind::NoColon;
     };
-    if has_token_shape(&pair[..colon]) && has_token_shape(&pair[colon + 1..]) {
+    let (user, password) = (&pair[..colon], &pair[colon + 1..]);
+    let are_both = |may: fn(&[u8]) -> bool| may(user) && may(password);
+    if are_both(has_token_shape) || are_both(may_be_foreign) {
         FlawKind::TwoTokens
     } else {
         FlawKind::BasicWithoutToken

@@ -133,7 +133,12 @@ impl Registry {
     fn presented(&self, credential: &[u8]) -> Option<TokenDigest> {
         let mut scratch = Scratch::new();
         let token = credential::parse(credential, &mut scratch).ok()?;
-        (token::shape(token) == Shape::Native).then(|| self.hasher.digest(token))
+        match token::shape(token) {
+            Shape::Native => Some(self.hasher.digest(token)),
+            Shape::BadChecksum => None,
+            // Another product's, if it was imported.
+            Shape::Foreign => self.index.foreign(&self.hasher, token),
+        }
     }
 }
 
@@ -177,22 +182,30 @@ fn explained(
     visible: Option<&KeyView>,
     trial: Trial<'_>,
 ) -> Result<Explanation, RegistryError> {
+    let case = Case::new(question, visible, &trial);
     let found = trial.key.map(|(key, _)| key.id());
+    let is_confined = actor.workspace().is_some();
     let reached = match (found, visible) {
         (Some(found), Some(view)) if found == view.key.id && is_as_read(view, &trial) => {
             Reached::Key
         }
         (None, None) => trial.reached,
-        (Some(_), None) if actor.workspace().is_some() => Reached::Token,
+        // That it was imported elsewhere is not told either.
+        (Some(_), None) if is_confined && case.is_foreign() => Reached::Nothing,
+        (Some(_), None) if is_confined => Reached::Token,
         // It was issued, changed or deleted just now: the next try tells.
         (Some(found), _) => return Err(conflict(Kind::Key, &found.to_string())),
         (None, Some(view)) => return Err(conflict(Kind::Key, &view.key.id.to_string())),
     };
-    let case = Case::new(question, visible, &trial);
     // No key can have a token that starts like an admin's, so that one is known.
-    let is_certain = reached != Reached::Token || actor.workspace().is_none() || case.is_of_admin();
+    let is_certain = match reached {
+        Reached::Key => true,
+        Reached::Token => !is_confined || case.is_of_admin(),
+        Reached::Nothing => !is_confined || !case.is_foreign(),
+    };
     let failed = match (reached, trial.verdict) {
         (Reached::Token, _) => Some(CheckStep::Key),
+        (Reached::Nothing, _) if !is_certain => Some(CheckStep::Token),
         (_, Verdict::Denied(reason)) => Some(CheckStep::of(reason, reached)),
         (_, Verdict::Allowed) => None,
     };

@@ -43,6 +43,12 @@ impl<'a> Case<'a> {
             .unwrap_or_default()
     }
 
+    /// Whether there is a token, and it is not built like one of ours.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.token(|token| token::shape(token) == Shape::Foreign)
+            .unwrap_or_default()
+    }
+
     /// What is said of a step that was reached.
     pub(super) fn say(&self, step: CheckStep, state: StepState, is_certain: bool) -> Said {
         let passed = state == StepState::Passed;
@@ -120,8 +126,12 @@ impl<'a> Case<'a> {
                 "It holds a token whose checksum is wrong: it is mistyped or was changed on its way, and was never issued.",
             )
             .with("shape", "BAD_CHECKSUM"),
+            Some((Shape::Foreign, _)) if self.view.is_some() => {
+                Said::new("It holds a token of another product, which was imported.")
+                    .with("shape", "FOREIGN")
+            }
             Some((Shape::Foreign, _)) | None => Said::new(
-                "What it holds has not the form of a token of keyward's: it is cut short, or of another system.",
+                "What it holds has not the form of a token of keyward's, and is none that was imported, as far as may be told: it is cut short, or of another system.",
             )
             .with("shape", "FOREIGN"),
         }
@@ -140,8 +150,14 @@ impl<'a> Case<'a> {
     fn key(&self, view: &KeyView) -> Said {
         let key = &view.key;
         let hint = self.token(token::hint_of).flatten().unwrap_or_default();
-        let newest = key.secrets.last().map(|secret| secret.tail);
-        let is_newest = newest.is_some_and(|tail| hint.as_bytes().ends_with(&tail));
+        let is_foreign = self.is_foreign();
+        let is_newest = key
+            .secrets
+            .last()
+            .is_some_and(|newest| match newest.imported {
+                Some(_) => is_foreign,
+                None => !is_foreign && hint.as_bytes().ends_with(&newest.tail),
+            });
         let (token, what) = match (is_newest, &view.rotation) {
             (true, None) => ("CURRENT", "the token"),
             (true, Some(_)) => ("NEW", "the new token, while the old one works too,"),
