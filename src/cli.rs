@@ -49,6 +49,7 @@ mod table;
 mod text;
 mod tls;
 mod usage;
+mod usage_view;
 mod verdict_view;
 mod watch;
 mod when;

@@ -6,6 +6,7 @@
 
 pub mod credits;
 pub mod follower;
+pub mod usage;
 
 mod interner;
 mod members;
@@ -26,6 +27,7 @@ use crate::store::Revision;
 
 use credits::CreditAccount;
 use members::{ById, IndexedWorkspace, Names, Seat};
+use usage::KeyUsage;
 
 pub use packed::{IndexedKey, Metadata};
 pub use rotating::{FirstUse, Rotating};
@@ -39,6 +41,7 @@ pub struct Index {
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
+    usages: papaya::HashMap<KeyId, Arc<KeyUsage>>,
     applied: watch::Receiver<Revision>,
 }
 
@@ -51,6 +54,7 @@ impl Index {
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
+            usages: papaya::HashMap::default(),
             applied,
         }
     }
@@ -94,6 +98,21 @@ impl Index {
     #[must_use]
     pub fn all_credits(&self) -> Vec<Arc<CreditAccount>> {
         self.credits.pin().values().cloned().collect()
+    }
+
+    /// How a key was used; none: nobody has shown a token of it.
+    #[must_use]
+    pub fn usage(&self, key: KeyId) -> Option<Arc<KeyUsage>> {
+        self.usages.pin().get(&key).cloned()
+    }
+
+    /// The usage of all keys that were used since it was stored. It walks over
+    /// all that were ever used: not for async code.
+    #[must_use]
+    pub fn changed_usages(&self) -> Vec<Arc<KeyUsage>> {
+        let usages = self.usages.pin();
+        let changed = usages.values().filter(|usage| usage.has_changed());
+        changed.cloned().collect()
     }
 
     /// How many tokens stand for a key.

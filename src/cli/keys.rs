@@ -4,6 +4,7 @@ mod create;
 mod credits;
 mod delete;
 mod list;
+mod prune;
 mod revoke;
 mod rotate;
 mod settle;
@@ -34,6 +35,12 @@ enum KeysCommand {
     Get(GetArgs),
     /// List keys, in the order of their creation
     List(list::ListArgs),
+    /// List keys that were not used for a long time, and how to revoke them
+    Stale(prune::StaleArgs),
+    /// List keys that were never used, and how to revoke them
+    NeverUsed(prune::NeverUsedArgs),
+    /// List keys that expire soon, and how to let them work on
+    Expiring(prune::ExpiringArgs),
     /// Change a key. What is not named stays as it is
     Update(update::UpdateArgs),
     /// Show the credits of a key, set them, add to them or take them away
@@ -68,9 +75,12 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::Get(GetArgs { key_id }) => {
             let key_id = argument::key_id(key_id)?;
             let key = read(&mut Admin::connect(flags).await?, &key_id).await?;
-            key_view::show(output, &key)?;
+            key_view::show_with_usage(output, &key)?;
         }
         KeysCommand::List(args) => list::run(args, flags, output).await?,
+        KeysCommand::Stale(args) => prune::stale(args, flags, output).await?,
+        KeysCommand::NeverUsed(args) => prune::never_used(args, flags, output).await?,
+        KeysCommand::Expiring(args) => prune::expiring(args, flags, output).await?,
         KeysCommand::Update(args) => update::run(args, flags, output).await?,
         KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,

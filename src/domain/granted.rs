@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::scope::{ScopeSet, met_by};
+use super::scope::{ScopeSet, met_by, one_spelling};
 
 /// The scopes of a key, within a ceiling if there is one.
 ///
@@ -43,6 +43,19 @@ impl<'k> Granted<'k> {
                 self.scopes.covers_text(required) && ceiling.covers_text(required)
             }),
         }
+    }
+
+    /// The place, among the key's own scopes, of the narrowest that covers the
+    /// first alternative of `requirement` that is granted. It is well formed.
+    #[must_use]
+    pub(super) fn needed(&self, requirement: &str) -> Option<usize> {
+        requirement.split('|').find_map(|alternative| {
+            let alternative = one_spelling(alternative);
+            let within = |ceiling: &ScopeSet| ceiling.covers_text(alternative);
+            self.scopes
+                .narrowest(alternative)
+                .filter(|_| self.ceiling.is_none_or(within))
+        })
     }
 
     /// What is granted, as scopes. It is computed where there is a ceiling.

@@ -154,6 +154,16 @@ impl ScopeSet {
         met_by(requirement, |required| self.covers_text(required))
     }
 
+    /// The place of the narrowest of the scopes that cover `required`, which is
+    /// well formed. Each of them covers those that are narrower, and is less by
+    /// its bytes: where the wider one has its `*`, they go on with something that
+    /// is greater than that.
+    pub(super) fn narrowest(&self, required: &str) -> Option<usize> {
+        self.0
+            .iter()
+            .rposition(|granted| granted_covers(&granted.0, required))
+    }
+
     /// Whether one of the scopes covers `required`, which is well formed.
     pub(super) fn covers_text(&self, required: &str) -> bool {
         self.iter()
@@ -222,10 +232,7 @@ pub fn granted_covers(granted: &str, required: &str) -> bool {
 
 /// The scope that `text` writes, in the one spelling that we keep.
 fn read(text: &str) -> Result<&str, ScopeError> {
-    // Exactly this word: `all` is an ordinary scope, and `All` is none.
-    if text == ALL {
-        return Ok(WILDCARD);
-    }
+    let text = one_spelling(text);
     if text.is_empty() {
         return Err(ScopeError::Empty);
     }
@@ -244,6 +251,12 @@ fn read(text: &str) -> Result<&str, ScopeError> {
         start += segment.len() + SEPARATOR.len_utf8();
     }
     Ok(text)
+}
+
+/// The spelling of `text` that we keep, if it is well formed.
+pub(super) fn one_spelling(text: &str) -> &str {
+    // Exactly this word: `all` is an ordinary scope, and `All` is none.
+    if text == ALL { WILDCARD } else { text }
 }
 
 /// Checks a segment that names something, and whose first character is the one

@@ -6,6 +6,7 @@ pub(super) mod credits;
 pub(super) mod key;
 pub(super) mod limit;
 pub(super) mod principal;
+pub(super) mod usage;
 pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;

@@ -12,6 +12,7 @@ use crate::domain::key::{self, Key};
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::usage::Usage;
 use crate::domain::verdict::WorkspaceNumber;
 use crate::domain::workspace::Workspace;
 use crate::store::{
@@ -22,6 +23,7 @@ use super::Index;
 use super::credits::CreditAccount;
 use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
 use super::packed::{Bond, IndexedKey, Personal, Shared};
+use super::usage::KeyUsage;
 
 /// Loads the whole store into an index and starts the thread that follows it.
 /// The thread ends when the store is closed.
@@ -72,6 +74,10 @@ impl Follower {
                 self.load_credits(credits, revision);
                 continue;
             }
+            if let Record::Usage(usage) = record {
+                self.load_usage(&usage);
+                continue;
+            }
             let change = Change {
                 before: None,
                 after: record,
@@ -112,6 +118,7 @@ impl Follower {
                         Record::Workspace(_)
                         | Record::AdminKey(_)
                         | Record::Credits(_)
+                        | Record::Usage(_)
                         | Record::Request(_)
                         | Record::Principal(_)
                         | Record::Membership(_)
@@ -142,8 +149,9 @@ impl Follower {
             Record::Membership(membership) => self.put_membership(membership),
             Record::Tombstone(tombstone) => self.bury(tombstone, change.before.as_ref()),
             Record::Credits(credits) => self.put_credits(credits, revision),
-            // Looked up in the store, by who repeats one.
-            Record::Request(_) => {}
+            // Looked up in the store, by who repeats one; or counted here, and
+            // noted there.
+            Record::Request(_) | Record::Usage(_) => {}
         }
         Ok(())
     }
@@ -159,6 +167,9 @@ impl Follower {
             for secret in &key.secrets {
                 keys.remove(&secret.digest);
             }
+            // A check that runs at this moment may begin another, of which
+            // nothing is stored any more.
+            self.index.usages.pin().remove(&key.id);
         }
     }
 
@@ -169,6 +180,12 @@ impl Follower {
             let account = Arc::new(CreditAccount::load(credits, revision));
             self.index.credits.pin().insert(key, account);
         }
+    }
+
+    fn load_usage(&mut self, stored: &Usage) {
+        let scopes = self.shared.scopes(&stored.exercised);
+        let usage = Arc::new(KeyUsage::load(stored, scopes));
+        self.index.usages.pin().insert(stored.key, usage);
     }
 
     /// An account that comes or goes is in the same commit as its key, which is
@@ -281,7 +298,8 @@ impl Follower {
         for secret in &key.secrets {
             let bond = self.bond(key)?;
             let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
-                .with_credits(self.index.credits(key.id));
+                .with_credits(self.index.credits(key.id))
+                .with_usage(self.index.usage(key.id));
             self.index.keys.pin().insert(secret.digest, packed);
         }
         let keys = self.index.keys.pin();

@@ -1,7 +1,7 @@
 //! A key as the index holds it: what checks look at side by side, what many
 //! keys share held once, and the rest in one run of bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::granted::Granted;
@@ -19,6 +19,7 @@ use super::credits::CreditAccount;
 use super::interner::Interner;
 use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
+use super::usage::KeyUsage;
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct IndexedKey {
     /// Apart, as few keys are being rotated at a time.
     rotating: Option<Box<Rotating>>,
     credits: Option<Arc<CreditAccount>>,
+    /// Made by the first use. All that stand for the key lead to the same.
+    usage: OnceLock<Arc<KeyUsage>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -79,6 +82,7 @@ impl IndexedKey {
             run: run.into(),
             rotating: Rotating::of(key, secret).map(Box::new),
             credits: None,
+            usage: OnceLock::new(),
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
@@ -97,6 +101,27 @@ impl IndexedKey {
     #[must_use]
     pub const fn credits(&self) -> Option<&Arc<CreditAccount>> {
         self.credits.as_ref()
+    }
+
+    /// The same key with what is known of its use.
+    pub(super) fn with_usage(mut self, usage: Option<Arc<KeyUsage>>) -> Self {
+        self.usage = usage.map(OnceLock::from).unwrap_or_default();
+        self
+    }
+
+    /// How the key is used, by all of its tokens. Allocates the first time that
+    /// it is asked for. The key must be of `index`.
+    pub fn usage(&self, index: &Index) -> &KeyUsage {
+        self.usage.get_or_init(|| {
+            let first = || Arc::new(KeyUsage::new(self.id, &self.scopes));
+            let usages = index.usages.pin();
+            Arc::clone(usages.get_or_insert_with(self.id, first))
+        })
+    }
+
+    /// What the key says that it may do, as its usage has it.
+    pub(super) const fn shared_scopes(&self) -> &Arc<ScopeSet> {
+        &self.scopes
     }
 
     /// The id.

@@ -17,6 +17,7 @@ mod memberships;
 mod principals;
 mod requests;
 mod rotation;
+mod usage;
 mod walk;
 mod workspaces;
 
@@ -55,6 +56,7 @@ pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
 pub use principals::PrincipalView;
 pub use rotation::RotationView;
+pub use usage::{UnusedFilter, UsageView};
 pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 
@@ -75,6 +77,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     /// How long a revoked key is kept before it can be deleted.
     key_retention: Duration,
+    /// Whether it is known how keys are used.
+    counts_usage: bool,
 }
 
 impl Registry {
@@ -100,6 +104,16 @@ impl Registry {
             requests,
             clock,
             key_retention,
+            counts_usage: false,
+        }
+    }
+
+    /// The same, that tells how keys are used if that is `counted`.
+    #[must_use]
+    pub fn telling_usage(self, counted: bool) -> Self {
+        Self {
+            counts_usage: counted,
+            ..self
         }
     }
 

@@ -22,6 +22,7 @@ const FLAGS: Flags = &[
     ("scope", "--scope"),
     ("expiring_before", "--expiring-before"),
     ("rotation_due_before", "--rotation-due"),
+    ("unused_since", "--unused-since"),
 ];
 
 #[derive(Args, Debug)]
@@ -49,6 +50,13 @@ pub(crate) struct ListArgs {
     /// `2027-01-01` or `2027-01-01T09:30:00Z`
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "0s")]
     rotation_due: Option<When>,
+    /// Only those that were created before this and not used since: `90d` ago,
+    /// `2027-01-01` or `2027-01-01T09:30:00Z`
+    #[arg(long, value_name = "WHEN")]
+    unused_since: Option<When>,
+    /// Only those that were never used
+    #[arg(long)]
+    never_used: bool,
     #[command(flatten)]
     pages: PageFlags,
     #[command(flatten)]
@@ -90,6 +98,10 @@ impl ListArgs {
         };
         let expiring_before = ahead(self.expiring_before, "--expiring-before")?;
         let rotation_due_before = ahead(self.rotation_due, "--rotation-due")?;
+        let unused_since = self.unused_since.map(|when| {
+            when.ago(now)
+                .ok_or_else(|| Failure::usage("--unused-since is too far away"))
+        });
         Ok(ListKeysRequest {
             workspace: self.workspace.clone().unwrap_or_default(),
             principal: self.principal.clone().unwrap_or_default(),
@@ -101,6 +113,8 @@ impl ListArgs {
             scope: self.scope.clone().unwrap_or_default(),
             expiring_before,
             rotation_due_before,
+            unused_since: unused_since.transpose()?,
+            never_used: self.never_used,
             ..ListKeysRequest::default()
         })
     }
@@ -129,7 +143,8 @@ pub(super) async fn run(args: ListArgs, flags: AdminFlags, output: Output) -> Re
     )
 }
 
-async fn fetch(
+/// All pages of the keys that are asked for.
+pub(super) async fn fetch(
     admin: &mut Admin,
     request: &ListKeysRequest,
     flags: PageFlags,

@@ -1,6 +1,8 @@
 //! A group of commits: gathered on top of the store's state, each seeing those
 //! before it, into one list of entries to be applied at once. No I/O but reads.
 
+mod usage;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use crate::domain::audit::{AuditEntry, AuditHead};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Seal, StateDigest};
 use crate::store::envelope::{self, MAX_VALUE_LEN};
+use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::record::{self, readable};
 use crate::store::{
     Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
@@ -62,6 +65,9 @@ pub(in crate::store) struct Group<'e, E> {
     entries: Vec<Put>,
     len: usize,
     commits: Vec<Arc<Commit>>,
+    /// Whether anything in it is more than a note of use. Such a note comes by
+    /// itself: a start with a clock before it is no worse than without it.
+    decided: bool,
 }
 
 /// What a closed group writes, and where that leaves the store.
@@ -85,6 +91,7 @@ impl<'e, E: Engine> Group<'e, E> {
             entries: Vec::new(),
             len: 0,
             commits: Vec::new(),
+            decided: false,
         }
     }
 
@@ -128,12 +135,22 @@ impl<'e, E: Engine> Group<'e, E> {
                 before.as_ref().map(|(_, seal)| seal),
             )?;
             let before = before.map(|(record, _)| record);
+            if let Record::Tombstone(Tombstone {
+                of: Buried::Key { id, .. },
+                ..
+            }) = &write.record
+            {
+                self.take_usage(&mut step, *id)?;
+            }
             step.entries
                 .extend(moved_postings(before.as_ref(), &write.record));
             changes.push(Change {
                 before,
                 after: write.record.clone(),
             });
+        }
+        for usage in &work.usages {
+            self.put_usage(&mut step, revision, usage)?;
         }
         if let Some(entry) = &work.audit {
             self.append_audit(&mut step, revision, entry)?;
@@ -149,6 +166,7 @@ impl<'e, E: Engine> Group<'e, E> {
         }
 
         (self.revision, self.digest, self.events) = (revision, step.digest, step.events);
+        self.decided |= work.usages.is_empty();
         self.len += len;
         for (place, value) in step.entries {
             self.staged.insert(place.clone(), value.clone());
@@ -169,7 +187,11 @@ impl<'e, E: Engine> Group<'e, E> {
             digest: self.digest,
             parent_revision: parent.revision,
             parent_digest: parent.digest,
-            commit_time: self.now,
+            commit_time: if self.decided {
+                self.now
+            } else {
+                parent.commit_time
+            },
             epoch: parent.epoch,
             events: self.events,
         };
@@ -183,20 +205,32 @@ impl<'e, E: Engine> Group<'e, E> {
 
     /// The record that a write replaces, if it is the one that was expected.
     fn current(&self, id: &RecordId, expect: Expect) -> Result<Option<(Record, Seal)>, Halt> {
-        let place = record::place(id);
-        let Some(value) = self.read(&place)? else {
-            return match expect {
-                Expect::Absent => Ok(None),
-                Expect::At(_) => Err(Halt::Refused(StoreError::Conflict(id.clone()))),
-            };
+        let found = self.found(id)?;
+        let is_expected = match (&found, expect) {
+            (None, Expect::Absent) => true,
+            (Some(found), Expect::At(revision)) => found.revision == revision,
+            (None, Expect::At(_)) | (Some(_), Expect::Absent) => false,
         };
-        let opened = self.ledger.open(&place, &value)?;
-        if expect != Expect::At(opened.revision) {
+        if !is_expected {
             return Err(Halt::Refused(StoreError::Conflict(id.clone())));
         }
+        Ok(found.map(|found| (found.record, found.seal)))
+    }
+
+    /// What lies where `id` does.
+    fn found(&self, id: &RecordId) -> Result<Option<Found>, Halt> {
+        let place = record::place(id);
+        let Some(value) = self.read(&place)? else {
+            return Ok(None);
+        };
+        let opened = self.ledger.open(&place, &value)?;
         let record = record::decode(&place, opened.payload)
             .map_err(|error| OpenError::Damaged(Damage::Unreadable(readable(&place), error.0)))?;
-        Ok(Some((record, opened.seal)))
+        Ok(Some(Found {
+            record,
+            revision: opened.revision,
+            seal: opened.seal,
+        }))
     }
 
     /// Puts a record that counts in the state digest.
@@ -263,6 +297,13 @@ impl<'e, E: Engine> Group<'e, E> {
             None => self.engine.get(place),
         }
     }
+}
+
+/// A record that was read, with the seal that counts in the state digest.
+struct Found {
+    record: Record,
+    revision: Revision,
+    seal: Seal,
 }
 
 /// What one commit adds to a group, until it is known to be complete.
