@@ -328,8 +328,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         accounts: Vec<Versioned<Credits>>,
     ) -> BoxFuture<'_, Result<Revision, StoreError>>;
 
-    /// Makes durable how these keys were used, together with what is stored of
-    /// that: nothing of it goes back. Keys that are deleted are passed by.
+    /// Makes durable how these keys were used, each named once, together with what
+    /// is stored of that: nothing of it goes back. Keys that are deleted are passed
+    /// by.
     /// Followers are sent an empty commit, for the count is made in memory.
     ///
     /// As [`Self::reserve`], it has no audit entry.

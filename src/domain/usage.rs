@@ -60,7 +60,8 @@ impl Usage {
     }
 
     /// What both tell of the same key, of which each may have been told less:
-    /// nothing in it goes back.
+    /// nothing in it goes back, but for what was needed of scopes that the key
+    /// does not have any more.
     #[must_use]
     pub fn merged(self, other: &Self) -> Self {
         let source = if other.last_used > self.last_used {
@@ -69,7 +70,13 @@ impl Usage {
             self.source
         };
         let first = self.first_used.into_iter().chain(other.first_used).min();
-        let exercised = self.exercised.iter().chain(&other.exercised).cloned();
+        // Of scopes that the key lost, who has counted more does not tell any
+        // more: else there could be more and more of them.
+        let exercised = if other.allowed > self.allowed {
+            other.exercised.clone()
+        } else {
+            self.exercised
+        };
         Self {
             key: self.key,
             first_used: first,
@@ -78,7 +85,7 @@ impl Usage {
             superseded_used: self.superseded_used.max(other.superseded_used),
             allowed: self.allowed.max(other.allowed),
             denials: self.denials.merged(&other.denials),
-            exercised: ScopeSet::new(exercised),
+            exercised,
         }
     }
 
@@ -333,7 +340,6 @@ mod tests {
         assert_eq!(both.clone().merged(&both), both);
         let mut expected = Usage {
             first_used: Some(at(10)),
-            exercised: set(&["a", "b", "c"]),
             ..newer
         };
         expected.denials.set(DenialReason::Revoked, 1);

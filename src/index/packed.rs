@@ -11,7 +11,8 @@ use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::source::PackedRanges;
 use crate::domain::token;
-use crate::domain::verdict::{Standing, WorkspaceNumber};
+use crate::domain::usage::Marks;
+use crate::domain::verdict::{DenialReason, Standing, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 
 use super::Index;
@@ -19,7 +20,7 @@ use super::credits::CreditAccount;
 use super::interner::Interner;
 use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
-use super::usage::KeyUsage;
+use super::usage::{KeyUsage, Use};
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -109,19 +110,25 @@ impl IndexedKey {
         self
     }
 
-    /// How the key is used, by all of its tokens. Allocates the first time that
-    /// it is asked for. The key must be of `index`.
-    pub fn usage(&self, index: &Index) -> &KeyUsage {
+    /// Counts a use of the key, and which of its scopes are `needed` for it:
+    /// asked only while some never were. Allocates at the first use. The key must
+    /// be of `index`.
+    pub fn count_use(&self, index: &Index, used: Use, needed: impl Fn() -> Marks) {
+        self.usage(index).allowed(&self.scopes, used, needed);
+    }
+
+    /// Counts that the key was denied, for a reason that tells of it. Allocates
+    /// the first time. The key must be of `index`.
+    pub fn count_denial(&self, index: &Index, reason: DenialReason, time: Timestamp) {
+        self.usage(index).denied(reason, time);
+    }
+
+    fn usage(&self, index: &Index) -> &KeyUsage {
         self.usage.get_or_init(|| {
             let first = || Arc::new(KeyUsage::new(self.id, &self.scopes));
             let usages = index.usages.pin();
             Arc::clone(usages.get_or_insert_with(self.id, first))
         })
-    }
-
-    /// What the key says that it may do, as its usage has it.
-    pub(super) const fn shared_scopes(&self) -> &Arc<ScopeSet> {
-        &self.scopes
     }
 
     /// The id.

@@ -14,8 +14,6 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::usage::{Denials, Marks, Usage};
 use crate::domain::verdict::DenialReason;
 
-use super::packed::IndexedKey;
-
 /// How a key is used.
 #[derive(Debug)]
 pub struct KeyUsage {
@@ -88,10 +86,14 @@ impl KeyUsage {
         }
     }
 
-    /// Counts a use of `key`, whose usage this is. `needed` tells which of the
-    /// key's scopes it needed; it is not asked where all of them were before.
-    pub fn allowed(&self, key: &IndexedKey, used: Use, needed: impl Fn() -> Marks) {
-        let scopes = key.shared_scopes();
+    /// Counts a use of the key, which has these scopes. `needed` tells which of
+    /// them it needed; it is not asked where all of them were before.
+    pub(super) fn allowed(
+        &self,
+        scopes: &Arc<ScopeSet>,
+        used: Use,
+        needed: impl Fn() -> Marks,
+    ) {
         // Found out before the lock is taken, which others wait for.
         let known = (!self.complete.load(Ordering::Relaxed)).then(&needed);
         let mut state = self.lock();
@@ -122,7 +124,7 @@ impl KeyUsage {
     }
 
     /// Counts a denial, if it is one that counts for a key.
-    pub fn denied(&self, reason: DenialReason, time: Timestamp) {
+    pub(super) fn denied(&self, reason: DenialReason, time: Timestamp) {
         let mut state = self.lock();
         let denials = state.denials.get_or_insert_default();
         if denials.count(reason, time) {
@@ -226,4 +228,165 @@ fn octets(address: IpAddr) -> [u8; 16] {
 fn address(octets: [u8; 16]) -> Option<IpAddr> {
     let address = Ipv6Addr::from(octets);
     (!address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::thread;
+
+    use super::*;
+    use crate::domain::scope::Scope;
+
+    fn scopes(texts: &[&str]) -> Arc<ScopeSet> {
+        Arc::new(ScopeSet::new(
+            texts.iter().map(|text| Scope::try_from(*text).unwrap()),
+        ))
+    }
+
+    const fn at(micros: u64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    fn used(micros: u64) -> Use {
+        Use {
+            time: at(micros),
+            source: None,
+            superseded: false,
+        }
+    }
+
+    fn usage(scopes: &Arc<ScopeSet>) -> KeyUsage {
+        KeyUsage::new(KeyId::generate(at(1)), scopes)
+    }
+
+    fn place(place: usize) -> Marks {
+        let mut marks = Marks::default();
+        marks.add(place);
+        marks
+    }
+
+    #[test]
+    fn a_used_key_takes_little_memory() {
+        // Behind two counts of references, and beside its entry in a map.
+        assert!(size_of::<KeyUsage>() <= 128, "{}", size_of::<KeyUsage>());
+    }
+
+    #[test]
+    fn to_count_allocates_nothing_but_for_the_first_denial() {
+        let scopes = scopes(&["a", "b"]);
+        let usage = usage(&scopes);
+        let all = allocation_counter::measure(|| {
+            for micros in 2..500 {
+                usage.allowed(&scopes, used(micros), || place(0));
+            }
+        });
+        assert_eq!(all.count_total, 0);
+        let denials = || (2..500).for_each(|time| usage.denied(DenialReason::Revoked, at(time)));
+        let first = allocation_counter::measure(denials);
+        let later = allocation_counter::measure(denials);
+        assert_eq!((first.count_total, later.count_total), (1, 0));
+    }
+
+    #[test]
+    fn what_many_threads_count_is_exact_and_nothing_that_is_taken_is_lost() {
+        const THREADS: u64 = 8;
+        const EACH: u64 = 5_000;
+        let scopes = scopes(&["a", "b", "c"]);
+        let usage = usage(&scopes);
+        let mut stored = Usage::none(usage.key);
+        thread::scope(|scope| {
+            for thread in 1..=THREADS {
+                let (usage, scopes) = (&usage, &scopes);
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        usage.allowed(scopes, used(number * THREADS + thread), || place(1));
+                        usage.denied(DenialReason::RateLimited, at(number + 1));
+                    }
+                });
+            }
+            // Who writes it back meets it in any state.
+            for _ in 0..1_000 {
+                let now = usage.take();
+                assert!(now.allowed >= stored.allowed && now.last_used >= stored.last_used);
+                stored = now;
+            }
+        });
+        assert!(usage.has_changed());
+        let now = usage.take();
+        assert!(!usage.has_changed());
+        assert_eq!(now.allowed, THREADS * EACH);
+        assert_eq!(now.first_used.map(Timestamp::as_micros).unwrap() % THREADS, 1);
+        assert_eq!(now.last_used, Some(at(THREADS * EACH)));
+        let denials: Vec<_> = now.denials.iter().collect();
+        assert_eq!(denials, [(DenialReason::RateLimited, THREADS * EACH)]);
+        assert_eq!(now.exercised.to_string(), "b");
+    }
+
+    #[test]
+    fn the_address_is_that_of_the_last_use_whoever_comes_later() {
+        let scopes = scopes(&[]);
+        let usage = usage(&scopes);
+        let from = |micros, source: &str| Use {
+            source: source.parse().ok(),
+            ..used(micros)
+        };
+        for (used, last, source) in [
+            (from(10, "10.0.0.1"), 10, "10.0.0.1"),
+            (from(20, "2001:db8::1"), 20, "2001:db8::1"),
+            // It began before, and was counted after.
+            (from(15, "10.0.0.9"), 20, "2001:db8::1"),
+            (from(30, "::ffff:10.0.0.3"), 30, "10.0.0.3"),
+            (from(40, ""), 40, ""),
+        ] {
+            usage.allowed(&scopes, used, Marks::default);
+            let read = usage.read();
+            assert_eq!(read.last_used, Some(at(last)));
+            assert_eq!(read.source, source.parse().ok(), "{source}");
+        }
+        assert_eq!(usage.read().first_used, Some(at(10)));
+    }
+
+    #[test]
+    fn what_was_needed_stays_so_when_the_scopes_change() {
+        let before = scopes(&["a", "b", "c"]);
+        let after = scopes(&["b", "c", "d"]);
+        let usage = usage(&before);
+        usage.allowed(&before, used(2), || place(0));
+        usage.allowed(&before, used(3), || place(2));
+        assert_eq!(usage.read().exercised.to_string(), "a c");
+        usage.allowed(&after, used(4), || place(2));
+        assert_eq!(usage.read().exercised.to_string(), "c d");
+        // As they were stored, they are all that is known of.
+        let stored = usage.read();
+        let exercised = Arc::new(stored.exercised.clone());
+        let loaded = KeyUsage::load(&stored, exercised);
+        assert_eq!((loaded.read(), loaded.has_changed()), (stored, false));
+        loaded.allowed(&after, used(5), || place(0));
+        assert_eq!(loaded.read().exercised.to_string(), "b c d");
+    }
+
+    #[test]
+    fn nobody_finds_out_what_is_needed_once_all_was() {
+        let (scopes, more) = (scopes(&["a", "b"]), scopes(&["a", "b", "c"]));
+        let usage = usage(&scopes);
+        let asked = Cell::new(0);
+        let needed = |number| {
+            let asked = &asked;
+            move || {
+                asked.set(asked.get() + 1);
+                place(number)
+            }
+        };
+        usage.allowed(&scopes, used(2), needed(0));
+        usage.allowed(&scopes, used(3), needed(1));
+        usage.allowed(&scopes, used(4), needed(1));
+        assert_eq!(asked.get(), 2);
+        // Until there are more.
+        usage.allowed(&more, used(5), needed(2));
+        assert_eq!(usage.read().exercised.to_string(), "a b c");
+        usage.allowed(&scopes, used(6), needed(1));
+        usage.allowed(&scopes, used(7), needed(1));
+        assert_eq!(asked.get(), 4);
+    }
 }

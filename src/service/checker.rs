@@ -250,10 +250,10 @@ impl Checker {
                     superseded: key.rotating().is_some_and(Rotating::superseded),
                 };
                 let needed = || needed(&standing.scopes, ask.required_scopes.clone());
-                key.usage(&self.index).allowed(key, used, needed);
+                key.count_use(&self.index, used, needed);
             }
             Verdict::Denied(reason) if reason.tells_identity() => {
-                key.usage(&self.index).denied(reason, now);
+                key.count_denial(&self.index, reason, now);
             }
             Verdict::Denied(_) => {}
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::domain::usage::Usage;
@@ -23,6 +23,9 @@ pub const MAX_KEYS: usize = 512;
 /// How long a commit may be, in bytes, as far as it is known before it is made:
 /// others that are made with it have room in the same group.
 const MAX_LEN: usize = 64 * 1024;
+
+/// How long it may take at a stop: what is left then is lost.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes back how the keys of an index were used.
 #[derive(Debug)]
@@ -153,9 +156,12 @@ impl UsageNoting {
         }
     }
 
-    /// Returns when all that was used is written, as far as the store takes it.
+    /// Returns when all that was used is written, as far as the store takes it
+    /// in time. Nobody must use any key any more.
     pub async fn finish(mut self) {
         self.stop.send_replace(true);
-        self.ended().await;
+        if timeout(PATIENCE, self.ended()).await.is_err() {
+            warn!("usage of keys not written in time: the rest is lost");
+        }
     }
 }

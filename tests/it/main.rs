@@ -66,4 +66,5 @@ mod sync_order;
 mod tls;
 mod tls_rotation;
 mod tours;
+mod usage;
 mod vendors;

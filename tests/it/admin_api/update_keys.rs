@@ -52,6 +52,10 @@ fn other_values(key: &Key) -> Key {
         rotate_time: Some(Timestamp::default()),
         rotation_due_time: Some(Timestamp::default()),
         credits: Some(pb::Credits::default()),
+        usage: Some(pb::KeyUsage {
+            allowed: 7,
+            ..pb::KeyUsage::default()
+        }),
     }
 }
 
