@@ -81,8 +81,8 @@ pub(crate) fn reason(value: i32) -> String {
 /// rest is shown by `keyward keys get`.
 pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
     let roomy = width.is_none_or(|width| width >= ROOMY);
-    let tells_use = width.is_none_or(|width| width >= SOME_ROOM)
-        && keys.iter().any(|key| key.usage.is_some());
+    let tells_use =
+        width.is_none_or(|width| width >= SOME_ROOM) && keys.iter().any(|key| key.usage.is_some());
     let mut header = vec!["KEY", "STATE", "NAME", "PRINCIPAL"];
     if roomy {
         header.extend(["WORKSPACE", "HINT", "SCOPES"]);

@@ -239,7 +239,9 @@ const LOG: &[Setting] = &[
 
 /// All settings, section by section.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [STORE, USAGE, CHECK, ADMIN, SERVER, LOG].into_iter().flatten()
+    [STORE, USAGE, CHECK, ADMIN, SERVER, LOG]
+        .into_iter()
+        .flatten()
 }
 
 const fn row(

@@ -45,17 +45,23 @@ impl<'k> Granted<'k> {
         }
     }
 
-    /// The place, among the key's own scopes, of the narrowest that covers the
-    /// first alternative of `requirement` that is granted. It is well formed.
+    /// The place, among the key's own scopes, of the narrowest that meets
+    /// `requirement`, which is well formed. Of those that meet it by different
+    /// alternatives, it is one that names a single thing, or the longest.
     #[must_use]
     pub(super) fn needed(&self, requirement: &str) -> Option<usize> {
-        requirement.split('|').find_map(|alternative| {
-            let alternative = one_spelling(alternative);
-            let within = |ceiling: &ScopeSet| ceiling.covers_text(alternative);
-            self.scopes
-                .narrowest(alternative)
-                .filter(|_| self.ceiling.is_none_or(within))
-        })
+        let mut needed = None;
+        for alternative in requirement.split('|').map(one_spelling) {
+            let is_within = |ceiling: &ScopeSet| ceiling.covers_text(alternative);
+            let found = self.scopes.narrowest(alternative);
+            if let Some((place, scope)) = found
+                && self.ceiling.is_none_or(is_within)
+                && needed.is_none_or(|(_, width)| width < scope.narrowness())
+            {
+                needed = Some((place, scope.narrowness()));
+            }
+        }
+        needed.map(|(place, _)| place)
     }
 
     /// What is granted, as scopes. It is computed where there is a ceiling.

@@ -35,6 +35,15 @@ impl Scope {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// How narrow it is: more, the less it covers.
+    pub(super) fn narrowness(&self) -> usize {
+        if self.0.ends_with(WILDCARD) {
+            self.0.len()
+        } else {
+            usize::MAX
+        }
+    }
 }
 
 impl TryFrom<&str> for Scope {
@@ -154,14 +163,14 @@ impl ScopeSet {
         met_by(requirement, |required| self.covers_text(required))
     }
 
-    /// The place of the narrowest of the scopes that cover `required`, which is
-    /// well formed. Each of them covers those that are narrower, and is less by
+    /// The narrowest of the scopes that cover `required`, which is well formed,
+    /// and its place. Each of them covers those that are narrower, and is less by
     /// its bytes: where the wider one has its `*`, they go on with something that
     /// is greater than that.
-    pub(super) fn narrowest(&self, required: &str) -> Option<usize> {
-        self.0
-            .iter()
-            .rposition(|granted| granted_covers(&granted.0, required))
+    pub(super) fn narrowest(&self, required: &str) -> Option<(usize, &Scope)> {
+        self.iter()
+            .enumerate()
+            .rfind(|(_, granted)| granted_covers(&granted.0, required))
     }
 
     /// Whether one of the scopes covers `required`, which is well formed.

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_scope_is_needed_and_of_alternatives_the_first() {
+    fn the_narrowest_scope_is_needed_and_of_alternatives_the_narrowest_of_all() {
         for (scopes, required, expected) in [
             (&["*", "a:*", "a:b"][..], &["a:b"][..], "a:b"),
             (&["*", "a:*", "a:b"], &["a:c"], "a:*"),
@@ -242,6 +242,8 @@ mod tests {
             (&["*", "a:*", "a:b"], &["a:*"], "a:*"),
             (&["*", "a:*"], &["ALL"], "*"),
             (&["a", "b", "c"], &["x|b|a", "c"], "b c"),
+            (&["*", "b", "c"], &["x|b|c"], "b"),
+            (&["*", "a:*", "a:b:*"], &["x|a:c|a:b:c|a:d"], "a:b:*"),
             (&["a", "b", "c"], &[], ""),
             (&["a:b:*", "a:*"], &["a:b:c:d"], "a:b:*"),
         ] {

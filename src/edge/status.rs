@@ -269,9 +269,7 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
             (Code::FailedPrecondition, ErrorReason::PreconditionFailed)
         }
         RegistryError::Conflict { .. } => (Code::Aborted, ErrorReason::Conflict),
-        RegistryError::UsageNotCounted => {
-            (Code::FailedPrecondition, ErrorReason::UsageNotCounted)
-        }
+        RegistryError::UsageNotCounted => (Code::FailedPrecondition, ErrorReason::UsageNotCounted),
         RegistryError::StoreUnavailable => (Code::Unavailable, ErrorReason::StoreUnavailable),
         RegistryError::OutcomeUnknown => (Code::Unavailable, ErrorReason::OutcomeUnknown),
         RegistryError::Internal => (Code::Internal, ErrorReason::Internal),

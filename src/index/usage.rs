@@ -88,12 +88,7 @@ impl KeyUsage {
 
     /// Counts a use of the key, which has these scopes. `needed` tells which of
     /// them it needed; it is not asked where all of them were before.
-    pub(super) fn allowed(
-        &self,
-        scopes: &Arc<ScopeSet>,
-        used: Use,
-        needed: impl Fn() -> Marks,
-    ) {
+    pub(super) fn allowed(&self, scopes: &Arc<ScopeSet>, used: Use, needed: impl Fn() -> Marks) {
         // Found out before the lock is taken, which others wait for.
         let known = (!self.complete.load(Ordering::Relaxed)).then(&needed);
         let mut state = self.lock();
@@ -268,8 +263,19 @@ mod tests {
 
     #[test]
     fn a_used_key_takes_little_memory() {
-        // Behind two counts of references, and beside its entry in a map.
-        assert!(size_of::<KeyUsage>() <= 128, "{}", size_of::<KeyUsage>());
+        const KEYS: u64 = 10_000;
+        let scopes = scopes(&["a", "b"]);
+        let usages = papaya::HashMap::new();
+        let allocated = allocation_counter::measure(|| {
+            let usages = usages.pin();
+            for number in 0..KEYS {
+                let id = KeyId::generate(at(number));
+                usages.insert(id, Arc::new(KeyUsage::new(id, &scopes)));
+            }
+        });
+        let each = u64::try_from(allocated.bytes_current).unwrap() / KEYS;
+        println!("{each} bytes for each used key");
+        assert!(each <= 224, "{each} bytes");
     }
 
     #[test]
@@ -316,7 +322,10 @@ mod tests {
         let now = usage.take();
         assert!(!usage.has_changed());
         assert_eq!(now.allowed, THREADS * EACH);
-        assert_eq!(now.first_used.map(Timestamp::as_micros).unwrap() % THREADS, 1);
+        assert_eq!(
+            now.first_used.map(Timestamp::as_micros).unwrap() % THREADS,
+            1
+        );
         assert_eq!(now.last_used, Some(at(THREADS * EACH)));
         let denials: Vec<_> = now.denials.iter().collect();
         assert_eq!(denials, [(DenialReason::RateLimited, THREADS * EACH)]);

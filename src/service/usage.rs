@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -21,8 +21,11 @@ use crate::store::{Store, StoreError};
 pub const MAX_KEYS: usize = 512;
 
 /// How long a commit may be, in bytes, as far as it is known before it is made:
-/// others that are made with it have room in the same group.
-const MAX_LEN: usize = 64 * 1024;
+/// the store takes commits that are a little longer.
+const MAX_LEN: usize = 80 * 1024;
+
+/// How many commits are under way at a stop: so many share one sync.
+const AT_A_STOP: usize = 4;
 
 /// How long it may take at a stop: what is left then is lost.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,39 +73,46 @@ impl UsageNotes {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = sleep_until(next) => {}
             }
-            self.write().await;
+            // One at a time: changes of operators come in between.
+            self.write(1).await;
             next = (next + self.interval).max(Instant::now());
         }
-        let written = self.write().await;
+        let written = self.write(AT_A_STOP).await;
         info!(keys = written, "usage of keys written");
     }
 
-    /// Writes all that has changed, commit by commit, as far as the store takes
-    /// it. Changes of operators come in between. How many keys were written.
-    async fn write(&mut self) -> usize {
+    /// Writes all that has changed, by so many commits `at_once`, as far as the
+    /// store takes it. How many keys were written.
+    async fn write(&mut self, at_once: usize) -> usize {
         let index = Arc::clone(&self.index);
         // It looks at every key, and others run on this thread.
         let changed = spawn_blocking(move || index.changed_usages()).await;
         // That it has panicked is in the log.
         let changed = changed.unwrap_or_default();
         let mut left = changed.as_slice();
-        while !left.is_empty() {
-            let usages = batch(left);
-            let (these, rest) = left.split_at(usages.len());
-            match self.store.note_usage(usages).await {
-                Ok(revision) => {
-                    debug!(keys = these.len(), %revision, "usage of keys stored");
-                    left = rest;
-                }
-                Err(error) => {
-                    these.iter().for_each(|usage| usage.put_back());
-                    self.tell(&error, left.len());
-                    return changed.len() - left.len();
-                }
+        let (mut under_way, mut written) = (JoinSet::new(), 0);
+        let mut failure = None;
+        loop {
+            while under_way.len() < at_once && !left.is_empty() && failure.is_none() {
+                let usages = batch(left);
+                let (these, rest) = left.split_at(usages.len());
+                let store = Arc::clone(&self.store);
+                under_way.spawn(note(store, usages, these.to_vec()));
+                left = rest;
+            }
+            match under_way.join_next().await {
+                None => break,
+                Some(Ok(Ok(keys))) => written += keys,
+                Some(Ok(Err(error))) => failure = Some(error),
+                // That it has panicked is in the log.
+                Some(Err(_)) => failure = Some(StoreError::OutcomeUnknown),
             }
         }
-        self.failing = false;
-        changed.len()
+        match failure {
+            Some(error) => self.tell(&error, changed.len() - written),
+            None => self.failing = false,
+        }
+        written
     }
 
     /// Tells it once: more of it says nothing new, until it has been well again.
@@ -112,6 +122,21 @@ impl UsageNotes {
         }
         self.failing = true;
     }
+}
+
+/// Has `store` take what was counted of `keys`; how many there are. What it does
+/// not take is left to be written again.
+async fn note(
+    store: Arc<dyn Store>,
+    usages: Vec<Usage>,
+    keys: Vec<Arc<KeyUsage>>,
+) -> Result<usize, StoreError> {
+    let noted = store.note_usage(usages).await;
+    match &noted {
+        Ok(revision) => debug!(keys = keys.len(), %revision, "usage of keys stored"),
+        Err(_) => keys.iter().for_each(|usage| usage.put_back()),
+    }
+    noted.map(|_| keys.len())
 }
 
 /// What one commit is to write of `changed`: the first of them, at least one.
@@ -132,7 +157,7 @@ fn batch(changed: &[Arc<KeyUsage>]) -> Vec<Usage> {
 /// How long it is at most in the store, in bytes.
 fn stored_len(usage: &Usage) -> usize {
     /// Place and envelope, id, times, address and numbers, with their tags.
-    const FIXED: usize = 32 + 25 + 150;
+    const FIXED: usize = 32 + 25 + 105;
     /// A reason, a number, and their tags.
     const DENIALS: usize = 16;
     let exercised = usage.exercised.iter();

@@ -209,9 +209,6 @@ fn text_len(record: &Record) -> usize {
             Record::Membership(membership) => {
                 membership.principal.len() + scopes(&membership.scope_ceiling)
             }
-            Record::Tombstone(_)
-            | Record::Credits(_)
-            | Record::Usage(_)
-            | Record::Request(_) => 0,
+            Record::Tombstone(_) | Record::Credits(_) | Record::Usage(_) | Record::Request(_) => 0,
         }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::domain::audit::{AuditEntry, AuditHead};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Seal, StateDigest};
-use crate::store::envelope::{self, MAX_VALUE_LEN};
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::store::envelope::{self, MAX_VALUE_LEN};
 use crate::store::record::{self, readable};
 use crate::store::{
     Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,

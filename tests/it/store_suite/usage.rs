@@ -155,7 +155,11 @@ fn a_key_is_used_and_deleted_in_one_group(backend: Backend) {
     for commit in queued {
         block_on(commit).unwrap();
     }
-    assert_eq!(subject.gate.passed(), groups + 1, "all of them were one group");
+    assert_eq!(
+        subject.gate.passed(),
+        groups + 1,
+        "all of them were one group"
+    );
     assert_eq!(stored(&subject, key.id), None);
     let subject = subject.restarted();
     assert!(!subject.load().1.contains_key(&RecordId::Usage(key.id)));
@@ -165,7 +169,8 @@ fn the_usage_of_the_largest_key_fits(backend: Backend) {
     let (subject, workspace) = Subject::with_workspace(backend);
     let scopes = (0..100).map(|number| format!("{number:0>20}"));
     let scopes = scopes.map(|text| text.as_str().try_into().unwrap());
-    let (mut key, mut usage) = used(&workspace, 1, u64::MAX);
+    let (mut key, mut usage) = used(&workspace, 1, 1);
+    usage.allowed = u64::MAX;
     key.scopes = scopes.collect();
     usage.exercised = key.scopes.clone();
     usage.superseded_used = usage.last_used;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use keyward::edge::pb::{
     CheckBatchRequest, CheckStreamRequest, CreateKeyRequest, Credits, DenialReason,
-    DisableKeyRequest, Limit, Membership, RotateKeyRequest, SetMembershipRequest,
-    UpdateKeyRequest,
+    DisableKeyRequest, Limit, Membership, RotateKeyRequest, SetMembershipRequest, UpdateKeyRequest,
 };
 use prost_types::{Duration, FieldMask, Timestamp};
 use tokio::task::JoinSet;
@@ -115,7 +114,10 @@ async fn every_verdict_on_a_key_counts_for_it_and_no_other_does() {
         (limited(0), "ALLOWED"),
         (limited(1), "ALLOWED"),
         (limited(1), "RATE_LIMITED"),
-        (from(token, &["people:write"], "10.1.2.3"), "INSUFFICIENT_SCOPE"),
+        (
+            from(token, &["people:write"], "10.1.2.3"),
+            "INSUFFICIENT_SCOPE",
+        ),
         (from(token, &[], "192.0.2.1"), "SOURCE_ADDRESS"),
         (from(token, &[], ""), "SOURCE_ADDRESS"),
         (base.clone(), "ALLOWED"),

@@ -254,8 +254,14 @@ async fn no_check_waits_for_a_disk_that_hangs() {
         asked += 1;
         assert!(begin.elapsed() < PATIENCE, "nothing is written");
     }
-    println!("{asked} checks in {:?}, one in {slowest:?} at most", begin.elapsed());
-    assert!(begin.elapsed() > Duration::from_secs(9), "the disk was slow");
+    println!(
+        "{asked} checks in {:?}, one in {slowest:?} at most",
+        begin.elapsed()
+    );
+    assert!(
+        begin.elapsed() > Duration::from_secs(9),
+        "the disk was slow"
+    );
     assert!(slowest < Duration::from_secs(2), "a check took {slowest:?}");
     // And it is exact meanwhile.
     let mut admin = server.admin().await;
@@ -369,14 +375,15 @@ async fn a_damaged_note_of_use_is_refused_at_the_start() {
     let mut more = whole.clone();
     *more.last_mut().unwrap() ^= 1;
     let cases: [(&str, &dyn Fn(&sled::Db)); 2] = [
-        ("edited", &|db| drop(db.insert(&place, more.as_slice()).unwrap())),
+        ("edited", &|db| {
+            drop(db.insert(&place, more.as_slice()).unwrap())
+        }),
         ("taken away", &|db| drop(db.remove(&place).unwrap())),
     ];
     for (case, edit) in cases {
         damage(edit);
-        let refused = tokio::task::block_in_place(|| {
-            Server::spawn(site.clone(), site.serve_command())
-        });
+        let refused =
+            tokio::task::block_in_place(|| Server::spawn(site.clone(), site.serve_command()));
         let Err((status, log)) = refused else {
             panic!("{case}: it is served");
         };
