@@ -28,7 +28,7 @@ const MAX_LEN: usize = 80 * 1024;
 const AT_A_STOP: usize = 4;
 
 /// How long it may take at a stop: what is left then is lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Writes back how the keys of an index were used.
 #[derive(Debug)]

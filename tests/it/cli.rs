@@ -21,6 +21,7 @@ mod sources;
 mod terminal;
 mod tls;
 mod tour;
+mod usage;
 mod workspaces;
 
 use std::fs;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -23,6 +23,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/usage.md",
     "docs/verdict.md",
 ];
 

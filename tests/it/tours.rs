@@ -61,6 +61,11 @@ fn keys_are_rotated_as_docs_rotation_shows() {
 }
 
 #[test]
+fn usage_is_as_docs_usage_shows() {
+    Tour::of("docs/usage.md", &["# Usage of keys"]).play();
+}
+
+#[test]
 fn docs_cli_shows_every_command() {
     let tour = Tour::of("docs/cli.md", &["# The command line"]);
     let first_day = Tour::of("docs/first-day.md", &["# A first day"]);
