@@ -6,8 +6,9 @@
 //! exactly as many pass as there is room for.
 //!
 //! Each owner has a lock of its own, and they are taken in a fixed order: that
-//! of [`Owners`], then the [`Stake`]'s. Nothing here is stored: a restart forgets
-//! all counts.
+//! of [`Owners`], then the [`Stake`]'s. No check holds two of one kind, so none
+//! waits for another that waits for it. Nothing here is stored: a restart
+//! forgets all counts.
 
 pub mod clock;
 
@@ -19,15 +20,19 @@ use std::{array, io};
 
 use crate::domain::due::{Reading, Source};
 use crate::domain::id::KeyId;
-use crate::domain::verdict::WorkspaceNumber;
+use crate::domain::verdict::{PrincipalNumber, WorkspaceNumber};
 use crate::domain::window::Moment;
 
 use account::{Account, State};
 use accounts::{Accounts, Owner};
 use clock::BootClock;
 
-/// How many owners a check can spend of.
-const OWNERS: usize = 2;
+/// How many owners a check can spend of, and the place of each. What most checks
+/// can wait for is last, as that is held for the shortest time.
+const OWNERS: usize = 3;
+const KEY: usize = 0;
+const KEY_WITHIN: usize = 1;
+const PRINCIPAL: usize = 2;
 
 /// Whose counts a check counts on: each owner that there is, at its place in
 /// the order in which they are locked.
@@ -38,7 +43,7 @@ impl Owners {
     /// The counts of this key.
     #[must_use]
     pub const fn of_key(key: KeyId) -> Self {
-        Self([Some(Owner::Key(key)), None])
+        Self([Some(Owner::Key(key)), None, None])
     }
 
     /// The counts of this key, which works in many workspaces, and those that
@@ -49,14 +54,24 @@ impl Owners {
         Self([
             Some(Owner::Key(key)),
             Some(Owner::KeyWithin(key, workspace)),
+            None,
         ])
+    }
+
+    /// The same, and the counts that all keys of this principal share, wherever
+    /// they work.
+    #[must_use]
+    pub const fn sharing(mut self, principal: PrincipalNumber) -> Self {
+        self.0[PRINCIPAL] = Some(Owner::Principal(principal));
+        self
     }
 
     /// The place of the one whose count it is.
     const fn place(&self, source: Source) -> usize {
-        match (source, self.0[1]) {
-            (Source::Workspace, Some(_)) => 1,
-            (Source::Key | Source::Workspace, _) => 0,
+        match (source, self.0[KEY_WITHIN]) {
+            (Source::Principal, _) => PRINCIPAL,
+            (Source::Workspace, Some(_)) => KEY_WITHIN,
+            (Source::Key | Source::Workspace, _) => KEY,
         }
     }
 }
@@ -222,9 +237,11 @@ impl Step<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::mem::discriminant;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
+    use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
 
@@ -384,6 +401,171 @@ mod tests {
         assert_eq!(new[0].remaining, 2);
     }
 
+    /// The same limit, where it is the principal's.
+    fn shared(name: &str, count: u32, seconds: u32) -> Reading {
+        Reading {
+            source: Source::Principal,
+            ..reading(name, count, seconds)
+        }
+    }
+
+    const ADA: PrincipalNumber = PrincipalNumber(1);
+    const BOB: PrincipalNumber = PrincipalNumber(2);
+
+    #[test]
+    fn locks_are_taken_in_the_order_of_their_kinds() {
+        let (key, workspace) = (key(), WorkspaceNumber(7));
+        let kinds = |owners: Owners| owners.0.map(|owner| owner.as_ref().map(discriminant));
+        let full = Owners::of_personal_key(key, workspace).sharing(ADA);
+        let bound = Owners::of_key(key).sharing(ADA);
+        // Whoever holds one has all that come before it, and waits for none.
+        for (place, kind) in kinds(full).into_iter().enumerate() {
+            assert!(kind.is_some());
+            for owners in [
+                bound,
+                Owners::of_key(key),
+                Owners::of_personal_key(key, workspace),
+            ] {
+                let other = kinds(owners)[place];
+                assert!(other.is_none() || other == kind, "{owners:?}");
+            }
+        }
+        let places = [Source::Key, Source::Workspace, Source::Principal].map(|of| full.place(of));
+        assert_eq!(places, [0, 1, 2]);
+        let places = [Source::Key, Source::Workspace, Source::Principal].map(|of| bound.place(of));
+        assert_eq!(places, [0, 0, 2]);
+    }
+
+    #[test]
+    fn all_keys_of_a_principal_spend_of_one_count_wherever_they_work() {
+        let (meter, ..) = swept(0);
+        let bound = [key(), key()].map(Owners::of_key);
+        let personal = key();
+        let within =
+            [3, 4].map(|number| Owners::of_personal_key(personal, WorkspaceNumber(number)));
+        let all = [bound, within].concat();
+        for (spent, owners) in all.iter().enumerate() {
+            let mut limit = [shared("read", 4, 60)];
+            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limit, 1, || ());
+            assert_eq!(spending, Spending::Passed);
+            assert_eq!(limit[0].remaining, 3 - u32::try_from(spent).unwrap());
+        }
+        for owners in all {
+            let mut limit = [shared("read", 4, 60)];
+            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limit, 1, || ());
+            assert_eq!((spending, limit[0].remaining), (Spending::Limited, 0));
+            // The key's own of that name are others, and so is another principal's.
+            let mut own = [reading("read", 4, 60)];
+            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut own, 0, || ());
+            assert_eq!((spending, own[0].remaining), (Spending::Passed, 4));
+            let mut others = [shared("read", 4, 60)];
+            let (spending, ()) = meter.spend(owners.sharing(BOB), &mut others, 0, || ());
+            assert_eq!((spending, others[0].remaining), (Spending::Passed, 4));
+        }
+        assert_eq!(meter.owners(), 1);
+    }
+
+    #[test]
+    fn what_is_the_key_s_and_what_is_shared_is_spent_together_or_not_at_all() {
+        let (meter, ..) = swept(0);
+        let (key, mut balance) = (key(), 4);
+        let owners = Owners::of_personal_key(key, WorkspaceNumber(1)).sharing(ADA);
+        let of = |own, shared_count, default| {
+            let default = Reading {
+                source: Source::Workspace,
+                ..reading("day", default, 60)
+            };
+            [
+                reading("own", own, 60),
+                shared("all", shared_count, 60),
+                default,
+            ]
+        };
+        let mut spend = |mut limits: [Reading; 3], cost| {
+            let (spending, _) = meter.spend(owners, &mut limits, cost, || Balance(&mut balance));
+            let told = limits.map(|limit| (limit.denied, limit.remaining));
+            (spending, told.map(|told| told.1), told.map(|told| told.0))
+        };
+        let none = [false; 3];
+        assert_eq!(spend(of(9, 9, 9), 3), (Spending::Passed, [6; 3], none));
+        for (limits, left, denied) in [
+            (of(4, 9, 9), [1, 6, 6], [true, false, false]),
+            (of(9, 4, 9), [6, 1, 6], [false, true, false]),
+            (of(9, 9, 4), [6, 6, 1], [false, false, true]),
+        ] {
+            assert_eq!(spend(limits, 2), (Spending::Limited, left, denied));
+        }
+        assert_eq!(spend(of(9, 9, 9), 2), (Spending::Refused, [6; 3], none));
+        assert_eq!(spend(of(9, 9, 9), 0), (Spending::Passed, [6; 3], none));
+        assert_eq!(spend(of(9, 9, 9), 1), (Spending::Passed, [5; 3], none));
+    }
+
+    /// Threads that spend of one key and its principal, and of another key of
+    /// that, never wait for each other, and no count is above its limit.
+    #[test]
+    fn keys_that_share_spend_at_once_and_none_waits_for_ever() {
+        const THREADS: usize = 8;
+        const LIMIT: u32 = 2_000;
+        let (meter, ..) = swept(0);
+        let (keys, passed) = ([key(), key()], Arc::new(AtomicUsize::new(0)));
+        let (done, all_done) = std::sync::mpsc::channel();
+        for thread in 0..THREADS {
+            let (meter, passed, done) = (meter.clone(), Arc::clone(&passed), done.clone());
+            thread::spawn(move || {
+                for round in 0..LIMIT {
+                    let key = keys[(thread + round as usize / 7) % 2];
+                    let owners = if round % 3 == 0 {
+                        Owners::of_personal_key(key, WorkspaceNumber(1))
+                    } else {
+                        Owners::of_key(key)
+                    };
+                    let own = reading("own", LIMIT, 3_600);
+                    let mut limits = [own, shared("all", LIMIT, 3_600)];
+                    if round % 2 == 0 {
+                        limits.reverse();
+                    }
+                    let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limits, 1, || ());
+                    passed.fetch_add(usize::from(spending == Spending::Passed), Ordering::SeqCst);
+                }
+                done.send(()).unwrap();
+            });
+        }
+        // They are not joined: what hangs would hang the test.
+        for _ in 0..THREADS {
+            let patience = Duration::from_secs(60);
+            all_done.recv_timeout(patience).expect("a thread hangs");
+        }
+        assert_eq!(passed.load(Ordering::SeqCst), LIMIT as usize);
+        let spent = |owners: Owners, mut limit: [Reading; 1]| {
+            meter.spend(owners, &mut limit, 0, || ());
+            LIMIT - limit[0].remaining
+        };
+        let own = keys.map(|key| spent(Owners::of_key(key), [reading("own", LIMIT, 3_600)]));
+        assert_eq!(own[0] + own[1], LIMIT);
+        let owners = Owners::of_key(keys[0]).sharing(ADA);
+        assert_eq!(spent(owners, [shared("all", LIMIT, 3_600)]), LIMIT);
+    }
+
+    #[test]
+    fn the_memory_of_what_is_shared_is_given_back_too() {
+        let (meter, mut sweeper, clock) = swept(0);
+        let owners = Owners::of_key(key()).sharing(ADA);
+        let mut limits = [reading("own", 5, 3_600), shared("all", 5, 1)];
+        assert_eq!(
+            meter.spend(owners, &mut limits, 1, || ()).0,
+            Spending::Passed
+        );
+        let mut round = |seconds: u64| {
+            clock.set(Moment::from_micros(seconds * 1_000_000));
+            sweeper.round(&meter.accounts, clock.now());
+            meter.owners()
+        };
+        assert_eq!((round(1), round(20), round(4_000)), (2, 1, 0));
+        let mut again = [shared("all", 5, 1)];
+        meter.spend(owners, &mut again, 2, || ());
+        assert_eq!((meter.owners(), again[0].remaining), (1, 3));
+    }
+
     #[test]
     fn a_new_definition_finds_what_was_spent() {
         let (meter, _, clock) = swept(0);
@@ -447,24 +629,39 @@ mod tests {
 
     #[test]
     fn who_waits_for_an_account_that_is_let_go_of_spends_of_the_next() {
-        let (meter, ..) = swept(0);
-        let key = key();
-        let account = meter.accounts.open(Owner::Key(key));
-        let mut state = account.lock();
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| spend(&meter, key, &mut [reading("read", 5, 60)], 3));
-            // It is held by those who know all accounts, by this test, and then
-            // by who waits for its lock.
-            while Arc::strong_count(&account) < 3 {
-                thread::yield_now();
-            }
-            meter.accounts.retire(Owner::Key(key), &mut state);
-            drop(state);
-            assert_eq!(waiting.join().unwrap(), Spending::Passed);
-        });
-        let mut left = [reading("read", 5, 60)];
-        assert_eq!(spend(&meter, key, &mut left, 0), Spending::Passed);
-        assert_eq!((left[0].remaining, meter.owners()), (2, 1));
+        let (key, workspace) = (key(), WorkspaceNumber(1));
+        let owners = Owners::of_personal_key(key, workspace).sharing(ADA);
+        for (owner, source) in [
+            (Owner::Key(key), Source::Key),
+            (Owner::KeyWithin(key, workspace), Source::Workspace),
+            (Owner::Principal(ADA), Source::Principal),
+        ] {
+            let (meter, ..) = swept(0);
+            let spend = |cost| {
+                let mut limit = [Reading {
+                    source,
+                    ..reading("read", 5, 60)
+                }];
+                let (spending, ()) = meter.spend(owners, &mut limit, cost, || ());
+                (spending, limit[0].remaining)
+            };
+            let account = meter.accounts.open(owner);
+            thread::scope(|scope| {
+                let mut state = account.lock();
+                let waiting = scope.spawn(|| spend(3));
+                // It is held by those who know all accounts, by this test, and
+                // then by who waits for its lock.
+                let end = Instant::now() + Duration::from_secs(30);
+                while Arc::strong_count(&account) < 3 {
+                    assert!(Instant::now() < end, "nobody comes to {owner:?}");
+                    thread::yield_now();
+                }
+                meter.accounts.retire(owner, &mut state);
+                drop(state);
+                assert_eq!(waiting.join().unwrap(), (Spending::Passed, 2));
+            });
+            assert_eq!((spend(0), meter.owners()), ((Spending::Passed, 2), 1));
+        }
     }
 
     /// Accounts are empty and swept just when many threads come to them: each
@@ -545,39 +742,68 @@ mod tests {
         spend(&meter, key(), &mut [reading("read", 10, 60)], 1);
         let accounts = Arc::downgrade(&meter.accounts);
         drop(meter);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let end = Instant::now() + Duration::from_secs(30);
         while accounts.upgrade().is_some() {
-            assert!(
-                std::time::Instant::now() < end,
-                "it holds on to the accounts"
-            );
+            assert!(Instant::now() < end, "it holds on to the accounts");
             thread::yield_now();
         }
     }
 
+    /// Where a key is used: which it is, in which workspace if it is personal,
+    /// and whose it is.
+    type Site = (usize, Option<u64>, PrincipalNumber);
+
+    /// Two keys of one principal, a personal one of it in two workspaces, and
+    /// one of another principal.
+    const SITES: [Site; 5] = [
+        (0, None, ADA),
+        (1, None, ADA),
+        (2, Some(1), ADA),
+        (2, Some(2), ADA),
+        (3, None, BOB),
+    ];
+
+    /// The limits that can count, by name and source: what is the key's and what
+    /// is shared are called the same.
+    const LIMITS: [(&str, Source); 4] = [
+        ("a", Source::Key),
+        ("a", Source::Principal),
+        ("b", Source::Workspace),
+        ("b", Source::Principal),
+    ];
+
     /// The obvious way: everything that was admitted, in a list.
     #[derive(Default)]
-    struct Model(HashMap<(KeyId, String), Vec<(u64, u32)>>);
+    struct Model(HashMap<String, Vec<(u64, u32)>>);
 
     impl Model {
+        /// What a count is called, by whose it is.
+        fn name((key, workspace, principal): Site, of: &Reading) -> String {
+            let whose = match (of.source, workspace) {
+                (Source::Principal, _) => format!("principal {}", principal.0),
+                (Source::Workspace, Some(workspace)) => format!("key {key} in {workspace}"),
+                (Source::Key | Source::Workspace, _) => format!("key {key}"),
+            };
+            format!("{whose}: {}", of.limit.name)
+        }
+
         /// What counts at `now`, if a slice counts until it has wholly left.
-        fn used(&self, key: KeyId, limit: &Limit, now: u64) -> u64 {
-            let slice = u64::from(limit.window.as_secs()) * 15_625;
-            let log = self.0.get(&(key, limit.name.to_string()));
-            let counted = log.into_iter().flatten();
+        fn used(&self, site: Site, of: &Reading, now: u64) -> u64 {
+            let slice = u64::from(of.limit.window.as_secs()) * 15_625;
+            let counted = self.0.get(&Self::name(site, of)).into_iter().flatten();
             counted
                 .filter(|(at, _)| at / slice + 65 > now / slice)
                 .map(|(_, cost)| u64::from(*cost))
                 .sum()
         }
 
-        fn spend(&mut self, key: KeyId, limits: &[Limit], cost: u32, now: u64) -> bool {
-            let fits = limits.iter().all(|limit| {
-                self.used(key, limit, now) + u64::from(cost) <= u64::from(limit.count)
-            });
+        fn spend(&mut self, site: Site, limits: &[Reading], cost: u32, now: u64) -> bool {
+            let fits = limits
+                .iter()
+                .all(|of| self.used(site, of, now) + u64::from(cost) <= u64::from(of.limit.count));
             if fits && cost > 0 {
-                for limit in limits {
-                    let log = self.0.entry((key, limit.name.to_string())).or_default();
+                for of in limits {
+                    let log = self.0.entry(Self::name(site, of)).or_default();
                     log.push((now, cost));
                 }
             }
@@ -590,11 +816,11 @@ mod tests {
         fn several_limits_are_spent_as_the_obvious_model_spends_them(
             counts in proptest::collection::vec((1..12_u32, prop_oneof![Just(1_u32), Just(3), Just(60)]), 4),
             asked in proptest::collection::vec(
-                (0..2_usize, 1..16_usize, 0..4_u32, prop_oneof![Just(0), 0..40_000_u64, 0..2_000_000_u64, 0..90_000_000_u64]),
+                (0..5_usize, 1..16_usize, 0..4_u32, prop_oneof![Just(0), 0..40_000_u64, 0..2_000_000_u64, 0..90_000_000_u64]),
                 1..150,
             ),
         ) {
-            let keys = [key(), key()];
+            let keys = [key(), key(), key(), key()];
             let (meter, mut sweeper, clock) = swept(0);
             let mut model = Model::default();
             let mut now = 5;
@@ -602,15 +828,24 @@ mod tests {
                 now += step;
                 clock.set(Moment::from_micros(now));
                 sweeper.round(&meter.accounts, Moment::from_micros(now));
-                let mut readings: Vec<_> = counts.iter().enumerate()
+                let mut readings: Vec<_> = counts.iter().zip(LIMITS).enumerate()
                     .filter(|(place, _)| which & (1 << place) != 0)
-                    .map(|(place, (count, seconds))| reading(&format!("l{place}"), *count, *seconds))
+                    .map(|(_, ((count, seconds), (name, source)))| Reading {
+                        source,
+                        ..reading(name, *count, *seconds)
+                    })
                     .collect();
-                let limits: Vec<_> = readings.iter().map(|reading| reading.limit).collect();
-                let passes = spend(&meter, keys[of], &mut readings, cost) == Spending::Passed;
-                prop_assert_eq!(passes, model.spend(keys[of], &limits, cost, now));
+                let (site, asked) = (SITES[of], readings.clone());
+                let (number, workspace, principal) = site;
+                let owners = match workspace {
+                    Some(workspace) => Owners::of_personal_key(keys[number], WorkspaceNumber(workspace)),
+                    None => Owners::of_key(keys[number]),
+                };
+                let (spending, ()) = meter.spend(owners.sharing(principal), &mut readings, cost, || ());
+                let passes = spending == Spending::Passed;
+                prop_assert_eq!(passes, model.spend(site, &asked, cost, now));
                 for reading in readings {
-                    let used = model.used(keys[of], &reading.limit, now);
+                    let used = model.used(site, &reading, now);
                     prop_assert_eq!(u64::from(reading.remaining), u64::from(reading.limit.count) - used);
                 }
             }

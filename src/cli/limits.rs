@@ -79,7 +79,11 @@ pub(crate) fn standing(status: &LimitStatus) -> String {
         None if status.denied => "; never as much as was asked for".to_owned(),
         None => String::new(),
     };
-    format!("{name}: {remaining} of {limit} left in {window}{again}")
+    let whose = match status.source() {
+        LimitSource::Principal => " for all keys of the principal",
+        LimitSource::Unspecified | LimitSource::Key | LimitSource::Workspace => "",
+    };
+    format!("{name}: {remaining} of {limit} left in {window}{whose}{again}")
 }
 
 /// How limits stand, with the names of the API.
@@ -168,6 +172,14 @@ mod tests {
         assert_eq!(
             standing(&status),
             "read: 3 of 10 left in 1m; enough again in 6s"
+        );
+        let shared = LimitStatus {
+            source: LimitSource::Principal.into(),
+            ..status.clone()
+        };
+        assert_eq!(
+            standing(&shared),
+            "read: 3 of 10 left in 1m for all keys of the principal; enough again in 6s"
         );
         assert_eq!(
             standing_json(&[status]),

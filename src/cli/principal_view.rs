@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{self, Properties, listing};
-use super::{key_view, text};
+use super::{key_view, limits, text};
 use crate::edge::pb::{Key, Membership, Principal};
 
 /// All that a principal has: itself, its memberships and its keys.
@@ -54,6 +54,7 @@ fn lines(principal: &Principal, width: Option<u16>) -> String {
     lines.add("State", state(principal));
     lines.add("Display name", &principal.display_name);
     lines.add("Description", &principal.description);
+    lines.add("Limits", limits::typed(&principal.limits));
     let by = key_view::by(principal.create_time.as_ref(), &principal.created_by);
     lines.add("Created", by);
     lines.lines(width)
@@ -67,22 +68,22 @@ fn state(principal: &Principal) -> &'static str {
     }
 }
 
-/// Many principals, a line each.
+/// Many principals, a line each; their limits, if any of them has some.
 pub(crate) fn list(principals: &[Principal], width: Option<u16>) -> String {
+    let limited = principals.iter().any(|one| !one.limits.is_empty());
+    let mut header = vec!["PRINCIPAL", "STATE", "DISPLAY NAME"];
+    header.extend(limited.then_some("LIMITS"));
     let row = |principal: &Principal| {
-        vec![
+        let mut row = vec![
             principal.id.clone(),
             state(principal).to_owned(),
             principal.display_name.clone(),
-        ]
+        ];
+        row.extend(limited.then(|| limits::typed(&principal.limits)));
+        row
     };
     let rows: Vec<_> = principals.iter().map(row).collect();
-    listing(
-        &["PRINCIPAL", "STATE", "DISPLAY NAME"],
-        &rows,
-        &[0, 1],
-        width,
-    )
+    listing(&header, &rows, &[0, 1], width)
 }
 
 /// Many memberships, a line each.
@@ -144,6 +145,7 @@ pub(crate) fn json(principal: &Principal) -> Value {
         "display_name": principal.display_name,
         "description": principal.description,
         "disabled": principal.disabled,
+        "limits": limits::json(&principal.limits),
         "create_time": principal.create_time.as_ref().map(text::moment),
         "created_by": principal.created_by,
         "etag": principal.etag,
@@ -183,7 +185,7 @@ pub(crate) fn show_membership(output: Output, membership: &Membership) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::pb::KeyState;
+    use crate::edge::pb::{KeyState, Limit};
     use prost_types::Timestamp;
 
     const TIME: Option<Timestamp> = Some(Timestamp {
@@ -250,6 +252,36 @@ key_1  ACTIVE  (personal)  CLI   *
     }
 
     #[test]
+    fn limits_are_shown_where_there_are_some() {
+        let limited = Principal {
+            limits: vec![Limit {
+                name: "read".to_owned(),
+                count: 5,
+                window: Some(prost_types::Duration {
+                    seconds: 60,
+                    nanos: 0,
+                }),
+                always: true,
+            }],
+            ..sample().principal
+        };
+        let text = lines(&limited, None);
+        assert!(text.contains("\nLimits     read=5/1m,always\n"), "{text}");
+        let plain = Principal {
+            id: "user:bob".to_owned(),
+            ..sample().principal
+        };
+        assert!(!list(std::slice::from_ref(&plain), None).contains("LIMITS"));
+        let expected = "\
+PRINCIPAL  STATE    DISPLAY NAME  LIMITS
+user:ada   ENABLED                read=5/1m,always
+user:bob   ENABLED
+";
+        assert_eq!(list(&[limited.clone(), plain], None), expected);
+        assert_eq!(json(&limited)["limits"][0]["count"], 5);
+    }
+
+    #[test]
     fn the_json_of_principals_and_memberships_is_stable() {
         let whole = sample();
         assert_eq!(
@@ -259,6 +291,7 @@ key_1  ACTIVE  (personal)  CLI   *
                 "display_name": "",
                 "description": "",
                 "disabled": false,
+                "limits": [],
                 "create_time": "2026-05-28T20:26:40Z",
                 "created_by": "adm_1",
                 "etag": "",

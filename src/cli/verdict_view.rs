@@ -111,10 +111,10 @@ fn why(reason: i32) -> &'static str {
         }
         DenialReason::InsufficientScope => "The key works, but lacks what was required.",
         DenialReason::UnknownLimit => {
-            "The key works, but neither it nor its workspace has every limit that was named. `keyward keys get` \
-             and `keyward workspaces get` show those that there are."
+            "The key works, but neither it nor its principal nor its workspace has every limit that was named. \
+             `keyward keys get`, `keyward principals show` and `keyward workspaces get` show those that there are."
         }
-        DenialReason::RateLimited => "The key works, but a limit of it is used up.",
+        DenialReason::RateLimited => "The key works, but a limit is used up.",
         DenialReason::CreditsExhausted => {
             "The key works, but its credits are used up. `keyward keys credits` adds to them."
         }

@@ -71,6 +71,9 @@ impl Default for Demand<'_> {
 pub enum Source {
     /// On the key.
     Key,
+    /// On its principal: one count, which all keys of that share, in all
+    /// workspaces.
+    Principal,
     /// Among the defaults of its workspace. Each key has a count of its own; a
     /// personal one, in each workspace.
     Workspace,
@@ -160,40 +163,66 @@ mod tests {
         named
     }
 
-    /// The limits that count, those of the workspace in brackets.
-    fn told(key: &str, workspace: &str, names: &[&str]) -> Result<String, UnknownLimit> {
-        let (key, workspace) = (set(key), set(workspace));
-        let layers = [(Source::Key, &key), (Source::Workspace, &workspace)];
+    /// The limits that count, of those on the key, on its principal and on its
+    /// workspace: the principal's are marked by `+`, the workspace's by `-`.
+    fn told(of: [&str; 3], names: &[&str]) -> Result<String, UnknownLimit> {
+        let [key, principal, workspace] = of.map(set);
+        let layers = [
+            (Source::Key, &key),
+            (Source::Principal, &principal),
+            (Source::Workspace, &workspace),
+        ];
         let due = due(&layers, &named(names))?;
         let told = due.iter().map(|reading| match reading.source {
             Source::Key => reading.limit.name.to_string(),
-            Source::Workspace => format!("({})", reading.limit.name),
+            Source::Principal => format!("+{}", reading.limit.name),
+            Source::Workspace => format!("-{}", reading.limit.name),
         });
         Ok(told.collect::<Vec<_>>().join(" "))
     }
 
     #[test]
     fn what_is_named_and_what_always_counts() {
-        for (key, workspace, names, expected) in [
-            ("", "", &[][..], ""),
-            ("read write", "", &[], ""),
-            ("read write", "", &["write"], "write"),
-            ("read all!", "", &["read"], "all read"),
-            ("read all!", "", &["all", "all"], "all"),
+        for (of, names, expected) in [
+            (["", "", ""], &[][..], ""),
+            (["read write", "", ""], &[], ""),
+            (["read write", "", ""], &["write"], "write"),
+            (["read all!", "", ""], &["read"], "all read"),
+            (["read all!", "", ""], &["all", "all"], "all"),
             (
-                "read",
-                "write all!",
+                ["read", "", "write all!"],
                 &["write", "read"],
-                "read (all) (write)",
+                "read -all -write",
             ),
-            // What is on the key hides what is further out, also if it does not
-            // count always itself.
-            ("read", "read!", &[], ""),
-            ("read", "read!", &["read"], "read"),
-            ("read!", "read", &[], "read"),
+            (["", "read all!", ""], &[], "+all"),
+            (
+                ["read", "bulk all!", "write day!"],
+                &["write", "bulk", "read"],
+                "read +all +bulk -day -write",
+            ),
         ] {
-            let told = told(key, workspace, names);
-            assert_eq!(told.as_deref(), Ok(expected), "{key}/{workspace}/{names:?}");
+            assert_eq!(told(of, names).as_deref(), Ok(expected), "{of:?}/{names:?}");
+        }
+    }
+
+    /// What is further in hides what is further out, also if it does not count
+    /// always itself.
+    #[test]
+    fn the_key_hides_the_principal_and_that_the_workspace() {
+        for (of, names, expected) in [
+            (["read", "", "read!"], &[][..], ""),
+            (["read", "", "read!"], &["read"], "read"),
+            (["read!", "", "read"], &["read"], "read"),
+            (["read", "read!", ""], &[], ""),
+            (["read", "read!", ""], &["read"], "read"),
+            (["", "read", "read!"], &[], ""),
+            (["", "read", "read!"], &["read"], "+read"),
+            (["", "read!", "read!"], &[], "+read"),
+            (["read", "read!", "read!"], &[], ""),
+            (["read!", "read!", "read!"], &["read"], "read"),
+            (["a", "a! b", "a! b! c!"], &["b"], "+b -c"),
+        ] {
+            assert_eq!(told(of, names).as_deref(), Ok(expected), "{of:?}/{names:?}");
         }
     }
 
@@ -206,13 +235,16 @@ mod tests {
             &["READ"],
             &["\0"],
         ] {
-            assert_eq!(told("read", "write", names), Err(UnknownLimit), "{names:?}");
+            let told = told(["read", "all", "write"], names);
+            assert_eq!(told, Err(UnknownLimit), "{names:?}");
         }
         let eight = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let nine = [&eight[..], &["i"]].concat();
         let twice = [eight, eight].concat();
-        assert_eq!(told("a b c d", "e f g h i", &twice).unwrap().len(), 27 - 4);
-        assert_eq!(told("a b c d", "e f g h i", &nine), Err(UnknownLimit));
+        let of = ["a b", "c d", "e f g h i"];
+        let expected = "a b +c +d -e -f -g -h";
+        assert_eq!(told(of, &twice).as_deref(), Ok(expected));
+        assert_eq!(told(of, &nine), Err(UnknownLimit));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::violation::Violations;
 
-/// The most limits of one key, or of a workspace's defaults.
+/// The most limits of one key, of a principal, or of a workspace's defaults.
 pub const MAX_LIMITS: usize = 8;
 /// The longest name of a limit, in bytes.
 pub const MAX_LIMIT_NAME_LEN: usize = 20;

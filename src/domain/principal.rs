@@ -4,6 +4,7 @@
 use super::clock::Timestamp;
 use super::fields::{self, GRANTED, MAX_PRINCIPAL_LEN};
 use super::id::WorkspaceId;
+use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::scope::{Scope, ScopeSet};
 use super::violation::{Violations, plain_text};
 use super::workspace::MAX_DISPLAY_NAME_LEN;
@@ -19,6 +20,8 @@ pub struct Principal {
     pub description: String,
     /// Whether it is switched off, and every key of it with it.
     pub disabled: bool,
+    /// How much its keys may spend together, in all workspaces.
+    pub limits: LimitSet,
     /// When it was made.
     pub create_time: Timestamp,
     /// The id of the admin key that made it.
@@ -34,6 +37,7 @@ impl Principal {
             display_name: String::new(),
             description: String::new(),
             disabled: false,
+            limits: LimitSet::default(),
             create_time: now,
             created_by,
         }
@@ -111,6 +115,8 @@ pub struct PrincipalDraft {
     pub display_name: String,
     /// Who it is. Optional.
     pub description: String,
+    /// How much its keys may spend together.
+    pub limits: Vec<LimitDraft>,
 }
 
 impl PrincipalDraft {
@@ -123,10 +129,12 @@ impl PrincipalDraft {
         let mut violations = Violations::default();
         check_principal(&mut violations, "principal.id", &self.id);
         check_texts(&mut violations, &self.display_name, &self.description);
+        let limits = read_limits(&mut violations, LIMITS_FIELD, &self.limits);
         violations.none()?;
         Ok(Principal {
             display_name: self.display_name,
             description: self.description,
+            limits,
             ..Principal::plain(&self.id, created_by, now)
         })
     }
@@ -139,6 +147,8 @@ pub struct PrincipalPatch {
     pub display_name: Option<String>,
     /// Who it is.
     pub description: Option<String>,
+    /// How much its keys may spend together.
+    pub limits: Option<Vec<LimitDraft>>,
 }
 
 impl PrincipalPatch {
@@ -160,6 +170,9 @@ impl PrincipalPatch {
         }
         let mut violations = Violations::default();
         check_texts(&mut violations, &changed.display_name, &changed.description);
+        if let Some(drafts) = self.limits {
+            changed.limits = read_limits(&mut violations, LIMITS_FIELD, &drafts);
+        }
         violations.none()?;
         let fields = [
             (
@@ -167,12 +180,16 @@ impl PrincipalPatch {
                 changed.display_name != principal.display_name,
             ),
             ("description", changed.description != principal.description),
+            ("limits", changed.limits != principal.limits),
         ];
         let differing = fields.into_iter().filter(|(_, differs)| *differs);
         let differing = differing.map(|(field, _)| field).collect();
         Ok((changed, differing))
     }
 }
+
+/// What the field of the limits is called in what is wrong with them.
+const LIMITS_FIELD: &str = "principal.limits";
 
 fn check_texts(violations: &mut Violations, display_name: &str, description: &str) {
     plain_text(
@@ -219,6 +236,8 @@ impl MembershipDraft {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1);
@@ -259,6 +278,7 @@ mod tests {
             id: "\n".to_owned(),
             display_name: "x".repeat(MAX_DISPLAY_NAME_LEN + 1),
             description: "x".repeat(fields::MAX_DESCRIPTION_LEN + 1),
+            limits: vec![LimitDraft::default()],
         };
         assert_eq!(
             fields(draft.build(String::new(), NOW)),
@@ -266,7 +286,10 @@ mod tests {
                 "principal.id",
                 "principal.id",
                 "principal.display_name",
-                "principal.description"
+                "principal.description",
+                "principal.limits[0].name",
+                "principal.limits[0].count",
+                "principal.limits[0].window",
             ]
         );
         let draft = MembershipDraft {
@@ -290,10 +313,28 @@ mod tests {
         let patch = PrincipalPatch {
             display_name: Some(String::new()),
             description: Some("new".to_owned()),
+            limits: Some(Vec::new()),
         };
         let (after, differing) = patch.apply(&before).unwrap();
         assert_eq!(differing, ["description"]);
         assert_eq!(after.description, "new");
+        let limited = |drafts| PrincipalPatch {
+            limits: Some(drafts),
+            ..PrincipalPatch::default()
+        };
+        let read = LimitDraft {
+            name: "read".to_owned(),
+            count: 5,
+            window: Duration::from_secs(60),
+            always: true,
+        };
+        let (limited_now, differing) = limited(vec![read.clone()]).apply(&after).unwrap();
+        assert_eq!(differing, ["limits"]);
+        assert_eq!(limited_now.limits.to_string(), "read=5/1m,always");
+        let (same, differing) = limited(vec![read.clone()]).apply(&limited_now).unwrap();
+        assert_eq!((same, differing), (limited_now.clone(), Vec::new()));
+        let nine = limited(vec![read; 9]).apply(&limited_now);
+        assert_eq!(fields(nine), ["principal.limits"]);
     }
 
     #[test]

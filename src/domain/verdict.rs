@@ -51,6 +51,20 @@ pub enum Presented<'k> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct WorkspaceNumber(pub u64);
 
+/// Tells a principal from all others for as long as the process runs, in less
+/// room than its id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct PrincipalNumber(pub u64);
+
+/// The limits of a principal, of which all its keys spend, in all workspaces.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedLimits<'k> {
+    /// Whose they are.
+    pub of: PrincipalNumber,
+    /// The limits.
+    pub limits: &'k LimitSet,
+}
+
 /// All that the verdict looks at in a key, its principal and the workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'k> {
@@ -82,7 +96,11 @@ pub struct Standing<'k> {
     /// How much checks of the key may spend. Looked at where it is spent, once
     /// all else is well.
     pub limits: &'k LimitSet,
-    /// The limits of the workspace's keys that have none of the same name.
+    /// The limits that the keys of the principal share, unless they have one of
+    /// the same name themselves; none: there are none.
+    pub shared_limits: Option<SharedLimits<'k>>,
+    /// The limits of the workspace's keys for which neither says anything of
+    /// the same name.
     pub default_limits: &'k LimitSet,
     /// The number of that workspace.
     pub workspace_number: WorkspaceNumber,
@@ -349,6 +367,7 @@ mod tests {
                 disabled: false,
                 scopes: leaked(scopes(&["read:customers"])),
                 limits: &NO_LIMITS,
+                shared_limits: None,
                 default_limits: &NO_LIMITS,
                 workspace_number: WorkspaceNumber(0),
                 sources: confined_to(&["10.0.0.0/8"]),

@@ -9,11 +9,12 @@ use tracing::error;
 
 use crate::domain::credits::Credits;
 use crate::domain::key::{self, Key};
+use crate::domain::limit::LimitSet;
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::usage::Usage;
-use crate::domain::verdict::WorkspaceNumber;
+use crate::domain::verdict::{PrincipalNumber, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 use crate::store::{
     Change, Commit, Commits, Damage, OpenError, Record, Revision, Snapshot, Store, Versioned,
@@ -59,7 +60,7 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
 struct Follower {
     index: Arc<Index>,
     shared: Shared,
-    /// How many workspaces were given a number.
+    /// How many workspaces and principals were given a number.
     numbered: u64,
     /// Tells how far the index has come. It goes away with the follower, so
     /// that nobody waits for one that has died.
@@ -225,8 +226,9 @@ impl Follower {
         }
     }
 
-    fn put_principal(&self, principal: &Principal) {
-        self.principal(&principal.id).set(principal);
+    fn put_principal(&mut self, principal: &Principal) {
+        let limits = self.shared.limits(&principal.limits);
+        self.principal(&principal.id).set(principal, limits);
     }
 
     fn put_membership(&mut self, membership: &Membership) {
@@ -244,12 +246,15 @@ impl Follower {
     }
 
     /// The principal of this id, or the place that it will have.
-    fn principal(&self, id: &str) -> Arc<IndexedPrincipal> {
+    fn principal(&mut self, id: &str) -> Arc<IndexedPrincipal> {
         let principals = self.index.principals.pin();
         if let Some(ById(principal)) = principals.get(id) {
             return Arc::clone(principal);
         }
-        let principal = Arc::new(IndexedPrincipal::unknown(id));
+        self.numbered += 1;
+        let number = PrincipalNumber(self.numbered);
+        let none = self.shared.limits(&LimitSet::default());
+        let principal = Arc::new(IndexedPrincipal::unknown(id, number, none));
         principals.insert(ById(Arc::clone(&principal)));
         principal
     }
@@ -260,8 +265,8 @@ impl Follower {
         workspace: &Arc<IndexedWorkspace>,
         principal: &str,
     ) -> Arc<IndexedMembership> {
-        let memberships = self.index.memberships.pin();
-        if let Some(Seat(membership)) = memberships.get(&Names(&workspace.id, principal)) {
+        let names = Names(&workspace.id, principal);
+        if let Some(Seat(membership)) = self.index.memberships.pin().get(&names) {
             return Arc::clone(membership);
         }
         let membership = Arc::new(IndexedMembership::unknown(
@@ -269,7 +274,8 @@ impl Follower {
             self.principal(principal),
             self.shared.scopes(&ScopeSet::default()),
         ));
-        memberships.insert(Seat(Arc::clone(&membership)));
+        let seat = Seat(Arc::clone(&membership));
+        self.index.memberships.pin().insert(seat);
         membership
     }
 

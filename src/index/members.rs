@@ -4,13 +4,14 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::domain::limit::LimitSet;
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
-use crate::domain::verdict::WorkspaceNumber;
+use crate::domain::verdict::{PrincipalNumber, SharedLimits, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 
 /// A workspace.
@@ -21,33 +22,70 @@ pub(super) struct IndexedWorkspace {
     pub(super) current: ArcSwap<Workspace>,
 }
 
+/// The principal is switched off.
+const DISABLED: u8 = 1;
+/// The principal has limits.
+const LIMITED: u8 = 2;
+
 /// A principal.
 #[derive(Debug)]
 pub(super) struct IndexedPrincipal {
     id: Box<str>,
-    disabled: AtomicBool,
+    number: PrincipalNumber,
+    /// Kept apart from the limits, so that a check of a principal that has none
+    /// costs a look at one byte. They are put there before this says so.
+    state: AtomicU8,
+    limits: ArcSwap<LimitSet>,
 }
 
 impl IndexedPrincipal {
     /// One that is named by a key and not known yet: none of its keys works
     /// before it is.
-    pub(super) fn unknown(id: &str) -> Self {
+    pub(super) fn unknown(id: &str, number: PrincipalNumber, none: Arc<LimitSet>) -> Self {
         Self {
             id: id.into(),
-            disabled: AtomicBool::new(true),
+            number,
+            state: AtomicU8::new(DISABLED),
+            limits: ArcSwap::new(none),
         }
     }
 
-    pub(super) fn set(&self, principal: &Principal) {
-        self.disabled.store(principal.disabled, Ordering::Release);
+    /// What was counted on the limits before goes on to count: the number stays.
+    pub(super) fn set(&self, principal: &Principal, limits: Arc<LimitSet>) {
+        let disabled = if principal.disabled { DISABLED } else { 0 };
+        let limited = if limits.is_empty() { 0 } else { LIMITED };
+        self.limits.store(limits);
+        self.state.store(disabled | limited, Ordering::Release);
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    pub(super) fn is_disabled(&self) -> bool {
-        self.disabled.load(Ordering::Acquire)
+    pub(super) fn standing(&self) -> Acting {
+        let state = self.state.load(Ordering::Acquire);
+        Acting {
+            number: self.number,
+            disabled: state & DISABLED != 0,
+            limits: (state & LIMITED != 0).then(|| self.limits.load()),
+        }
+    }
+}
+
+/// How a principal stands, for its keys.
+pub(super) struct Acting {
+    number: PrincipalNumber,
+    pub(super) disabled: bool,
+    limits: Option<Guard<Arc<LimitSet>>>,
+}
+
+impl Acting {
+    /// What its keys share; none: it has no limits.
+    pub(super) fn limits(&self) -> Option<SharedLimits<'_>> {
+        self.limits.as_ref().map(|limits| SharedLimits {
+            of: self.number,
+            limits,
+        })
     }
 }
 

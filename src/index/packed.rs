@@ -18,7 +18,7 @@ use crate::domain::workspace::Workspace;
 use super::Index;
 use super::credits::CreditAccount;
 use super::interner::Interner;
-use super::members::{IndexedMembership, IndexedPrincipal, Member, Names};
+use super::members::{Acting, IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
 use super::usage::{KeyUsage, Use};
 
@@ -74,9 +74,7 @@ impl IndexedKey {
             expire_time: key.expire_time.into_iter().chain(secret.end_time()).min(),
             bond,
             scopes: shared.scopes(&key.scopes),
-            limits: shared
-                .limits
-                .intern(&key.limits, |limits| Arc::new(limits.clone())),
+            limits: shared.limits(&key.limits),
             environment: shared
                 .environments
                 .intern(environment, |name| Arc::from(name)),
@@ -238,6 +236,7 @@ impl IndexedKey {
             Bond::Bound(membership) => {
                 let workspace = membership.workspace.current.load();
                 let member = membership.standing();
+                let principal = membership.principal.standing();
                 judge(Standing {
                     personal: false,
                     workspace: &membership.workspace.id,
@@ -245,7 +244,7 @@ impl IndexedKey {
                     default_environment: default_environment(&workspace),
                     default_limits: &workspace.default_limits,
                     workspace_number: membership.workspace.number,
-                    ..self.standing(&membership.principal, &member)
+                    ..self.standing(&principal, &member)
                 })
             }
             Bond::Personal(personal) => {
@@ -258,7 +257,8 @@ impl IndexedKey {
                     memberships.get(&Names(&workspace.id, personal.principal.id()))
                 });
                 let member = seat.map_or(Member::No, |seat| seat.0.standing());
-                let standing = self.standing(&personal.principal, &member);
+                let principal = personal.principal.standing();
+                let standing = self.standing(&principal, &member);
                 let Some(workspace) = workspace else {
                     return judge(standing);
                 };
@@ -281,12 +281,12 @@ impl IndexedKey {
     }
 
     /// The standing of the key as a personal one that is asked for nowhere.
-    fn standing<'k>(&'k self, principal: &IndexedPrincipal, member: &'k Member) -> Standing<'k> {
+    fn standing<'k>(&'k self, principal: &'k Acting, member: &'k Member) -> Standing<'k> {
         Standing {
             personal: true,
             workspace: "",
             member: member.is_one(),
-            principal_disabled: principal.is_disabled(),
+            principal_disabled: principal.disabled,
             workspace_disabled: false,
             default_environment: "",
             environment: self.environment(),
@@ -295,6 +295,7 @@ impl IndexedKey {
             disabled: self.disabled,
             scopes: Granted::within(&self.scopes, member.ceiling()),
             limits: &self.limits,
+            shared_limits: principal.limits(),
             // None that the key's own do not hide.
             default_limits: &self.limits,
             workspace_number: WorkspaceNumber::default(),
@@ -325,6 +326,12 @@ impl Shared {
             limits: Interner::new(),
             environments: Interner::new(),
         }
+    }
+
+    /// The shared copy of some limits.
+    pub(super) fn limits(&mut self, limits: &LimitSet) -> Arc<LimitSet> {
+        self.limits
+            .intern(limits, |limits| Arc::new(limits.clone()))
     }
 
     /// The shared copy of some scopes.

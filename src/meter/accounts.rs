@@ -9,7 +9,7 @@ use std::time::Duration;
 use std::{io, thread};
 
 use crate::domain::id::KeyId;
-use crate::domain::verdict::WorkspaceNumber;
+use crate::domain::verdict::{PrincipalNumber, WorkspaceNumber};
 use crate::domain::window::Moment;
 
 use super::account::{Account, State};
@@ -34,6 +34,8 @@ pub(super) enum Owner {
     Key(KeyId),
     /// That of a personal key in one of its workspaces.
     KeyWithin(KeyId, WorkspaceNumber),
+    /// That of all keys of a principal together.
+    Principal(PrincipalNumber),
 }
 
 /// All accounts that there are.

@@ -11,7 +11,7 @@ use crate::domain::clock::{Clock, Timestamp};
 use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
-use crate::domain::due::{Demand, Reading, Source, due};
+use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
 use crate::domain::source;
 use crate::domain::token::{self, Shape};
 use crate::domain::usage::{UsageRule, needed};
@@ -189,25 +189,16 @@ impl Checker {
         demand: &Demand<'_>,
         now: Timestamp,
     ) -> Result<Spent, Wait> {
-        // A limit on the key hides one of the same name further out.
-        let layers = [
-            (Source::Key, standing.limits),
-            (Source::Workspace, standing.default_limits),
-        ];
         let denied = |reason| Spent::nothing(Verdict::Denied(reason));
-        let Ok(mut limits) = due(&layers, &demand.limits) else {
+        let Ok(mut limits) = limits_due(standing, demand) else {
             return Ok(denied(DenialReason::UnknownLimit));
         };
         let account = key.credits();
         if limits.is_empty() && account.is_none() {
             return Ok(Spent::nothing(Verdict::Allowed));
         }
-        let owners = if standing.personal {
-            Owners::of_personal_key(key.id(), standing.workspace_number)
-        } else {
-            Owners::of_key(key.id())
-        };
         let stake = || account.map(|account| account.stake(now));
+        let owners = owners(key, standing);
         let (spending, stake) = self.meter.spend(owners, &mut limits, demand.cost, stake);
         let credits = stake.zip(account).and_then(|(stake, account)| {
             // Unlocked first.
@@ -293,6 +284,34 @@ impl Checker {
     }
 }
 
+/// The limits that count on the check: those of the key hide those of the same
+/// name of its principal, and those the workspace's.
+fn limits_due(standing: &Standing<'_>, demand: &Demand<'_>) -> Result<Vec<Reading>, UnknownLimit> {
+    let own = (Source::Key, standing.limits);
+    let default = (Source::Workspace, standing.default_limits);
+    match standing.shared_limits {
+        // What few principals have costs the keys of others nothing.
+        None => due(&[own, default], &demand.limits),
+        Some(shared) => {
+            let shared = (Source::Principal, shared.limits);
+            due(&[own, shared, default], &demand.limits)
+        }
+    }
+}
+
+/// Whose counts those limits are among.
+fn owners(key: &IndexedKey, standing: &Standing<'_>) -> Owners {
+    let owners = if standing.personal {
+        Owners::of_personal_key(key.id(), standing.workspace_number)
+    } else {
+        Owners::of_key(key.id())
+    };
+    match standing.shared_limits {
+        None => owners,
+        Some(shared) => owners.sharing(shared.of),
+    }
+}
+
 /// What a credential is that is no token of keyward's.
 #[derive(Clone, Copy)]
 enum NoToken {
@@ -324,7 +343,7 @@ mod tests {
     use crate::domain::key::Key;
     use crate::domain::key_draft::KeyDraft;
     use crate::domain::limit::LimitDraft;
-    use crate::domain::principal::{Membership, Principal};
+    use crate::domain::principal::{Membership, PrincipalDraft};
     use crate::domain::scope::{Scope, ScopeSet};
     use crate::domain::secret::Secret;
     use crate::domain::token::{Token, TokenPrefix};
@@ -381,10 +400,11 @@ mod tests {
         }
     }
 
-    /// Two keys, of which the second has a limit that always counts, and their
-    /// tokens.
+    /// The tokens of four keys: one without limits, one with a limit that always
+    /// counts, and two whose principals have one that always counts, and one
+    /// that does not.
     #[expect(clippy::too_many_lines, reason = "it makes one thing after the other")]
-    async fn two_keys(store: &MemoryStore, index: &Index, pepper: &Pepper) -> [String; 2] {
+    async fn four_keys(store: &MemoryStore, index: &Index, pepper: &Pepper) -> [String; 4] {
         let now = Timestamp::from_micros(1);
         let workspace = WorkspaceDraft {
             id: "kling".to_owned(),
@@ -393,27 +413,43 @@ mod tests {
         };
         let workspace = workspace.build("adm".to_owned(), now).unwrap();
         commit(store, Record::Workspace(workspace.clone())).await;
-        let principal = Principal::plain("user:ada", "adm".to_owned(), now);
-        commit(store, Record::Principal(principal)).await;
-        let membership = Membership {
-            workspace: workspace.id.clone(),
-            principal: "user:ada".to_owned(),
-            scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
-            create_time: now,
-            created_by: "adm".to_owned(),
-            removal: None,
-        };
-        commit(store, Record::Membership(membership)).await;
-        let limit = LimitDraft {
+        let limit = |always| LimitDraft {
             name: "all".to_owned(),
             count: 1_000,
             window: Duration::from_secs(60),
-            always: true,
+            always,
         };
+        for (id, limits) in [
+            ("user:ada", vec![]),
+            ("user:bob", vec![limit(true)]),
+            ("user:eve", vec![limit(false)]),
+        ] {
+            let principal = PrincipalDraft {
+                id: id.to_owned(),
+                limits,
+                ..PrincipalDraft::default()
+            };
+            let principal = principal.build("adm".to_owned(), now).unwrap();
+            commit(store, Record::Principal(principal)).await;
+            let membership = Membership {
+                workspace: workspace.id.clone(),
+                principal: id.to_owned(),
+                scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+                create_time: now,
+                created_by: "adm".to_owned(),
+                removal: None,
+            };
+            commit(store, Record::Membership(membership)).await;
+        }
         let mut tokens = Vec::new();
-        for limits in [vec![], vec![limit]] {
+        for (principal, limits) in [
+            ("user:ada", vec![]),
+            ("user:ada", vec![limit(true)]),
+            ("user:bob", vec![]),
+            ("user:eve", vec![]),
+        ] {
             let draft = KeyDraft {
-                principal: "user:ada".to_owned(),
+                principal: principal.to_owned(),
                 name: "a key".to_owned(),
                 limits,
                 ..KeyDraft::default()
@@ -473,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_of_a_key_without_limits_allocates_nothing_and_opens_no_account() {
+    fn a_check_on_which_no_limit_counts_allocates_nothing_and_opens_no_account() {
         let pepper = Pepper::generate();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_micros(1)));
         let store = MemoryStore::in_memory(&pepper, Arc::clone(&clock)).unwrap();
@@ -482,7 +518,8 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        let [without, with] = runtime.block_on(two_keys(&store, &index, &pepper));
+        let tokens = runtime.block_on(four_keys(&store, &index, &pepper));
+        let [without, with, shared, unnamed] = tokens;
         let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
         let store = Arc::new(store);
         let (desk, _reserver) = Reserver::new(store, Arc::clone(&index), Arc::clone(&clock));
@@ -506,7 +543,9 @@ mod tests {
             allocation_counter::measure(check).count_total
         };
         assert_eq!((allocations(&without), meter.owners()), (0, 0));
+        assert_eq!((allocations(&unnamed), meter.owners()), (0, 0));
         // One list of what counts, and nothing else.
         assert_eq!((allocations(&with), meter.owners()), (1, 1));
+        assert_eq!((allocations(&shared), meter.owners()), (1, 2));
     }
 }

@@ -1,7 +1,7 @@
 //! The index over a store: what a change makes of it, by the time that the
 //! change is answered, and what readers see meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,12 +10,13 @@ use std::time::Duration;
 use keyward::domain::admin::AdminKey;
 use keyward::domain::id::WorkspaceId;
 use keyward::domain::key::{Bond, Key};
+use keyward::domain::limit::{Limit, LimitSet, Window};
 use keyward::domain::principal::{Membership, Principal, Removal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::secret::{End, Rotation, Secret};
 use keyward::domain::source::{PackedRanges, SourceRange, SourceRanges};
 use keyward::domain::tombstone::{Buried, Tombstone};
-use keyward::domain::verdict::{Ask, DenialReason, Presented, Verdict, judge};
+use keyward::domain::verdict::{Ask, DenialReason, Presented, PrincipalNumber, Verdict, judge};
 use keyward::domain::workspace::Workspace;
 use keyward::index::{FollowerEnded, Index, IndexedKey, follower};
 use keyward::store::local::MemoryStore;
@@ -472,6 +473,79 @@ fn a_principal_and_its_membership_are_seen_through_all_its_keys_at_once() {
         member_at = followed.commit(update(Record::Membership(membership), member_at));
         all(expected);
     }
+}
+
+/// The limits that a key shares, and a number that stands for whose they are.
+fn shared(index: &Index, token: u64, asked: Option<&str>) -> Option<(PrincipalNumber, String)> {
+    index.find(&digest(token), |found| {
+        found.unwrap().with_standing(index, asked, |standing| {
+            let shared = standing.shared_limits?;
+            Some((shared.of, shared.limits.to_string()))
+        })
+    })
+}
+
+#[test]
+fn the_limits_of_a_principal_are_seen_through_all_its_keys_at_once() {
+    let followed = Followed::new();
+    let other = workspace("kling");
+    followed.commit(create(Record::Workspace(other.clone())));
+    let own = |workspace, number| Key {
+        principal: "user:own".to_owned(),
+        ..key(workspace, number)
+    };
+    let personal = Key {
+        bond: Bond::Personal {
+            token_prefix: "klg_user".try_into().unwrap(),
+        },
+        ..own(&other, 2)
+    };
+    let stranger = key(&followed.workspace, 3);
+    // Keys that are there before their principal, and such that come after it.
+    followed.commit(create(Record::Key(own(&followed.workspace, 0))));
+    let principal = principal_of(&personal);
+    let mut at = followed.commit(create(Record::Principal(principal.clone())));
+    followed.commit(create(Record::Key(own(&other, 1))));
+    followed.commit(create(Record::Key(personal)));
+    followed.commit(issue(stranger));
+    let limit = |name: &str, count| Limit {
+        name: name.parse().unwrap(),
+        count,
+        window: Window::from_secs(60).unwrap(),
+        always: false,
+    };
+    let mut numbers = BTreeSet::new();
+    for limits in [
+        vec![],
+        vec![limit("read", 5)],
+        vec![limit("read", 4), limit("bulk", 1)],
+        vec![],
+        vec![limit("read", 5)],
+    ] {
+        let limits = LimitSet::new(limits);
+        let principal = Principal {
+            limits: limits.clone(),
+            // What else changes is seen too, and takes nothing away.
+            disabled: limits.len() == 2,
+            ..principal.clone()
+        };
+        at = followed.commit(update(Record::Principal(principal), at));
+        for (index, count) in [
+            (&followed.index, true),
+            (&follower::start(&*followed.store).unwrap(), false),
+        ] {
+            for (token, asked) in [(0, None), (1, None), (2, Some("klipy")), (2, None)] {
+                let shared = shared(index, token, asked);
+                assert_eq!(shared.is_none(), limits.is_empty(), "key {token}");
+                let (number, told) = shared.unzip();
+                assert!(told.is_none_or(|told| told == limits.to_string()));
+                numbers.extend(number.filter(|_| count));
+            }
+            assert_eq!(shared(index, 3, None), None);
+        }
+    }
+    // It stays the same one, so that its counts do.
+    assert_eq!(numbers.len(), 1, "{numbers:?}");
 }
 
 #[test]

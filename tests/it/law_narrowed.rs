@@ -1,6 +1,6 @@
 //! Law 1, for what takes away less than a revocation: no check that starts
-//! after the reply to a disabling, a narrowing of scopes or of addresses, or a
-//! shortened expiry passes, at once and after a crash; and what is given back
+//! after the reply to a disabling, a narrowing of scopes, of addresses or of
+//! the limits of a principal, or a shortened expiry passes, at once and after a crash; and what is given back
 //! counts at once.
 
 use std::sync::Arc;
@@ -8,14 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use keyward::domain::clock::{Clock, SystemClock};
-use keyward::edge::pb::{CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Key};
+use keyward::edge::pb::{
+    CheckRequest, CreateKeyRequest, CreateKeyResponse, DenialReason, Key, Principal,
+};
 use prost_types::Timestamp;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::admin_api::calls::{
     remove_membership, set_membership, switch_key, switch_principal, switch_workspace, update_key,
+    update_principal,
 };
+use crate::limits::limit;
 use crate::support::{self, Admin, Checks, Server, Site};
 
 /// How often each thing is taken away, each time under fire.
@@ -39,6 +43,8 @@ enum Taken {
     Principal,
     Membership,
     Ceiling,
+    /// What all keys of the principal share.
+    Limit,
 }
 
 impl Taken {
@@ -50,6 +56,7 @@ impl Taken {
             Self::Scope | Self::Ceiling => DenialReason::InsufficientScope,
             Self::Address => DenialReason::SourceAddress,
             Self::Lifetime => DenialReason::Expired,
+            Self::Limit => DenialReason::RateLimited,
         }
     }
 
@@ -85,6 +92,7 @@ impl Taken {
                 remove_membership(admin, place, who).await.unwrap();
             }
             Self::Ceiling => set_ceiling(admin, key, "people:write").await,
+            Self::Limit => set_limit(admin, key, "all=1/86400!").await,
         }
         None
     }
@@ -115,6 +123,10 @@ impl Taken {
                 set_ceiling(admin, &key, "people:*").await;
                 Ok(())
             }
+            Self::Limit => {
+                set_limit(admin, &key, "all=1000000000/86400!").await;
+                Ok(())
+            }
         }
         .unwrap();
     }
@@ -122,6 +134,18 @@ impl Taken {
 
 async fn set_ceiling(admin: &mut Admin, key: &Key, ceiling: &str) {
     set_membership(admin, &key.workspace, &key.principal, &[ceiling])
+        .await
+        .unwrap();
+}
+
+/// What was spent counts on: of one, which is less, nothing is left.
+async fn set_limit(admin: &mut Admin, key: &Key, text: &str) {
+    let principal = Principal {
+        id: key.principal.clone(),
+        limits: vec![limit(text)],
+        ..Principal::default()
+    };
+    update_principal(admin, principal, &["limits"])
         .await
         .unwrap();
 }
@@ -218,6 +242,11 @@ async fn nothing_passes_after_the_reply_that_lowered_its_ceiling() {
     under_fire(Taken::Ceiling).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_passes_after_the_reply_that_lowered_the_limit_of_its_principal() {
+    under_fire(Taken::Limit).await;
+}
+
 /// Takes it away and gives it back, over and over, while many check.
 async fn under_fire(taken: Taken) {
     let rounds = support::count("KEYWARD_TEST_NARROWINGS", ROUNDS);
@@ -226,6 +255,10 @@ async fn under_fire(taken: Taken) {
     admin.workspace("w", "klg", &[]).await;
     let issued = confined(&mut admin, "w").await;
     let key = issued.key.unwrap();
+    if taken == Taken::Limit {
+        // So that what is spent from the start on counts.
+        taken.give_back(&mut admin, &key).await;
+    }
     let fire = Arc::new(Fire {
         begin: Instant::now(),
         request: question(&issued.token),
@@ -362,7 +395,8 @@ impl Fire {
     }
 }
 
-/// What was taken away before a crash stays away after it.
+/// What was taken away before a crash stays away after it: all but what was
+/// spent of limits, which is counted in memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_before_a_crash_stays_so_after_it() {
     let mut site = Site::init();

@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 use crate::support::{Admin, Checks, Server, check_request, key_request, verdict_of};
 
 /// A limit, such as `read=5/60` or `bulk=1/60!` for one that counts always.
-fn limit(text: &str) -> Limit {
+pub(crate) fn limit(text: &str) -> Limit {
     let (name, rest) = text.split_once('=').unwrap();
     let (count, seconds) = rest.trim_end_matches('!').split_once('/').unwrap();
     Limit {
@@ -28,12 +28,12 @@ fn limit(text: &str) -> Limit {
     }
 }
 
-fn limits(texts: &[&str]) -> Vec<Limit> {
+pub(crate) fn limits(texts: &[&str]) -> Vec<Limit> {
     texts.iter().map(|text| limit(text)).collect()
 }
 
 /// A check that names these limits.
-fn naming(token: &str, names: &[&str], cost: Option<u32>) -> CheckRequest {
+pub(crate) fn naming(token: &str, names: &[&str], cost: Option<u32>) -> CheckRequest {
     CheckRequest {
         limits: names.iter().map(|&name| name.to_owned()).collect(),
         cost,
@@ -83,7 +83,7 @@ fn mask(path: &str) -> Option<FieldMask> {
 }
 
 /// What is told of each limit: its name, what is left, and `!` if it denied.
-fn left(verdict: &Result<Allowed, Denied>) -> String {
+pub(crate) fn left(verdict: &Result<Allowed, Denied>) -> String {
     let limits = match verdict {
         Ok(allowed) => &allowed.limits,
         Err(denied) => &denied.limits,
@@ -95,7 +95,7 @@ fn left(verdict: &Result<Allowed, Denied>) -> String {
     told.collect::<Vec<_>>().join(" ")
 }
 
-fn reason(verdict: &Result<Allowed, Denied>) -> Option<DenialReason> {
+pub(crate) fn reason(verdict: &Result<Allowed, Denied>) -> Option<DenialReason> {
     verdict.as_ref().err().map(Denied::reason)
 }
 

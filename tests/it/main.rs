@@ -42,6 +42,8 @@ mod law_undecided;
 mod limits;
 mod limits_clock;
 mod limits_exact;
+mod limits_shared;
+mod limits_shared_exact;
 mod listeners;
 mod load;
 mod model;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::admin::{Admin, AdminFlags};
 use crate::cli::failure::Failure;
+use crate::cli::limits::LimitFlag;
 use crate::cli::output::Output;
 use crate::cli::principal_view;
 use crate::cli::status::Flags;
@@ -13,6 +14,7 @@ const FLAGS: Flags = &[
     ("id", "the id"),
     ("display_name", "--display-name"),
     ("description", "--description"),
+    ("limits", "--limit"),
 ];
 
 #[derive(Args, Debug)]
@@ -35,6 +37,11 @@ pub(crate) struct CreateArgs {
         hide_default_value = true
     )]
     description: String,
+    /// A limit that all its keys share, in all workspaces, such as
+    /// `read=1000/1m` or, to count on every check, `all=5000/1h,always`. Can be
+    /// given several times
+    #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]
+    limits: Vec<LimitFlag>,
 }
 
 /// Makes the principal and shows it.
@@ -47,6 +54,7 @@ pub(super) async fn run(
         id: args.id,
         display_name: args.display_name,
         description: args.description,
+        limits: LimitFlag::all(args.limits),
         ..Principal::default()
     };
     let request = CreatePrincipalRequest {

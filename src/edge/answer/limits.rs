@@ -48,6 +48,7 @@ pub(super) fn retry_delay(limits: &[Reading]) -> Option<Duration> {
 const fn wire_source(source: Source) -> LimitSource {
     match source {
         Source::Key => LimitSource::Key,
+        Source::Principal => LimitSource::Principal,
         Source::Workspace => LimitSource::Workspace,
     }
 }

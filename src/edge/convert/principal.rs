@@ -4,7 +4,7 @@ use crate::domain::principal::{MembershipDraft, PrincipalDraft, PrincipalPatch};
 use crate::domain::violation::Violations;
 use crate::service::registry::{MembershipView, PrincipalView};
 
-use super::{mask, pb, wire_time};
+use super::{limit, mask, pb, wire_time};
 
 /// What the creator of a principal asks for. Output-only fields are ignored.
 pub(in crate::edge) fn draft(principal: pb::Principal) -> PrincipalDraft {
@@ -12,6 +12,7 @@ pub(in crate::edge) fn draft(principal: pb::Principal) -> PrincipalDraft {
         id: principal.id,
         display_name: principal.display_name,
         description: principal.description,
+        limits: limit::drafts(principal.limits),
     }
 }
 
@@ -20,11 +21,12 @@ pub(in crate::edge) fn patch(
     principal: pb::Principal,
     update_mask: Option<prost_types::FieldMask>,
 ) -> Result<PrincipalPatch, Violations> {
-    let paths = mask(update_mask, &["display_name", "description"])?;
+    let paths = mask(update_mask, &["display_name", "description", "limits"])?;
     let named = |field| paths.iter().any(|path| path == field);
     Ok(PrincipalPatch {
         display_name: named("display_name").then_some(principal.display_name),
         description: named("description").then_some(principal.description),
+        limits: named("limits").then(|| limit::drafts(principal.limits)),
     })
 }
 
@@ -36,6 +38,7 @@ pub(in crate::edge) fn shown(view: PrincipalView) -> pb::Principal {
         display_name: principal.display_name,
         description: principal.description,
         disabled: principal.disabled,
+        limits: limit::shown(&principal.limits),
         create_time: Some(wire_time(principal.create_time)),
         created_by: principal.created_by,
         etag,

@@ -12,7 +12,9 @@ use crate::store::{Expect, List, Record, RecordId, Versioned};
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
 use super::walk::{Page, PageQuestion, Walk};
-use super::{MAX_TRIES, MembershipView, Registry, conflict, entry, etag, put, refuse_stale};
+use super::{
+    MAX_TRIES, MembershipView, Registry, conflict, entry, etag, put, refuse_stale, told_limits,
+};
 
 /// A principal, with what stands for its state.
 #[derive(Clone, Debug)]
@@ -53,7 +55,10 @@ impl Registry {
             None,
             (AuditAction::CreatePrincipal, now),
             &id,
-            [("display_name", principal.display_name.clone())],
+            [
+                ("display_name", principal.display_name.clone()),
+                ("limits", told_limits(&principal.limits)),
+            ],
         );
         let batch = put(Record::Principal(principal.clone()), Expect::Absent, audit);
         let Some(revision) = self.attempt(actor, batch, Kind::Principal, &id).await? else {
@@ -129,7 +134,16 @@ impl Registry {
                 return Ok(found.into());
             }
             let what = (AuditAction::UpdatePrincipal, self.clock.now());
-            let audit = entry(actor, None, what, id, [("fields", differing.join(" "))]);
+            let limits = |principal: &Principal| {
+                let limits = Some(&principal.limits).filter(|_| differing.contains(&"limits"));
+                limits.map(ToString::to_string).unwrap_or_default()
+            };
+            let detail = [
+                ("fields", differing.join(" ")),
+                ("limits_before", limits(&found.record)),
+                ("limits", limits(&principal)),
+            ];
+            let audit = entry(actor, None, what, id, detail);
             if let Some(changed) = self.put_principal(actor, &found, principal, audit).await? {
                 return Ok(changed);
             }

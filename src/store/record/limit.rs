@@ -1,4 +1,4 @@
-//! Limits, of keys and of workspaces.
+//! Limits, of keys, principals and workspaces.
 
 use crate::domain::limit::{Limit, LimitSet, Window};
 use crate::store::pb;

@@ -5,6 +5,7 @@ use crate::domain::principal::{Membership, Principal, Removal, is_principal};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
+use super::limit::{decode_limits, encode_limits};
 use super::part::{bad, read, scopes, texts};
 
 pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
@@ -15,6 +16,7 @@ pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
         disabled: principal.disabled,
         create_time: principal.create_time.as_micros(),
         created_by: principal.created_by.clone(),
+        limits: encode_limits(&principal.limits),
     }
 }
 
@@ -26,6 +28,7 @@ pub(super) fn decode(record: pb::PrincipalRecord) -> Result<Record, Unreadable> 
         disabled: record.disabled,
         create_time: Timestamp::from_micros(record.create_time),
         created_by: record.created_by,
+        limits: decode_limits(&record.limits)?,
     }))
 }
 

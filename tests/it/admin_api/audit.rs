@@ -237,8 +237,9 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
     watch.one("workspace.enable", "w", "w", &[]).await;
 }
 
-async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
-    let limit = |name: &str, count| Limit {
+/// So much a minute.
+fn limit(name: &str, count: u32) -> Limit {
+    Limit {
         name: name.to_owned(),
         count,
         window: Some(prost_types::Duration {
@@ -246,7 +247,10 @@ async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
             nanos: 0,
         }),
         always: false,
-    };
+    }
+}
+
+async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
     let limited = Workspace {
         id: "limited".to_owned(),
         token_prefix: "lim".to_owned(),
@@ -506,14 +510,28 @@ async fn principals(admin: &mut Admin, watch: &mut Watch) {
     let bob = Principal {
         id: "user:bob".to_owned(),
         display_name: "Bob".to_owned(),
+        limits: vec![limit("read", 10)],
         ..Principal::default()
     };
     let request = CreatePrincipalRequest {
         principal: Some(bob.clone()),
     };
     admin.client.create_principal(request).await.unwrap();
-    let detail = [("display_name", "Bob")];
+    let detail = [("display_name", "Bob"), ("limits", "read=10/1m")];
     watch.one("principal.create", "", &bob.id, &detail).await;
+    let unlimited = Principal {
+        limits: Vec::new(),
+        ..bob.clone()
+    };
+    update_principal(admin, unlimited, &["limits", "description"])
+        .await
+        .unwrap();
+    let detail = [
+        ("fields", "limits"),
+        ("limits_before", "read=10/1m"),
+        ("limits", "none"),
+    ];
+    watch.one("principal.update", "", &bob.id, &detail).await;
     let request = UpdatePrincipalRequest {
         principal: Some(Principal {
             description: "the builder".to_owned(),

@@ -10,7 +10,7 @@ use keyward::edge::pb::{
 };
 use keyward::edge::pb::{
     DisablePrincipalRequest, EnablePrincipalRequest, Membership, Principal,
-    RemoveMembershipRequest, SetMembershipRequest,
+    RemoveMembershipRequest, SetMembershipRequest, UpdatePrincipalRequest,
 };
 use prost_types::FieldMask;
 use tonic::Status;
@@ -256,6 +256,19 @@ pub(crate) async fn remove_membership(
     };
     let reply = admin.client.remove_membership(request).await?;
     Ok(reply.into_inner().membership.unwrap())
+}
+
+pub(crate) async fn update_principal(
+    admin: &mut Admin,
+    principal: Principal,
+    paths: &[&str],
+) -> Result<Principal, Status> {
+    let request = UpdatePrincipalRequest {
+        principal: Some(principal),
+        update_mask: mask(paths),
+    };
+    let reply = admin.client.update_principal(request).await?;
+    Ok(reply.into_inner().principal.unwrap())
 }
 
 /// Switches a principal off, or on again.

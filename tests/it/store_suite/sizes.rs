@@ -16,13 +16,14 @@ use keyward::domain::key_draft::{KeyDraft, KeySpec};
 use keyward::domain::limit::{
     LimitDraft, MAX_LIMIT_COUNT, MAX_LIMIT_NAME_LEN, MAX_LIMITS, MAX_WINDOW_SECS,
 };
+use keyward::domain::principal::PrincipalDraft;
 use keyward::domain::rotation::{MAX_OVERLAP, MAX_PERIOD};
 use keyward::domain::secret::End;
 use keyward::domain::source::MAX_SOURCE_RANGES;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
-use keyward::store::{Expect, Record, Revision, StoreError, StoreHealth, Write};
+use keyward::store::{Batch, Expect, Record, Revision, StoreError, StoreHealth, Write};
 
 use crate::records::{self, admin, create, revoked, secret, time, update};
 
@@ -124,6 +125,8 @@ fn records_at_every_limit_fit(backend: Backend) {
     end.note = "n".repeat(MAX_NOTE_LEN);
     subject.commit(update(Record::Key(revoked), at)).unwrap();
 
+    subject.commit(largest_principal(&key)).unwrap();
+
     let largest_admin = AdminKey {
         name: "x".repeat(MAX_NAME_LEN),
         reach: Reach::Workspace(workspace.id),
@@ -161,6 +164,29 @@ fn largest_workspace() -> Workspace {
     let length: usize = catalog.iter().map(|scope| scope.as_str().len()).sum();
     assert_eq!((catalog.len(), length), (MAX_CATALOG, MAX_CATALOG_LEN));
     workspace
+}
+
+/// A principal with every field as long as it can be made, and all that the
+/// change of its limits tells.
+fn largest_principal(key: &Key) -> Batch {
+    let draft = PrincipalDraft {
+        id: key.principal.clone(),
+        display_name: "x".repeat(MAX_DISPLAY_NAME_LEN),
+        description: "d".repeat(MAX_DESCRIPTION_LEN),
+        limits: largest_limits(),
+    };
+    let actor = key.created_by.clone();
+    let principal = draft.build(actor.clone(), Timestamp::MAX).unwrap();
+    let fields = "display_name description limits".to_owned();
+    let limits = principal.limits.to_string();
+    let mut batch = create(Record::Principal(principal));
+    batch.audit.actor = actor;
+    batch.audit.detail = BTreeMap::from([
+        ("fields".to_owned(), fields),
+        ("limits_before".to_owned(), limits.clone()),
+        ("limits".to_owned(), limits),
+    ]);
+    batch
 }
 
 /// As many limits as there can be, each as large as can be.
