@@ -81,7 +81,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::Stale(args) => prune::stale(args, flags, output).await?,
         KeysCommand::NeverUsed(args) => prune::never_used(args, flags, output).await?,
         KeysCommand::Expiring(args) => prune::expiring(args, flags, output).await?,
-        KeysCommand::Update(args) => update::run(args, flags, output).await?,
+        KeysCommand::Update(args) => Box::pin(update::run(args, flags, output)).await?,
         KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
         KeysCommand::Enable(args) => switch::on(args, flags, output).await?,

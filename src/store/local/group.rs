@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::domain::audit::{AuditEntry, AuditHead};
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{Seal, StateDigest};
-use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::envelope::{self, MAX_VALUE_LEN};
 use crate::store::record::{self, readable};
 use crate::store::{
@@ -135,13 +134,6 @@ impl<'e, E: Engine> Group<'e, E> {
                 before.as_ref().map(|(_, seal)| seal),
             )?;
             let before = before.map(|(record, _)| record);
-            if let Record::Tombstone(Tombstone {
-                of: Buried::Key { id, .. },
-                ..
-            }) = &write.record
-            {
-                self.take_usage(&mut step, *id)?;
-            }
             step.entries
                 .extend(moved_postings(before.as_ref(), &write.record));
             changes.push(Change {
@@ -149,9 +141,7 @@ impl<'e, E: Engine> Group<'e, E> {
                 after: write.record.clone(),
             });
         }
-        for usage in &work.usages {
-            self.put_usage(&mut step, revision, usage)?;
-        }
+        self.put_usages(&mut step, revision, work)?;
         if let Some(entry) = &work.audit {
             self.append_audit(&mut step, revision, entry)?;
         }

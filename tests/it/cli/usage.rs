@@ -156,12 +156,12 @@ async fn what_was_not_used_for_long_is_stale() {
     // The three were made 100, 80 and 95 days ago.
     let days = [100, 80, 95];
     site.edit(|_, records| {
-        let keys = records.into_iter().filter_map(|found| match found.record {
-            Record::Key(record) => {
-                let revision = found.revision;
-                Some(Versioned { record, revision })
-            }
-            _ => None,
+        let keys = records.into_iter().filter_map(|found| {
+            let revision = found.revision;
+            let Record::Key(record) = found.record else {
+                return None;
+            };
+            Some(Versioned { record, revision })
         });
         let aged = keys.map(|key| {
             let place = ids.iter().position(|id| *id == key.record.id.to_string());

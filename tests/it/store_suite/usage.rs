@@ -63,7 +63,7 @@ fn what_is_noted_is_kept_and_does_not_go_back(backend: Backend) {
         denied.denials.count(DenialReason::RateLimited, time(5));
     }
     let second = note(&subject, vec![denied.clone()]);
-    let mut both = usage.clone();
+    let mut both = usage;
     both.first_used = denied.first_used;
     both.superseded_used = denied.superseded_used;
     both.denials = denied.denials;
@@ -84,7 +84,7 @@ fn a_note_has_no_event_and_changes_no_other_record(backend: Backend) {
     let events = subject.store.audit(&AuditLog::All, None, 100).unwrap();
     let follow = Arc::clone(&subject.store);
     let commits = follow.follow(before).unwrap();
-    let noted = note(&subject, vec![usage.clone()]);
+    let noted = note(&subject, vec![usage]);
     assert_eq!(noted, Revision(before.0 + 1));
     // Followers see that it was there, and nothing of it.
     let commit = commits.recv_timeout(PATIENCE).unwrap();
@@ -108,7 +108,7 @@ fn what_is_known_of_a_key_goes_with_it_and_does_not_come_again(backend: Backend)
     let (other, others) = used(&workspace, 2, 30);
     let record = Record::Key(key.clone());
     let created = subject.commit(create(record.clone())).unwrap();
-    subject.commit(create(Record::Key(other.clone()))).unwrap();
+    subject.commit(create(Record::Key(other))).unwrap();
     note(&subject, vec![usage.clone(), others.clone()]);
     subject.commit(update(buried(&record), created)).unwrap();
     assert_eq!(stored(&subject, key.id), None);
@@ -120,14 +120,11 @@ fn what_is_known_of_a_key_goes_with_it_and_does_not_come_again(backend: Backend)
     assert_eq!(stored(&subject, stranger.key), None);
     let subject = subject.restarted();
     let (_, state) = subject.load();
-    let usages: Vec<_> = state
-        .into_values()
-        .filter_map(|found| match found.record {
-            Record::Usage(usage) => Some(usage),
-            _ => None,
-        })
+    let usages = state.into_values().map(|found| found.record);
+    let usages: Vec<_> = usages
+        .filter(|record| matches!(record, Record::Usage(_)))
         .collect();
-    assert_eq!(usages, [others]);
+    assert_eq!(usages, [Record::Usage(others)]);
 }
 
 fn a_key_is_used_and_deleted_in_one_group(backend: Backend) {

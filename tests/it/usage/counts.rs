@@ -71,6 +71,7 @@ async fn ask(mut checks: Checks, token: String, gateway: u64, number: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "it lists the verdicts")]
 async fn every_verdict_on_a_key_counts_for_it_and_no_other_does() {
     let server = Server::start();
     let mut admin = server.admin().await;
@@ -300,7 +301,6 @@ async fn a_personal_key_is_counted_over_its_workspaces() {
                 scope_ceiling: vec!["people:*".to_owned()],
                 ..Membership::default()
             }),
-            ..SetMembershipRequest::default()
         };
         admin.client.set_membership(request).await.unwrap();
     }

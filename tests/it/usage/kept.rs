@@ -42,9 +42,11 @@ fn stored(site: &Site) -> (u64, BTreeMap<String, u64>) {
     let (store, _) = home.open(Arc::new(SystemClock::default())).unwrap();
     let snapshot = store.snapshot().unwrap();
     let revision = snapshot.revision().0;
-    let used = snapshot.filter_map(|found| match found.unwrap().record {
-        Record::Usage(usage) => Some((usage.key.to_string(), usage.allowed)),
-        _ => None,
+    let used = snapshot.filter_map(|found| {
+        let Record::Usage(usage) = found.unwrap().record else {
+            return None;
+        };
+        Some((usage.key.to_string(), usage.allowed))
     });
     let used = used.collect();
     store.close();
@@ -200,7 +202,8 @@ async fn on_a_full_disk_checks_are_counted_and_it_is_said_once() {
     leave_room(&server, 0);
     let begin = Instant::now();
     // The log is given room in large pieces, and some of the last one is left.
-    while let Ok(_) = admin.client.create_key(key_request("kling", &[])).await {
+    let mut fill = async || admin.client.create_key(key_request("kling", &[])).await;
+    while fill().await.is_ok() {
         assert!(begin.elapsed() < PATIENCE);
     }
     let complaints = || server.log().matches("usage of keys not written").count();
@@ -374,17 +377,13 @@ async fn a_damaged_note_of_use_is_refused_at_the_start() {
     };
     let mut more = whole.clone();
     *more.last_mut().unwrap() ^= 1;
-    let cases: [(&str, &dyn Fn(&sled::Db)); 2] = [
-        ("edited", &|db| {
-            drop(db.insert(&place, more.as_slice()).unwrap())
-        }),
-        ("taken away", &|db| drop(db.remove(&place).unwrap())),
-    ];
-    for (case, edit) in cases {
-        damage(edit);
-        let refused =
-            tokio::task::block_in_place(|| Server::spawn(site.clone(), site.serve_command()));
-        let Err((status, log)) = refused else {
+    for (case, left) in [("edited", Some(more)), ("taken away", None)] {
+        damage(&|db| match &left {
+            Some(value) => drop(db.insert(&place, value.as_slice()).unwrap()),
+            None => drop(db.remove(&place).unwrap()),
+        });
+        let start = || Server::spawn(site.clone(), site.serve_command());
+        let Err((status, log)) = tokio::task::block_in_place(start) else {
             panic!("{case}: it is served");
         };
         assert!(!status.success(), "{case}");

@@ -2,21 +2,39 @@
 //! of it, and taken away with its key.
 
 use crate::domain::id::KeyId;
+use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::usage::Usage;
 use crate::store::local::engine::Engine;
+use crate::store::local::work::Work;
 use crate::store::record;
 use crate::store::{Record, RecordId, Revision};
 
 use super::{Found, Group, Halt, Step};
 
 impl<E: Engine> Group<'_, E> {
-    /// Puts how a key was used, if the key is there.
-    pub(super) fn put_usage(
+    /// Puts how keys were used, as `work` says, and takes away what is known of
+    /// those that it deletes.
+    pub(super) fn put_usages(
         &self,
         step: &mut Step,
         revision: Revision,
-        usage: &Usage,
+        work: &Work,
     ) -> Result<(), Halt> {
+        for write in &work.writes {
+            if let Record::Tombstone(Tombstone {
+                of: Buried::Key { id, .. },
+                ..
+            }) = &write.record
+            {
+                self.take_usage(step, *id)?;
+            }
+        }
+        let mut usages = work.usages.iter();
+        usages.try_for_each(|usage| self.put_usage(step, revision, usage))
+    }
+
+    /// Puts how a key was used, if the key is there.
+    fn put_usage(&self, step: &mut Step, revision: Revision, usage: &Usage) -> Result<(), Halt> {
         let id = RecordId::Usage(usage.key);
         let (merged, replaced) = match self.found(&id)? {
             Some(Found {
@@ -40,7 +58,7 @@ impl<E: Engine> Group<'_, E> {
     }
 
     /// Takes away how a key was used, if anything is known of that.
-    pub(super) fn take_usage(&self, step: &mut Step, key: KeyId) -> Result<(), Halt> {
+    fn take_usage(&self, step: &mut Step, key: KeyId) -> Result<(), Halt> {
         let place = record::place(&RecordId::Usage(key));
         if let Some(value) = self.read(&place)? {
             step.digest -= &self.ledger.open(&place, &value)?.seal;
