@@ -148,6 +148,10 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         denied("MISSING", 401, &[], "", "")
     );
 
+    // Two checks of it were made since.
+    let mut usage = shell.json(&format!("keys get {id}")).0["key"]["usage"].take();
+    assert_eq!(usage["first_used_time"], "TIME");
+    key["usage"] = usage.take();
     for (field, value) in [
         ("state", "REVOKED"),
         ("revoke_time", "TIME"),
