@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info};
@@ -120,7 +121,8 @@ impl App {
 
         let hasher = pepper.token_hasher();
         let meter = Meter::start(Arc::new(SystemBootClock)).map_err(StartError::System)?;
-        let (first_uses, first_use_notes) = first_uses(Arc::clone(&store), Arc::clone(&clock));
+        let (first_uses, first_use_notes) =
+            first_uses(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
         let (desk, reserver) =
             Reserver::new(Arc::clone(&store), Arc::clone(&index), Arc::clone(&clock));
         let checker = Checker::new(
@@ -253,11 +255,12 @@ impl Parts {
         // Before connections are told to end, so that who watches sees why.
         announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
+        let drained = Instant::now() + self.config.drain_timeout;
         stop.send_replace(true);
         while let Some(ended) = servers.join_next().await {
             result = result.and(flatten(Some(ended)));
         }
-        reserving.give_back().await;
+        reserving.give_back(drained).await;
         usage_noting.finish().await;
         result
     }

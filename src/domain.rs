@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod admin_draft;
 pub mod audit;
+pub mod audit_filter;
 pub mod catalog;
 pub mod clock;
 pub mod credential;

@@ -8,6 +8,7 @@ pub mod credits;
 pub mod follower;
 pub mod usage;
 
+mod effective;
 mod interner;
 mod members;
 mod packed;
@@ -29,6 +30,7 @@ use credits::CreditAccount;
 use members::{ById, IndexedWorkspace, Names, Seat};
 use usage::KeyUsage;
 
+pub use effective::{Effective, EffectiveScopes};
 pub use packed::{IndexedKey, Metadata};
 pub use rotating::{FirstUse, Rotating};
 
@@ -86,6 +88,41 @@ impl Index {
     pub fn ceiling(&self, workspace: &str, principal: &str) -> Option<Arc<ScopeSet>> {
         let memberships = self.memberships.pin();
         memberships.get(&Names(workspace, principal))?.0.ceiling()
+    }
+
+    /// Whether there is a principal of this id that was not deleted.
+    #[must_use]
+    pub fn is_known(&self, principal: &str) -> bool {
+        self.principals.pin().contains(principal)
+    }
+
+    /// Whether `principal` is a member of `workspace`, or was.
+    fn has_seat(&self, workspace: &str, principal: &str) -> bool {
+        let memberships = self.memberships.pin();
+        memberships.contains(&Names(workspace, principal))
+    }
+
+    /// What is left of `scopes` of a key of `principal` in `workspace`; none: all
+    /// of them.
+    #[must_use]
+    pub fn effective_scopes(
+        &self,
+        workspace: &str,
+        principal: &str,
+        scopes: &ScopeSet,
+    ) -> Option<ScopeSet> {
+        let nothing = || (!scopes.is_empty()).then(ScopeSet::default);
+        let memberships = self.memberships.pin();
+        let Some(Seat(membership)) = memberships.get(&Names(workspace, principal)) else {
+            return nothing();
+        };
+        let member = membership.standing();
+        if !member.is_one() {
+            return nothing();
+        }
+        let ceiling = member.ceiling()?;
+        let less = !ceiling.covers_all(scopes);
+        less.then(|| membership.narrowings.of_equal(scopes, ceiling))
     }
 
     /// The credits of a key; none: it needs none.

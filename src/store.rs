@@ -68,7 +68,7 @@ pub enum Record {
     Principal(Principal),
     /// A principal's membership in a workspace.
     Membership(Membership),
-    /// What is left of a deleted workspace or key, in its place.
+    /// What is left of a deleted workspace, key or principal, in its place.
     Tombstone(Tombstone),
 }
 
@@ -90,6 +90,7 @@ impl Record {
             Self::Tombstone(tombstone) => match &tombstone.of {
                 Buried::Workspace(id) => RecordId::Workspace(id.clone()),
                 Buried::Key { id, .. } => RecordId::Key(*id),
+                Buried::Principal(id) => RecordId::Principal(id.clone()),
             },
         }
     }
@@ -156,6 +157,9 @@ pub struct Batch {
     pub requires: Vec<Requirement>,
     /// What the audit log says of it.
     pub audit: AuditEntry,
+    /// What it did beside that, where whoever may read of the one may not read
+    /// of the other: of another log, most often.
+    pub beside: Option<AuditEntry>,
 }
 
 /// One record to write, and what has to hold for it.
@@ -167,13 +171,19 @@ pub struct Write {
     pub expect: Expect,
 }
 
-/// A record that a batch does not write but relies on.
+/// What a batch does not write but relies on.
 #[derive(Clone, Debug)]
-pub struct Requirement {
-    /// The record.
-    pub id: RecordId,
-    /// What is there now, or the batch conflicts.
-    pub expect: Expect,
+pub enum Requirement {
+    /// A record.
+    Record {
+        /// Which one.
+        id: RecordId,
+        /// What is there now, or the batch conflicts.
+        expect: Expect,
+    },
+    /// That the principal of this id has no key that is not deleted, or the
+    /// batch conflicts.
+    NoKeysOf(String),
 }
 
 /// Which records to read one after the other.

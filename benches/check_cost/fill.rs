@@ -240,5 +240,6 @@ fn batch(workspace: &Workspace, clock: &dyn Clock, action: AuditAction, record: 
             record,
             expect: Expect::Absent,
         }],
+        beside: None,
     }
 }

@@ -123,6 +123,13 @@ fn precondition(failure: Failure, about: &About) -> Failure {
         "PRINCIPAL_DISABLED" => failure.note(format!(
             "`keyward principals enable {id}` switches it on again, and all its keys with it."
         )),
+        "PRINCIPAL_HAS_KEYS" => failure
+            .note(format!(
+                "`keyward keys list --principal {id}` shows them; `keyward keys revoke` and, when they were \
+                 kept long enough, `keyward keys delete` end them."
+            ))
+            .note(format!("`keyward principals disable {id}` stops them all now.")),
+        "PRINCIPAL_DELETED" => failure.note("`keyward principals list` shows those that there are."),
         "MEMBERSHIP_REMOVED" => {
             let (workspace, principal) = id.split_once('/').unwrap_or((id, "PRINCIPAL"));
             failure.note(format!(
@@ -258,6 +265,16 @@ mod tests {
             ("NO_CREDITS", "key", "`keyward keys credits ID --set N`"),
             ("ROTATION_PENDING", "admin_key", "`--overlap 0s`"),
             ("PRINCIPAL_DISABLED", "principal", "principals enable ID"),
+            (
+                "PRINCIPAL_HAS_KEYS",
+                "principal",
+                "keys list --principal ID",
+            ),
+            (
+                "PRINCIPAL_DELETED",
+                "principal",
+                "`keyward principals list`",
+            ),
             ("MEMBERSHIP_REMOVED", "membership", "--workspace ID"),
             ("ROTATION_PENDING", "key", "cancel-rotation ID"),
             ("NO_ROTATION", "key", "`keyward keys rotate ID`"),

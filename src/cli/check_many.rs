@@ -47,6 +47,13 @@ fn unreadable(name: &str, error: &io::Error) -> Failure {
     Failure::usage(format!("cannot read the headers from {name}: {error}"))
 }
 
+/// All of none are allowed, but whoever wrote no header into a file did not mean
+/// that.
+fn nothing(name: &str) -> Failure {
+    Failure::usage(format!("there is nothing to check: {name} is empty"))
+        .note("It must have one header on each line, such as `Bearer klg_live_…`.")
+}
+
 impl Headers {
     /// The next headers, each in a request like `request`; none: that was all.
     fn next_batch(&mut self, request: &CheckRequest) -> Result<Vec<CheckRequest>, Failure> {
@@ -91,11 +98,12 @@ pub(crate) async fn run(
     mut headers: Headers,
     request: CheckRequest,
 ) -> Result<Exit, Failure> {
-    let mut exit = Exit::Done;
+    // None: nothing was asked yet.
+    let mut exit = None;
     loop {
         let mut checks = headers.next_batch(&request)?;
         if checks.is_empty() {
-            return Ok(exit);
+            return exit.ok_or_else(|| nothing(&headers.name));
         }
         while !checks.is_empty() {
             let results = ask(&mut gateway, &checks).await?;
@@ -103,7 +111,7 @@ pub(crate) async fn run(
             let mut lines = String::new();
             for result in results {
                 let answer = Answer::of(result);
-                exit = worse(exit, answer.exit());
+                exit = Some(worse(exit.unwrap_or(Exit::Done), answer.exit()));
                 lines += &match gateway.output {
                     Output::Table => answer.line(),
                     Output::Json | Output::Yaml => gateway.output.item(&answer.json()),

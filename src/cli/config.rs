@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 
 use crate::app::StartError;
 use crate::config::gather::{Effective, Sources};
+use crate::config::listener::TlsConfig;
 use crate::config::names::{Mistyped, mistyped};
 use crate::config::origin::Origin;
 use crate::config::setting::Preset;
 use crate::config::table::settings;
 use crate::config::{self, ServeConfig, example};
+use crate::domain::clock::{Clock, SystemClock};
 use crate::edge::tls;
 
 use super::output;
@@ -73,19 +75,42 @@ fn check(sources: &Sources) -> Result<(), ServerFailure> {
         let told = text::escaped(&text::without_tokens(&told(&mistyped)));
         output::tell(&format_args!("warning: {told}"));
     }
-    examine_tls(&config::check(sources)?.serve)?;
+    let serve = config::check(sources)?.serve;
+    examine_tls(&serve)?;
+    for warning in warnings(&serve) {
+        let told = text::escaped(&text::without_tokens(&warning));
+        output::tell(&format_args!("warning: {told}"));
+    }
     print("good\n")
+}
+
+/// What a server with these settings would warn of.
+fn warnings(config: &ServeConfig) -> Vec<String> {
+    let now = SystemClock::default().now();
+    listeners(config)
+        .into_iter()
+        .flat_map(|(listener, tls)| {
+            let warnings = tls::warnings(tls, now).into_iter();
+            warnings.map(move |warning| format!("{listener} listener: {warning}"))
+        })
+        .collect()
+}
+
+/// The listeners that are to encrypt, and how.
+fn listeners(config: &ServeConfig) -> Vec<(&'static str, &TlsConfig)> {
+    [("check", &config.check), ("admin", &config.admin)]
+        .into_iter()
+        .filter_map(|(listener, config)| Some((listener, config.tls.as_ref()?)))
+        .collect()
 }
 
 /// Whether the listeners could encrypt with the files that were named.
 fn examine_tls(config: &ServeConfig) -> Result<(), ServerFailure> {
-    let problems: Vec<_> = [("check", &config.check), ("admin", &config.admin)]
+    let problems: Vec<_> = listeners(config)
         .into_iter()
-        .flat_map(|(listener, config)| {
-            let problems = config.tls.as_ref().map(tls::examine).unwrap_or_default();
-            problems
-                .into_iter()
-                .map(move |error| StartError::Tls { listener, error }.to_string())
+        .flat_map(|(listener, tls)| {
+            let problems = tls::examine(tls).into_iter();
+            problems.map(move |error| StartError::Tls { listener, error }.to_string())
         })
         .collect();
     let told = match problems.as_slice() {

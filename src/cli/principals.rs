@@ -1,6 +1,7 @@
 //! `keyward principals`: the commands under it.
 
 mod create;
+mod delete;
 mod list;
 mod show;
 mod switch;
@@ -8,8 +9,10 @@ mod update;
 
 use clap::{Args, Subcommand};
 
-use super::admin::AdminFlags;
+use super::admin::{Admin, AdminFlags};
 use super::failure::{Exit, Failure};
+use super::table::Properties;
+use crate::edge::pb::{GetPrincipalRequest, Principal};
 
 #[derive(Args, Debug)]
 pub(crate) struct PrincipalsArgs {
@@ -33,6 +36,8 @@ enum PrincipalsCommand {
     Disable(switch::DisableArgs),
     /// Switch a principal on again
     Enable(switch::EnableArgs),
+    /// Delete a principal, for good: it must have no keys
+    Delete(delete::DeleteArgs),
 }
 
 /// Runs one of the commands under `keyward principals`.
@@ -45,6 +50,26 @@ pub(crate) async fn run(args: PrincipalsArgs) -> Result<Exit, Failure> {
         PrincipalsCommand::Update(args) => update::run(args, flags, output).await?,
         PrincipalsCommand::Disable(args) => switch::off(args, flags, output).await?,
         PrincipalsCommand::Enable(args) => switch::on(args, flags, output).await?,
+        PrincipalsCommand::Delete(args) => delete::run(args, flags, output).await?,
     }
     Ok(Exit::Done)
+}
+
+async fn read(admin: &mut Admin, id: &str) -> Result<Principal, Failure> {
+    let request = GetPrincipalRequest {
+        principal: id.to_owned(),
+    };
+    let reply = admin
+        .read(request, async |client, r| client.get_principal(r).await)
+        .await?;
+    Ok(reply.principal.unwrap_or_default())
+}
+
+/// What tells whoever is asked which principal it is.
+fn stake(admin: &Admin, principal: &Principal) -> String {
+    let mut lines = Properties::default();
+    lines.add("Server", admin.address());
+    lines.add("Principal", &principal.id);
+    lines.add("Display name", &principal.display_name);
+    lines.lines(None)
 }

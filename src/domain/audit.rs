@@ -87,6 +87,8 @@ pub enum AuditAction {
     DisablePrincipal,
     /// A principal was switched on again.
     EnablePrincipal,
+    /// A principal was deleted.
+    DeletePrincipal,
     /// What a principal may do in a workspace was set.
     SetMembership,
     /// A principal was taken out of a workspace.
@@ -106,6 +108,42 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
+    /// All that can be done.
+    pub const ALL: [Self; 32] = [
+        Self::Init,
+        Self::Recover,
+        Self::DenyCall,
+        Self::CreateWorkspace,
+        Self::UpdateWorkspace,
+        Self::DisableWorkspace,
+        Self::EnableWorkspace,
+        Self::DeleteWorkspace,
+        Self::CreateKey,
+        Self::RepeatKey,
+        Self::UpdateKey,
+        Self::DisableKey,
+        Self::EnableKey,
+        Self::RotateKey,
+        Self::FinishRotation,
+        Self::CancelRotation,
+        Self::FirstUse,
+        Self::RevokeKey,
+        Self::DeleteKey,
+        Self::CreatePrincipal,
+        Self::UpdatePrincipal,
+        Self::DisablePrincipal,
+        Self::EnablePrincipal,
+        Self::DeletePrincipal,
+        Self::SetMembership,
+        Self::RemoveMembership,
+        Self::SetCredits,
+        Self::AdjustCredits,
+        Self::CreateAdmin,
+        Self::UpdateAdmin,
+        Self::RotateAdmin,
+        Self::RevokeAdmin,
+    ];
+
     /// The action's name in audit records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -133,6 +171,7 @@ impl AuditAction {
             Self::UpdatePrincipal => "principal.update",
             Self::DisablePrincipal => "principal.disable",
             Self::EnablePrincipal => "principal.enable",
+            Self::DeletePrincipal => "principal.delete",
             Self::SetMembership => "membership.set",
             Self::RemoveMembership => "membership.remove",
             Self::SetCredits => "credits.set",

@@ -217,11 +217,7 @@ impl Account {
             Some(filled) => (filled, filled.free),
             None => (balance, self.total(&balance)),
         };
-        Some(CreditsView {
-            balance: total,
-            refill: shown.refill,
-            refill_time: shown.refill_time(),
-        })
+        Some(CreditsView::of(&shown, total))
     }
 
     /// How much is reserved and neither spent nor kept back.

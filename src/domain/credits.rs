@@ -164,6 +164,33 @@ pub struct CreditsView {
     pub refill: Option<Refill>,
     /// When that is next.
     pub refill_time: Option<Timestamp>,
+    /// The number of the period that it was filled in last; 0 if it never is.
+    period: u64,
+}
+
+impl CreditsView {
+    /// What is shown of `balance`, of which `total` can be used up.
+    #[must_use]
+    pub fn of(balance: &Balance, total: u64) -> Self {
+        Self {
+            balance: total,
+            refill: balance.refill,
+            refill_time: balance.refill_time(),
+            period: balance.period,
+        }
+    }
+
+    /// The balance that has `free` instead, and is filled when this one is: a
+    /// clock that has gone back has no period come twice.
+    #[must_use]
+    pub const fn with(&self, free: u64) -> Balance {
+        Balance {
+            free,
+            reserved: 0,
+            refill: self.refill,
+            period: self.period,
+        }
+    }
 }
 
 /// What a gateway is told of a key's credits.
@@ -258,5 +285,22 @@ mod tests {
         let friday = tuesday.refilled(at("2027-03-05T01:00:00Z")).unwrap();
         assert_eq!(friday.free, 7);
         assert_eq!(Balance::new(9, None, monday).refilled(Timestamp::MAX), None);
+    }
+
+    #[test]
+    fn a_clock_that_went_back_has_no_period_come_twice() {
+        let refill = Refill {
+            period: Period::Day,
+            amount: 7,
+        };
+        let ahead = at("2027-03-02T00:00:01Z");
+        let filled = Balance::new(7, Some(refill), ahead);
+        // Seen and changed on the day before, after a restart.
+        let changed = CreditsView::of(&filled, 4).with(3);
+        assert_eq!((changed.free, changed.reserved), (3, 0));
+        assert_eq!(changed.refill, Some(refill));
+        assert_eq!(changed.refilled(ahead), None);
+        let next = changed.refilled(at("2027-03-03T00:00:00Z"));
+        assert_eq!(next.map(|next| next.free), Some(7));
     }
 }

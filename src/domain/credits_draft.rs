@@ -3,6 +3,7 @@
 
 use super::clock::Timestamp;
 use super::credits::{Balance, MAX_CREDITS, Period, Refill};
+use super::request::check_request_id;
 use super::violation::Violations;
 
 /// Credits as they are asked for; nothing in it is checked yet.
@@ -87,22 +88,42 @@ impl RefillDraft {
     }
 }
 
-/// What there is once `delta` is added to `balance`; never less than nothing.
-///
-/// # Errors
-///
-/// It is nothing, or would be too many.
-pub fn adjusted(balance: u64, delta: i64) -> Result<u64, Violations> {
-    if delta == 0 {
-        return Err(Violations::of("delta", "must not be 0"));
+/// An adjustment of what there is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Adjustment {
+    /// So many more, or less. Never below nothing.
+    pub delta: i64,
+    /// What makes it safe to ask again; empty: nothing does.
+    pub request_id: String,
+}
+
+impl Adjustment {
+    /// What there is once `balance` is adjusted; never less than nothing.
+    ///
+    /// # Errors
+    ///
+    /// It is nothing, or would be too many, or the request's id is none.
+    pub fn of(&self, balance: u64) -> Result<u64, Violations> {
+        let mut violations = Violations::default();
+        check_request_id(&mut violations, &self.request_id);
+        let adjusted = adjusted(&mut violations, balance, self.delta);
+        adjusted.filter(|_| violations.is_empty()).ok_or(violations)
     }
+}
+
+fn adjusted(violations: &mut Violations, balance: u64, delta: i64) -> Option<u64> {
     let adjusted = balance.saturating_add_signed(delta);
+    if delta == 0 {
+        violations.add("delta", "must not be 0");
+        return None;
+    }
     if adjusted > MAX_CREDITS {
         let description =
             format!("would leave more than {MAX_CREDITS}, the most that a key can have");
-        return Err(Violations::of("delta", description));
+        violations.add("delta", description);
+        return None;
     }
-    Ok(adjusted)
+    Some(adjusted)
 }
 
 fn too_many() -> String {
@@ -166,11 +187,23 @@ mod tests {
 
     #[test]
     fn what_is_taken_away_leaves_nothing_at_least() {
+        let adjusted = |balance, delta| {
+            let adjustment = Adjustment {
+                delta,
+                ..Adjustment::default()
+            };
+            adjustment.of(balance)
+        };
         assert_eq!(adjusted(5, -7).unwrap(), 0);
         assert_eq!(adjusted(5, i64::MIN).unwrap(), 0);
         assert_eq!(adjusted(5, 2).unwrap(), 7);
         assert!(adjusted(5, 0).is_err());
         assert!(adjusted(1, i64::MAX).is_err());
         assert_eq!(adjusted(MAX_CREDITS - 1, 1).unwrap(), MAX_CREDITS);
+        let unnamed = Adjustment {
+            delta: 1,
+            request_id: "two words".to_owned(),
+        };
+        assert!(unnamed.of(5).is_err());
     }
 }

@@ -11,7 +11,7 @@ use super::fields;
 use super::key::{Bond, Key};
 use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::principal::check_principal;
-use super::request::{MAX_REQUEST_ID_LEN, is_request_id};
+use super::request::check_request_id;
 use super::scope::ScopeSet;
 use super::source::SourceRanges;
 use super::token::{EnvironmentName, TokenPrefix};
@@ -158,12 +158,7 @@ impl KeyDraft {
             .credits
             .as_ref()
             .and_then(|draft| draft.read(violations, "credits", None, now));
-        if !self.request_id.is_empty() && !is_request_id(&self.request_id) {
-            violations.add(
-                "request_id",
-                format!("must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"),
-            );
-        }
+        check_request_id(violations, &self.request_id);
         let limits = read_limits(violations, "limits", &self.limits);
         Fields {
             scopes,

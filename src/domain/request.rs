@@ -1,8 +1,10 @@
-//! Requests to issue a key that may be repeated without issuing a second one.
+//! Requests that may be repeated and are carried out once: to issue a key, or
+//! to adjust the credits of one.
 
 use std::fmt;
 
 use super::id::KeyId;
+use super::violation::Violations;
 
 /// Which request: the keyed hash of who asked and of the id that he gave it,
 /// so that nobody meets another's.
@@ -28,12 +30,24 @@ pub struct IssueRequest {
     pub id: RequestId,
     /// The keyed hash of all that was asked for.
     pub content: [u8; 16],
-    /// The key that was issued.
+    /// The key that was issued, or whose credits were adjusted.
     pub key: KeyId,
 }
 
 /// The longest id that a caller can give a request, in bytes.
 pub const MAX_REQUEST_ID_LEN: usize = 64;
+
+/// Notes it if `text` is neither empty nor the id of a request.
+pub fn check_request_id(violations: &mut Violations, text: &str) {
+    if !text.is_empty() && !is_request_id(text) {
+        violations.add(
+            "request_id",
+            format!(
+                "must be 1 to {MAX_REQUEST_ID_LEN} characters of A-Z, a-z, 0-9, `_`, `.` and `-`"
+            ),
+        );
+    }
+}
 
 /// Whether a text can be the id of a request.
 #[must_use]

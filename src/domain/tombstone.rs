@@ -1,5 +1,5 @@
-//! What is left of a deleted key or workspace, so that neither its id nor a
-//! token of it is ever used again.
+//! What is left of a deleted key, workspace or principal, so that neither its id
+//! nor a token of it is ever used again.
 
 use super::clock::Timestamp;
 use super::id::{KeyId, WorkspaceId};
@@ -30,4 +30,6 @@ pub enum Buried {
         /// The digests that stay reserved.
         secrets: Vec<Secret>,
     },
+    /// A principal.
+    Principal(String),
 }

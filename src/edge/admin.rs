@@ -146,6 +146,7 @@ calls! {
     UpdatePrincipal: principals::update_principal(UpdatePrincipalRequest) -> UpdatePrincipalResponse;
     DisablePrincipal: principals::disable_principal(DisablePrincipalRequest) -> DisablePrincipalResponse;
     EnablePrincipal: principals::enable_principal(EnablePrincipalRequest) -> EnablePrincipalResponse;
+    DeletePrincipal: principals::delete_principal(DeletePrincipalRequest) -> DeletePrincipalResponse;
     SetMembership: principals::set_membership(SetMembershipRequest) -> SetMembershipResponse;
     RemoveMembership: principals::remove_membership(RemoveMembershipRequest) -> RemoveMembershipResponse;
     ListMemberships: principals::list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;

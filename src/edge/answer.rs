@@ -4,8 +4,6 @@
 //! messages, and to write them. A test holds the result against the generated
 //! reader.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
@@ -42,8 +40,9 @@ pub(super) fn append(
         limits, credits, ..
     } = outcome;
     let found = outcome.key.zip(outcome.standing);
-    match (outcome.verdict, found) {
-        (Verdict::Allowed, Some((key, standing))) => {
+    match (outcome.verdict, found.zip(outcome.effective)) {
+        (Verdict::Allowed, Some(((key, standing), effective))) => {
+            let scopes = effective.scopes();
             let token = outcome.rotating.map(|rotating| PresentedToken {
                 hint: key.hint(),
                 superseded: rotating.superseded(),
@@ -53,7 +52,7 @@ pub(super) fn append(
                 key,
                 workspace: standing.workspace,
                 environment: standing.environment,
-                scopes: standing.scopes.scopes(),
+                scopes: &scopes,
                 limits,
                 credits,
                 token,
@@ -67,7 +66,7 @@ pub(super) fn append(
             DENIED,
             &Denied::new(DenialReason::Unknown, None, required_scopes, (&[], None)),
         ),
-        (Verdict::Denied(reason), found) => {
+        (Verdict::Denied(reason), _) => {
             let denied = Denied::new(reason, found, required_scopes, (limits, credits));
             enclose(buffer, within, DENIED, &denied);
         }
@@ -194,7 +193,7 @@ struct Allowed<'k> {
     key: &'k IndexedKey,
     workspace: &'k str,
     environment: &'k str,
-    scopes: Cow<'k, ScopeSet>,
+    scopes: &'k ScopeSet,
     limits: &'k [Reading],
     token: Option<PresentedToken>,
     credits: Option<CreditsLeft>,

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answer::Fields;
 use super::check::Own;
+use super::dialogue::Held;
 use super::ending::Ending;
 use super::line::UnderWay;
 use super::pb::UndecidedReason;
@@ -45,11 +46,10 @@ impl StreamingService<Bytes> for CheckStream {
     type Future = Ready<Result<Response<Answers>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let under_way = request.extensions().get::<UnderWay>();
         ready(Ok(Response::new(Answers {
-            ending: request
-                .extensions()
-                .get()
-                .map(|UnderWay { line, .. }| line.ending()),
+            ending: under_way.map(|call| call.line.ending()),
+            held: under_way.map(|call| call.held.clone()),
             own: Arc::clone(&self.0),
             questions: request.into_inner(),
             waiting: Waiting::default(),
@@ -72,6 +72,8 @@ pub(super) struct Answers {
     buffer: BytesMut,
     /// That of the connection, if there is one.
     ending: Option<Ending>,
+    /// To be told when no question is read.
+    held: Option<Held>,
     /// How many bytes of questions may still be answered from then on.
     last: usize,
 }
@@ -119,6 +121,7 @@ impl Answers {
     /// The next question, or the end, once all that waits has its answer.
     fn poll_question(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
         if self.waiting.is_full() {
+            self.held.iter().for_each(Held::hold);
             return Poll::Pending;
         }
         if !self.all_asked {

@@ -1,5 +1,5 @@
-//! Ends calls whose time is over: the deadline that the client set, or the time
-//! that it may take to send its request.
+//! Ends calls whose time is over: the deadline that the client set. How long it
+//! may take to send its request is seen to where that arrives.
 //!
 //! A call that is answered at once costs no timer.
 
@@ -46,52 +46,31 @@ fn parse(text: &[u8]) -> Option<Duration> {
     }
 }
 
-/// A call that waits for nothing but its own request, such as a check: if it
-/// cannot be answered when it is first polled, it gets as long as the client
-/// waits, but no longer than a client may take to send a request.
+/// A call that is seldom waited for, such as a check: if it cannot be answered
+/// when it is first polled, it gets as long as the client waits.
 #[derive(Debug)]
 pub(super) struct Prompt<F> {
     inner: F,
     asked: Option<Duration>,
-    receive_timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     /// Counted until its answer was written.
     call: Option<Call>,
 }
 
 impl<F> Prompt<F> {
-    pub(super) const fn new(
-        inner: F,
-        call: Call,
-        asked: Option<Duration>,
-        receive_timeout: Duration,
-    ) -> Self {
+    pub(super) const fn new(inner: F, call: Call, asked: Option<Duration>) -> Self {
         Self {
             inner,
             asked,
-            receive_timeout,
             timer: None,
             call: Some(call),
         }
     }
+}
 
-    fn limit(&self) -> Duration {
-        self.asked.map_or(self.receive_timeout, |asked| {
-            asked.min(self.receive_timeout)
-        })
-    }
-
-    fn late(&self) -> Response<Body> {
-        let status = if self
-            .asked
-            .is_some_and(|asked| asked <= self.receive_timeout)
-        {
-            status::deadline_exceeded()
-        } else {
-            status::received_too_slowly()
-        };
-        status.into_http()
-    }
+fn late() -> Response<Reply> {
+    let late = status::deadline_exceeded().into_http();
+    late.map(|body: Body| Reply::uncounted(body))
 }
 
 impl<F> Future for Prompt<F>
@@ -104,7 +83,7 @@ where
         // What comes too late is not judged any more: it would spend of limits
         // for a client that has gone.
         if self.timer.as_ref().is_some_and(|timer| has_passed(timer)) {
-            return Poll::Ready(Ok(self.late().map(Reply::uncounted)));
+            return Poll::Ready(Ok(late()));
         }
         if let Poll::Ready(answer) = Pin::new(&mut self.inner).poll(cx) {
             let call = self.call.take();
@@ -115,12 +94,11 @@ where
                 })
             }));
         }
-        let limit = self.limit();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if timer.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(self.late().map(Reply::uncounted)));
-        }
-        Poll::Pending
+        let Some(asked) = self.asked else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(asked)));
+        timer.as_mut().poll(cx).map(|()| Ok(late()))
     }
 }
 
@@ -164,19 +142,16 @@ mod tests {
     async fn a_call_ends_when_its_time_is_over() {
         let calls = Calls::in_one_place(1);
         let seconds = Duration::from_secs;
-        for (asked, limit, message) in [
-            (None, 10, "whole"),
-            (Some(3), 3, "deadline"),
-            (Some(60), 10, "whole"),
-        ] {
+        for asked in [3, 60] {
             let start = tokio::time::Instant::now();
             let call = calls.begin(&Tally::default()).unwrap();
             let never = Box::pin(pending());
-            let prompt = Prompt::new(never, call, asked.map(seconds), seconds(10));
+            let prompt = Prompt::new(never, call, Some(seconds(asked)));
             let headers = prompt.await.unwrap().into_parts().0.headers;
-            assert_eq!(start.elapsed().as_secs(), limit);
+            assert_eq!(start.elapsed().as_secs(), asked);
             assert_eq!(headers["grpc-status"], "4");
-            assert!(headers["grpc-message"].to_str().unwrap().contains(message));
+            let message = headers["grpc-message"].to_str().unwrap();
+            assert!(message.contains("deadline"), "{message}");
         }
         assert!(calls.begin(&Tally::default()).is_some(), "none is left");
     }
@@ -195,7 +170,7 @@ mod tests {
             });
             let call = calls.begin(&Tally::default()).unwrap();
             let seconds = Duration::from_secs;
-            let mut prompt = Prompt::new(&mut request, call, Some(seconds(3)), seconds(10));
+            let mut prompt = Prompt::new(&mut request, call, Some(seconds(3)));
             let mut cx = Context::from_waker(std::task::Waker::noop());
             assert!(Pin::new(&mut prompt).poll(&mut cx).is_pending());
             // The request arrives together with the timer, or before it is told.
@@ -215,7 +190,6 @@ mod tests {
             answer,
             calls.begin(&Tally::default()).unwrap(),
             Some(Duration::ZERO),
-            Duration::ZERO,
         );
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(Pin::new(&mut prompt).poll(&mut cx).is_ready());

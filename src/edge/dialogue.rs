@@ -2,6 +2,8 @@
 //! whole request is held to elsewhere. Between them it may be silent.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +20,23 @@ use super::status;
 /// long it is.
 const PREFIX_LEN: usize = 5;
 
+/// Whether no more was read of a body for a while, which is no fault of its
+/// client's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held(Arc<AtomicBool>);
+
+impl Held {
+    /// Notes that nothing is read now.
+    pub(super) fn hold(&self) {
+        // Set and read by one task: the body is read by whoever holds it up.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// A request's body of many messages.
 #[derive(Debug)]
 pub(super) struct Dialogue<B> {
@@ -29,12 +48,14 @@ pub(super) struct Dialogue<B> {
     /// began.
     waited: Duration,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    held: Held,
 }
 
 impl<B> Dialogue<B> {
     /// `inner`, each message of which takes what it needs of `share`, and may
-    /// have the client waited for so long.
-    pub(super) const fn new(inner: B, share: Share, receive_timeout: Duration) -> Self {
+    /// have the client waited for so long, without the time for which it was
+    /// `held`.
+    pub(super) const fn new(inner: B, share: Share, receive_timeout: Duration, held: Held) -> Self {
         Self {
             inner,
             part: Part::NONE,
@@ -42,6 +63,7 @@ impl<B> Dialogue<B> {
             receive_timeout,
             waited: Duration::ZERO,
             waiting: None,
+            held,
         }
     }
 
@@ -78,6 +100,9 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.held.take() {
+            self.waiting = None;
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             ready!(self.poll_patience(cx));
             return Poll::Ready(Some(Err(status::received_too_slowly())));
@@ -159,8 +184,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use std::sync::Arc;
-
     use super::*;
     use crate::edge::line::Line;
     use crate::edge::room::{OWN, Room, SHARED};
@@ -205,7 +228,7 @@ mod tests {
 
     #[test]
     fn room_is_taken_for_a_message_and_given_back_when_it_is_there() {
-        let mut body = Dialogue::new((), share(), Duration::ZERO);
+        let mut body = Dialogue::new((), share(), Duration::ZERO, Held::default());
         let large = message(3 * OWN);
         for _ in 0..10_000 {
             assert!(body.receive(&large[..2 * OWN]) && body.receive(&large[2 * OWN..]));
@@ -218,7 +241,7 @@ mod tests {
         let mut rest = Place::new(share());
         assert!(!rest.fit(OWN + SHARED));
         assert!(rest.fit(SHARED / 2));
-        let mut other = Dialogue::new((), share(), Duration::ZERO);
+        let mut other = Dialogue::new((), share(), Duration::ZERO, Held::default());
         assert!(other.receive(&large[..OWN]));
         drop(body);
         assert!(rest.fit(OWN + SHARED / 2), "given back with the body");
@@ -253,7 +276,8 @@ mod tests {
         let drip = |seconds| whole.iter().map(move |&byte| (seconds, vec![byte]));
         let end = |parts: Vec<(u64, Vec<u8>)>| async {
             let slow = Slow(parts, None);
-            let mut body = Dialogue::new(slow, share(), Duration::from_secs(200));
+            let within = Duration::from_secs(200);
+            let mut body = Dialogue::new(slow, share(), within, Held::default());
             let mut received = 0;
             while let Some(frame) =
                 std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await
@@ -280,5 +304,27 @@ mod tests {
             end(vec![(1, whole[..7].to_vec()), (300, whole.clone())]).await,
             Err((late, 7))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_in_which_nothing_is_read_is_not_the_clients() {
+        let seconds = Duration::from_secs;
+        let whole = message(100);
+        for (held, code) in [(true, None), (false, Some(tonic::Code::DeadlineExceeded))] {
+            let parts = vec![(0, whole[..7].to_vec()), (9, whole[7..].to_vec())];
+            let holding = Held::default();
+            let mut body = Dialogue::new(Slow(parts, None), share(), seconds(5), holding.clone());
+            let first = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert!(first.unwrap().is_ok());
+            // The rest is waited for, but whoever reads has no room for more.
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+            if held {
+                holding.hold();
+            }
+            tokio::time::advance(seconds(8)).await;
+            let rest = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert_eq!(rest.unwrap().err().map(|status| status.code()), code);
+        }
     }
 }

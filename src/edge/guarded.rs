@@ -20,7 +20,7 @@ use crate::build_info;
 use crate::config::listener::ConnectionLimits;
 
 use super::check::CHECK_STREAM;
-use super::dialogue::Dialogue;
+use super::dialogue::{Dialogue, Held};
 use super::limit::{Call, Calls};
 use super::line::{Line, UnderWay};
 use super::plane::Plane;
@@ -117,11 +117,13 @@ impl Guarded {
         let ends_itself = path == CHECK_STREAM;
         let goes_on = matches!(kind, Kind::Conversation | Kind::Asking);
         let ending = (goes_on && !ends_itself).then(|| line.ending());
-        let arriving = self.arriving(path);
+        let held = Held::default();
+        let arriving = self.arriving(path, held.clone());
         let deadline = deadline::asked(request.headers()).map(|asked| Instant::now() + asked);
         request.extensions_mut().insert(UnderWay {
             line: Arc::clone(line),
             _call: Arc::clone(&call),
+            held,
         });
         let mut routes = self.routes.clone();
         let share = self.gate.share();
@@ -144,7 +146,7 @@ impl Guarded {
     }
 
     /// What the body of a request to `path` is held to.
-    fn arriving(&self, path: &str) -> impl FnOnce(Incoming) -> Body + Send + use<> {
+    fn arriving(&self, path: &str, held: Held) -> impl FnOnce(Incoming) -> Body + Send + use<> {
         let share = self.gate.share();
         let within = self.gate.receive_timeout;
         let goes_on = path == CHECK_STREAM;
@@ -154,7 +156,7 @@ impl Guarded {
         };
         move |body| {
             if goes_on {
-                Body::new(Dialogue::new(body, share, within))
+                Body::new(Dialogue::new(body, share, within, held))
             } else {
                 Body::new(Timely::new(Roomy::new(body, share), within))
             }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::sync::watch;
 
+use super::dialogue::Held;
 use super::ending::Ending;
 use super::limit::{Call, Tally};
 
@@ -61,4 +62,6 @@ pub(super) struct UnderWay {
     pub(super) line: Arc<Line>,
     /// Counted for as long as anybody holds it.
     pub(super) _call: Arc<Call>,
+    /// To be told when no more of the request is read.
+    pub(super) held: Held,
 }

@@ -20,6 +20,7 @@ use super::line::Line;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::room::Roomy;
+use super::timely::Timely;
 
 /// What answers the calls of any number of connections.
 pub(super) trait Plane:
@@ -73,12 +74,10 @@ impl Service<Request<Incoming>> for ThreadPlane {
             return PlaneFuture::Refused(Refusal::new(request.into_body()));
         };
         let asked = deadline::asked(request.headers());
-        let share = gate.share();
-        let checking = self
-            .checks
-            .clone()
-            .call(request.map(|body| Roomy::new(body, share)));
-        PlaneFuture::Check(Prompt::new(checking, call, asked, gate.receive_timeout))
+        let (share, within) = (gate.share(), gate.receive_timeout);
+        let arriving = |body| Timely::new(Roomy::new(body, share), within);
+        let checking = self.checks.clone().call(request.map(arriving));
+        PlaneFuture::Check(Prompt::new(checking, call, asked))
     }
 }
 
@@ -93,7 +92,7 @@ impl Plane for ThreadPlane {
 
 /// An answer to a gateway that is on its way.
 pub(super) enum PlaneFuture {
-    Check(Prompt<<KeyCheckService as Tower<Request<Roomy<Incoming>>>>::Future>),
+    Check(Prompt<<KeyCheckService as Tower<Request<Timely<Roomy<Incoming>>>>>::Future>),
     Rest(Answering),
     /// There are as many calls as the listener takes.
     Refused(Refusal),

@@ -330,12 +330,16 @@ fn precondition(kind: Kind, id: &str, condition: Condition) -> Vec<(&'static str
         Condition::RotationPending { until } => {
             entries.extend(until.map(|until| ("endTime", until.to_string())));
         }
+        Condition::PrincipalHasKeys { keys } => {
+            entries.push(("keys", keys.to_string()));
+        }
         Condition::Revoked
         | Condition::NotRevoked
         | Condition::WorkspaceDisabled
         | Condition::WorkspaceEnabled
         | Condition::WorkspaceNotEmpty
         | Condition::PrincipalDisabled
+        | Condition::PrincipalDeleted
         | Condition::MembershipRemoved
         | Condition::LastOwner
         | Condition::NoCredits

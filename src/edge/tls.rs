@@ -6,6 +6,7 @@
 
 mod expiry;
 mod files;
+mod warnings;
 mod watch;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use expiry::Expiry;
 use files::{ClientCa, Files, Stamp};
 
 pub use files::TlsError;
+pub use warnings::warnings;
 pub use watch::watch;
 
 /// The one protocol that is spoken.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use crate::service::credits::{PATIENCE, Wait};
@@ -23,22 +25,21 @@ const MAX_WAITING_LEN: usize = 256 * 1024;
 /// Questions that have no answer yet.
 #[derive(Default)]
 pub(super) struct Waiting {
-    questions: Vec<Pending>,
+    /// Of many, only those are looked at for which there is news.
+    questions: FuturesUnordered<Pending>,
     /// How long they are together, in bytes.
     len: usize,
 }
 
-struct Pending {
-    answer: Pin<Box<dyn Future<Output = Bytes> + Send>>,
-    len: usize,
-}
+/// An answer, and how long its question was.
+type Pending = Pin<Box<dyn Future<Output = (Bytes, usize)> + Send>>;
 
 impl Waiting {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.questions.is_empty()
     }
 
-    pub(super) const fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.questions.len() >= MAX_WAITING || self.len >= MAX_WAITING_LEN
     }
 
@@ -54,21 +55,21 @@ impl Waiting {
     ) {
         let (len, until) = (check.len(), (wait, Instant::now() + PATIENCE));
         self.len += len;
-        let answer = Box::pin(async move {
+        self.questions.push(Box::pin(async move {
             result::append_in_time(&mut answer, tag, &own.checker, &check, until).await;
-            answer.freeze()
-        });
-        self.questions.push(Pending { answer, len });
+            (answer.freeze(), len)
+        }));
     }
 
     /// An answer, once there is one.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        for place in 0..self.questions.len() {
-            if let Poll::Ready(answer) = self.questions[place].answer.as_mut().poll(cx) {
-                self.len -= self.questions.swap_remove(place).len;
-                return Poll::Ready(answer);
+        match Pin::new(&mut self.questions).poll_next(cx) {
+            Poll::Ready(Some((answer, len))) => {
+                self.len -= len;
+                Poll::Ready(answer)
             }
+            // None is left, or none is ready.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
-        Poll::Pending
     }
 }

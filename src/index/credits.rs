@@ -161,6 +161,7 @@ impl CreditAccount {
             account: Arc::clone(self),
             revision: state.revision,
             withheld,
+            at_stake: false,
         }
     }
 
@@ -224,13 +225,14 @@ impl Drop for Pause {
     }
 }
 
-/// What is kept back of an account while a change is made of it. It is lost if
-/// it is not given back, unless the change is made.
+/// What is kept back of an account while a change is decided on and made of it.
+/// It is given back with this, unless the change may have been made by then.
 #[derive(Debug)]
 pub struct Hold {
     account: Arc<CreditAccount>,
     revision: Revision,
     withheld: Withheld,
+    at_stake: bool,
 }
 
 impl Hold {
@@ -258,10 +260,36 @@ impl Hold {
         self.withheld.amount() == 0
     }
 
+    /// The account.
+    #[must_use]
+    pub const fn account(&self) -> &Arc<CreditAccount> {
+        &self.account
+    }
+
+    /// How much is kept back.
+    #[must_use]
+    pub const fn amount(&self) -> u64 {
+        self.withheld.amount()
+    }
+
+    /// From here on the change may be made: what is kept back may be in it, and
+    /// is lost with this unless [`Self::give_back`] is called.
+    pub const fn put_at_stake(&mut self) {
+        self.at_stake = true;
+    }
+
     /// The change was certainly not made.
-    pub fn give_back(self) {
-        self.account.lock().account.give_back(&self.withheld);
-        self.account.news.send_replace(AccountNews::Stored);
+    pub fn give_back(mut self) {
+        self.at_stake = false;
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.at_stake {
+            self.account.lock().account.give_back(&self.withheld);
+            self.account.news.send_replace(AccountNews::Stored);
+        }
     }
 }
 
@@ -320,6 +348,25 @@ mod tests {
         account.fail();
         assert!(matches!(spend(&account, ask), Some(CreditsSpent::Wait(_))));
         assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn what_is_kept_back_is_there_again_unless_it_may_be_in_a_change() {
+        let account = Arc::new(account(9_000, 1_000));
+        let can_spend = || matches!(spend(&account, || {}), Some(CreditsSpent::Done(_)));
+        let hold = account.withhold(NOW);
+        assert!(!can_spend());
+        // As by a panic of whoever decides on the change.
+        drop(hold);
+        assert!(can_spend());
+        let mut hold = account.withhold(NOW);
+        hold.put_at_stake();
+        hold.give_back();
+        assert!(can_spend());
+        let mut hold = account.withhold(NOW);
+        hold.put_at_stake();
+        drop(hold);
+        assert!(!can_spend());
     }
 
     #[test]

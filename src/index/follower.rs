@@ -71,13 +71,26 @@ impl Follower {
     fn load(&mut self, snapshot: Snapshot) -> Result<(), OpenError> {
         for versioned in snapshot {
             let Versioned { record, revision } = versioned?;
-            if let Record::Credits(credits) = record {
-                self.load_credits(credits, revision);
-                continue;
-            }
-            if let Record::Usage(usage) = record {
-                self.load_usage(&usage);
-                continue;
+            match record {
+                Record::Credits(credits) => {
+                    self.load_credits(credits, revision);
+                    continue;
+                }
+                Record::Usage(usage) => {
+                    self.load_usage(&usage);
+                    continue;
+                }
+                // Its principal was deleted, and is no member any more.
+                Record::Membership(membership) if !self.index.is_known(&membership.principal) => {
+                    continue;
+                }
+                Record::Key(ref key) => self.refuse_dangling(key)?,
+                Record::Membership(_)
+                | Record::Workspace(_)
+                | Record::AdminKey(_)
+                | Record::Request(_)
+                | Record::Principal(_)
+                | Record::Tombstone(_) => {}
             }
             let change = Change {
                 before: None,
@@ -91,6 +104,23 @@ impl Follower {
             })?;
         }
         Ok(())
+    }
+
+    /// Lets a key pass whose principal and membership were loaded: those of all
+    /// keys are before them. A membership that was removed is there, too.
+    fn refuse_dangling(&self, key: &Key) -> Result<(), Damage> {
+        let index = &self.index;
+        let missing = match key.workspace() {
+            _ if !index.is_known(&key.principal) => "its principal",
+            // That it is there is looked at where the key is put.
+            Some(workspace) if index.workspace(workspace.as_str()).is_none() => return Ok(()),
+            Some(workspace) if !index.has_seat(workspace.as_str(), &key.principal) => {
+                "its principal's membership in its workspace"
+            }
+            Some(_) | None => return Ok(()),
+        };
+        let place = format!("k/{}", key.id);
+        Err(Damage::Unreadable(place, format!("{missing} is missing")))
     }
 
     fn follow(mut self, commits: &Commits) {
@@ -160,8 +190,16 @@ impl Follower {
     /// What was there tells which tokens stood for a key, so that none of them
     /// is left to stand for it.
     fn bury(&self, tombstone: &Tombstone, before: Option<&Record>) {
-        if let Buried::Workspace(id) = &tombstone.of {
-            self.index.workspaces.pin().remove(id.as_str());
+        match &tombstone.of {
+            Buried::Workspace(id) => {
+                self.index.workspaces.pin().remove(id.as_str());
+            }
+            // No key has it. What it was a member of is not looked for: nobody
+            // is found by that any more.
+            Buried::Principal(id) => {
+                self.index.principals.pin().remove(id.as_str());
+            }
+            Buried::Key { .. } => {}
         }
         if let Some(Record::Key(key)) = before {
             let keys = self.index.keys.pin();

@@ -14,6 +14,8 @@ use crate::domain::scope::ScopeSet;
 use crate::domain::verdict::{PrincipalNumber, SharedLimits, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 
+use super::effective::Narrowings;
+
 /// A workspace.
 #[derive(Debug)]
 pub(super) struct IndexedWorkspace {
@@ -105,6 +107,8 @@ pub(super) struct IndexedMembership {
     /// at one byte. The ceiling is put there before this says so.
     state: AtomicU8,
     ceiling: ArcSwap<ScopeSet>,
+    /// Of that ceiling.
+    pub(super) narrowings: Narrowings,
 }
 
 impl IndexedMembership {
@@ -119,6 +123,7 @@ impl IndexedMembership {
             principal,
             state: AtomicU8::new(NO_MEMBER),
             ceiling: ArcSwap::new(none),
+            narrowings: Narrowings::default(),
         }
     }
 
@@ -132,6 +137,7 @@ impl IndexedMembership {
         };
         self.ceiling.store(ceiling);
         self.state.store(state, Ordering::Release);
+        self.narrowings.clear();
     }
 
     /// The ceiling; none: nobody is a member by it.
@@ -161,7 +167,7 @@ impl Member {
         matches!(self, Self::Within(_))
     }
 
-    pub(super) fn ceiling(&self) -> Option<&ScopeSet> {
+    pub(super) fn ceiling(&self) -> Option<&Arc<ScopeSet>> {
         match self {
             Self::Within(Some(ceiling)) => Some(ceiling),
             Self::Within(None) | Self::No => None,

@@ -17,6 +17,7 @@ use crate::domain::workspace::Workspace;
 
 use super::Index;
 use super::credits::CreditAccount;
+use super::effective::Effective;
 use super::interner::Interner;
 use super::members::{Acting, IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
@@ -232,12 +233,22 @@ impl IndexedKey {
         asked: Option<&str>,
         judge: impl FnOnce(Standing<'_>) -> T,
     ) -> T {
+        self.with_effective(index, asked, |standing, _| judge(standing))
+    }
+
+    /// The same, with what the key may do there, to be told.
+    pub fn with_effective<T>(
+        &self,
+        index: &Index,
+        asked: Option<&str>,
+        judge: impl FnOnce(Standing<'_>, Effective<'_>) -> T,
+    ) -> T {
         match &self.bond {
             Bond::Bound(membership) => {
                 let workspace = membership.workspace.current.load();
                 let member = membership.standing();
                 let principal = membership.principal.standing();
-                judge(Standing {
+                let standing = Standing {
                     personal: false,
                     workspace: &membership.workspace.id,
                     workspace_disabled: workspace.disabled,
@@ -245,7 +256,8 @@ impl IndexedKey {
                     default_limits: &workspace.default_limits,
                     workspace_number: membership.workspace.number,
                     ..self.standing(&principal, &member)
-                })
+                };
+                judge(standing, self.effective(&member, Some(membership)))
             }
             Bond::Personal(personal) => {
                 let workspaces = index.workspaces.pin();
@@ -259,12 +271,13 @@ impl IndexedKey {
                 let member = seat.map_or(Member::No, |seat| seat.0.standing());
                 let principal = personal.principal.standing();
                 let standing = self.standing(&principal, &member);
+                let effective = self.effective(&member, seat.map(|seat| &*seat.0));
                 let Some(workspace) = workspace else {
-                    return judge(standing);
+                    return judge(standing, effective);
                 };
                 let current = workspace.current.load();
                 let default_environment = default_environment(&current);
-                judge(Standing {
+                let standing = Standing {
                     workspace: &workspace.id,
                     workspace_disabled: current.disabled,
                     default_environment,
@@ -275,9 +288,19 @@ impl IndexedKey {
                         named => named,
                     },
                     ..standing
-                })
+                };
+                judge(standing, effective)
             }
         }
+    }
+
+    fn effective<'k>(
+        &'k self,
+        member: &'k Member,
+        membership: Option<&'k IndexedMembership>,
+    ) -> Effective<'k> {
+        let narrowings = membership.map(|membership| &membership.narrowings);
+        Effective::new(&self.scopes, member.ceiling().zip(narrowings))
     }
 
     /// The standing of the key as a personal one that is asked for nowhere.
@@ -293,7 +316,7 @@ impl IndexedKey {
             revoked: self.revoked,
             expire_time: self.expire_time,
             disabled: self.disabled,
-            scopes: Granted::within(&self.scopes, member.ceiling()),
+            scopes: Granted::within(&self.scopes, member.ceiling().map(AsRef::as_ref)),
             limits: &self.limits,
             shared_limits: principal.limits(),
             // None that the key's own do not hide.

@@ -70,5 +70,6 @@ fn owner(token: &Token, pepper: &Pepper, now: Timestamp, name: &str, action: Aud
             resource: id.to_string(),
             detail: [("role".to_owned(), Role::Owner.to_string())].into(),
         },
+        beside: None,
     }
 }

@@ -18,7 +18,7 @@ use crate::domain::usage::{UsageRule, needed};
 use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
 use crate::index::credits::CreditsSpent;
 use crate::index::usage::Use;
-use crate::index::{Index, IndexedKey, Rotating};
+use crate::index::{Effective, Index, IndexedKey, Rotating};
 use crate::meter::{Meter, Owners, Spending};
 
 use super::credits::{Desk, Wait};
@@ -46,6 +46,8 @@ pub struct Outcome<'k> {
     pub key: Option<&'k IndexedKey>,
     /// How the key stands where it was asked for: there with the key.
     pub standing: Option<Standing<'k>>,
+    /// What the key may do there: there with the key.
+    pub effective: Option<Effective<'k>>,
     /// The limits that counted, as they stand now.
     pub limits: &'k [Reading],
     /// What is left of the key's credits, where they were looked at.
@@ -136,6 +138,7 @@ impl Checker {
                     verdict: decide(&credential.into()),
                     key: None,
                     standing: None,
+                    effective: None,
                     limits: &[],
                     credits: None,
                     rotating: None,
@@ -148,12 +151,13 @@ impl Checker {
                     verdict: decide(&Presented::Unknown),
                     key: None,
                     standing: None,
+                    effective: None,
                     limits: &[],
                     credits: None,
                     rotating: None,
                 }));
             };
-            key.with_standing(&self.index, ask.workspace, |standing| {
+            key.with_effective(&self.index, ask.workspace, |standing, effective| {
                 let spent = match decide(&Presented::Key(standing)) {
                     Verdict::Allowed => self.spend(key, &standing, demand, now)?,
                     denied @ Verdict::Denied(_) => Spent::nothing(denied),
@@ -172,6 +176,7 @@ impl Checker {
                     verdict: spent.verdict,
                     key: Some(key).filter(|_| may_tell),
                     standing: Some(standing).filter(|_| may_tell),
+                    effective: Some(effective).filter(|_| may_tell),
                     limits: &spent.limits,
                     credits: spent.credits,
                     rotating,
@@ -504,6 +509,7 @@ mod tests {
             }],
             requires: Vec::new(),
             audit,
+            beside: None,
         };
         store.commit(batch).await.unwrap()
     }

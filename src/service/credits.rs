@@ -4,26 +4,35 @@
 //! many accounts at once. Nobody waits for it but a check that finds nothing in
 //! hand.
 
+mod giving_back;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, info, warn};
+use tracing::debug;
 
-use crate::domain::clock::{Clock, Timestamp};
-use crate::domain::credits::{Balance, Credits};
+use crate::domain::clock::Clock;
+use crate::domain::credits::Credits;
+use crate::domain::id::KeyId;
 use crate::index::Index;
-use crate::index::credits::{AccountNews, CreditAccount, Hold, Stake};
+use crate::index::credits::{AccountNews, CreditAccount, Stake};
 use crate::meter;
-use crate::store::{Store, StoreError, Versioned};
+use crate::store::{RecordId, Store, StoreError, Versioned};
 
 /// How long a check waits for a block at most, if its caller waits as long.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How many accounts are in one commit: all of it has to fit.
 const MAX_ACCOUNTS: usize = 512;
+
+/// How many commits are under way at once: as many as the writer has share a
+/// sync when all are full, which is what the turn of a day brings.
+const MAX_COMMITS: usize = 8;
 
 /// How often an account is tried again that others keep changing, before those
 /// who wait for it are left to ask again.
@@ -82,6 +91,8 @@ pub async fn until_decided<T>(
         }
         match again() {
             Ok(decided) => return Ok(decided),
+            // News that are always there would never let the time pass.
+            Err(_) if Instant::now() >= deadline => return Err(CreditsUndecided),
             Err(next) => wait = next,
         }
     }
@@ -90,9 +101,7 @@ pub async fn until_decided<T>(
 /// Stores what is taken off accounts, and gives back at the end what is left.
 #[derive(Debug)]
 pub struct Reserver {
-    store: Arc<dyn Store>,
-    index: Arc<Index>,
-    clock: Arc<dyn Clock>,
+    teller: Teller,
     asked: mpsc::UnboundedReceiver<Arc<CreditAccount>>,
 }
 
@@ -101,19 +110,18 @@ impl Reserver {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, index: Arc<Index>, clock: Arc<dyn Clock>) -> (Desk, Self) {
         let (ask, asked) = mpsc::unbounded_channel();
-        let reserver = Self {
+        let teller = Teller {
             store,
             index,
             clock,
-            asked,
         };
-        (Desk(ask), reserver)
+        (Desk(ask), Self { teller, asked })
     }
 
     /// Serves the desk, in a task of its own. Must be called in a runtime.
     #[must_use]
     pub fn start(self) -> Reserving {
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(None);
         Reserving {
             stop,
             task: tokio::spawn(self.run(stopping)),
@@ -121,47 +129,64 @@ impl Reserver {
     }
 
     /// Serves the desk until `stop` comes; then gives back what is left.
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    async fn run(self, mut stop: watch::Receiver<Option<Instant>>) {
+        let Self { teller, mut asked } = self;
+        let mut under_way = FuturesUnordered::new();
         let mut accounts = Vec::with_capacity(MAX_ACCOUNTS);
-        loop {
-            let number = tokio::select! {
+        let deadline = loop {
+            tokio::select! {
                 biased;
-                () = told(&mut stop) => 0,
-                number = self.asked.recv_many(&mut accounts, MAX_ACCOUNTS) => number,
-            };
-            if number == 0 {
-                break;
-            }
-            self.reserve_for(&accounts).await;
-            accounts.clear();
-        }
-        self.give_back_all().await;
-    }
-
-    /// Reserves the next block of each, in one commit; those that were changed
-    /// meanwhile by themselves, so that they hold up no other.
-    async fn reserve_for(&self, accounts: &[Arc<CreditAccount>]) {
-        match self.reserve_at_once(accounts).await {
-            Ok(()) => {}
-            Err(error) if error.retryable() => {
-                for account in accounts {
-                    self.reserve_one(account).await;
+                deadline = told(&mut stop) => break deadline,
+                Some(()) = under_way.next() => {}
+                number = asked.recv_many(&mut accounts, MAX_ACCOUNTS),
+                    if under_way.len() < MAX_COMMITS =>
+                {
+                    if number == 0 {
+                        // Nobody is left to ask, nor to say when to stop.
+                        break None;
+                    }
+                    under_way.push(teller.reserve_for(accounts.split_off(0)));
                 }
             }
-            Err(error) => fail(accounts, &error),
-        }
+        };
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + PATIENCE);
+        // So that what is given back is taken off what is stored then.
+        let all = async { while under_way.next().await.is_some() {} };
+        // What is not done by then is forfeited below.
+        let _ = timeout_at(deadline, all).await;
+        giving_back::all(&teller, deadline).await;
     }
+}
 
-    async fn reserve_one(&self, account: &Arc<CreditAccount>) {
-        let alone = std::slice::from_ref(account);
+/// Commits what becomes of accounts.
+#[derive(Debug)]
+struct Teller {
+    store: Arc<dyn Store>,
+    index: Arc<Index>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Teller {
+    /// Reserves the next block of each, in one commit. Those that were changed
+    /// meanwhile are taken out of it, so that they hold up no other, and have a
+    /// commit of their own after it.
+    async fn reserve_for(&self, mut accounts: Vec<Arc<CreditAccount>>) {
         for _ in 0..MAX_TRIES {
-            match self.reserve_at_once(alone).await {
-                Ok(()) => return,
-                Err(error) if error.retryable() => tokio::task::yield_now().await,
-                Err(error) => return fail(alone, &error),
+            let mut changed = Vec::new();
+            while let Err(error) = self.reserve_at_once(&accounts).await {
+                let Some(place) = conflicting(&error, &accounts, |account| account.key()) else {
+                    accounts.append(&mut changed);
+                    return fail(&accounts, &error);
+                };
+                changed.push(accounts.swap_remove(place));
             }
+            if changed.is_empty() {
+                return;
+            }
+            accounts = changed;
+            tokio::task::yield_now().await;
         }
-        account.retry();
+        accounts.iter().for_each(|account| account.retry());
     }
 
     /// Returns when those who wait can go on.
@@ -187,34 +212,21 @@ impl Reserver {
             .await
             .map_err(|_| StoreError::OutcomeUnknown)
     }
+}
 
-    /// Stores that what is in hand is free again, once no check can spend it.
-    async fn give_back_all(&self) {
-        let now = self.clock.now();
-        let accounts = self.index.all_credits();
-        let pauses: Vec<_> = accounts.iter().map(CreditAccount::pause).collect();
-        let holds: Vec<_> = accounts
-            .iter()
-            .map(|account| account.withhold(now))
-            .filter(|hold| !hold.is_empty())
-            .collect();
-        let mut given_back = 0;
-        for holds in holds.chunks(MAX_ACCOUNTS) {
-            let freed = holds.iter().filter_map(|hold| freed(hold, now)).collect();
-            match self.commit(freed).await {
-                Ok(()) => given_back += holds.len(),
-                Err(error) => warn!(%error, accounts = holds.len(), "credits in hand are lost"),
-            }
-        }
-        drop(pauses);
-        info!(accounts = given_back, "credits in hand given back");
-    }
+/// The place of the one among `accounts` that was changed meanwhile; none, if
+/// that is not why their commit was refused.
+fn conflicting<T>(error: &StoreError, accounts: &[T], key: impl Fn(&T) -> KeyId) -> Option<usize> {
+    let StoreError::Conflict(RecordId::Credits(changed)) = error else {
+        return None;
+    };
+    accounts.iter().position(|account| key(account) == *changed)
 }
 
 /// A reserver at work.
 #[derive(Debug)]
 pub struct Reserving {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Option<Instant>>,
     task: JoinHandle<()>,
 }
 
@@ -228,30 +240,22 @@ impl Reserving {
     }
 
     /// Returns when what is in hand is free again, as far as the store takes
-    /// that. Nobody must spend any more.
-    pub async fn give_back(mut self) {
-        self.stop.send_replace(true);
+    /// that by `deadline`, or in two seconds if that is later: the rest is
+    /// forfeited. Nobody must spend any more.
+    pub async fn give_back(mut self, deadline: Instant) {
+        // Calls that took all of the time at a stop leave credits a little.
+        let least = Instant::now() + giving_back::LEAST;
+        self.stop.send_replace(Some(deadline.max(least)));
         self.ended().await;
     }
 }
 
-/// Returns when it is said that nobody spends any more.
-async fn told(stop: &mut watch::Receiver<bool>) {
+/// Returns when it is said that nobody spends any more, with the time by which
+/// to be done.
+async fn told(stop: &mut watch::Receiver<Option<Instant>>) -> Option<Instant> {
     // Whoever could say so has gone.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// What is to be stored once all that is held is free.
-fn freed(hold: &Hold, now: Timestamp) -> Option<Versioned<Credits>> {
-    let (stored, view) = (hold.stored(), hold.view()?);
-    Some(Versioned {
-        record: Credits {
-            key: stored.key,
-            generation: stored.generation + 1,
-            balance: Some(Balance::new(view.balance, view.refill, now)),
-        },
-        revision: hold.revision(),
-    })
+    let told = stop.wait_for(Option::is_some).await;
+    told.map_or(None, |deadline| *deadline)
 }
 
 /// Those who wait are told. That the store is lost is in the log already.

@@ -86,6 +86,7 @@ impl Denials {
                 writes: Vec::new(),
                 requires: Vec::new(),
                 audit: entry,
+                beside: None,
             };
             // A store that takes no changes is told of elsewhere.
             if let Err(error) = store.commit(batch).await {

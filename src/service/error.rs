@@ -53,6 +53,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// How many keys are counted for whoever is told that there are some.
+pub const MAX_COUNTED: usize = 100;
+
 /// What has to change before a call can be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Condition {
@@ -73,6 +76,13 @@ pub enum Condition {
     WorkspaceNotEmpty,
     /// The principal is switched off.
     PrincipalDisabled,
+    /// The principal was deleted.
+    PrincipalDeleted,
+    /// The principal has keys that are not deleted.
+    PrincipalHasKeys {
+        /// How many; [`MAX_COUNTED`] stands for as many or more.
+        keys: usize,
+    },
     /// The principal was taken out of the workspace.
     MembershipRemoved,
     /// It has no credits.
@@ -102,6 +112,8 @@ impl Condition {
             Self::WorkspaceEnabled => "WORKSPACE_ENABLED",
             Self::WorkspaceNotEmpty => "WORKSPACE_NOT_EMPTY",
             Self::PrincipalDisabled => "PRINCIPAL_DISABLED",
+            Self::PrincipalDeleted => "PRINCIPAL_DELETED",
+            Self::PrincipalHasKeys { .. } => "PRINCIPAL_HAS_KEYS",
             Self::MembershipRemoved => "MEMBERSHIP_REMOVED",
             Self::NoCredits => "NO_CREDITS",
             Self::LastOwner => "LAST_OWNER",
@@ -130,6 +142,20 @@ impl fmt::Display for Condition {
             ),
             Self::PrincipalDisabled => {
                 f.write_str("is disabled: enable it first, by EnablePrincipal")
+            }
+            Self::PrincipalDeleted => f.write_str(
+                "was deleted, and keeps its id: use another principal",
+            ),
+            Self::PrincipalHasKeys { keys } => {
+                let (least, s) = match *keys {
+                    MAX_COUNTED.. => ("at least ", "s"),
+                    1 => ("", ""),
+                    _ => ("", "s"),
+                };
+                write!(
+                    f,
+                    "has {least}{keys} key{s}: revoke and delete them first, or disable the principal, which stops them all at once"
+                )
             }
             Self::MembershipRemoved => {
                 f.write_str("was removed: set it again first, by SetMembership")

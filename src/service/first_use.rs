@@ -5,12 +5,16 @@
 //! not denied before its scopes are looked at: the client holds the token, and
 //! it works where it is used, also if this request asked for too much.
 //!
-//! Nothing is lost for good if a use is not noted, because the process died or
-//! too many came at once: the next use of the token tells of it again.
+//! Nothing is lost for good if a use is not noted, because the process died, too
+//! many came at once, or the store did not take it: the next use of the token
+//! tells of it again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tracing::{debug, info};
 
 use crate::domain::audit::{AuditAction, AuditEntry, KEYWARD};
@@ -20,7 +24,7 @@ use crate::domain::id::KeyId;
 use crate::domain::key::Key;
 use crate::domain::secret::Rotation;
 use crate::domain::verdict::{DenialReason, Verdict};
-use crate::index::Rotating;
+use crate::index::{Index, IndexedKey, Rotating};
 use crate::store::{Batch, Expect, Record, RecordId, Store, StoreError, Versioned, Write};
 
 /// How many uses wait to be noted at most. Those beyond are told again.
@@ -28,6 +32,10 @@ const MAX_WAITING: usize = 1_024;
 
 /// How often a use is tried to be noted when others change the same key.
 const MAX_TRIES: usize = 8;
+
+/// How long a use that could not be noted is not told again: a store that has
+/// failed is not asked by every check.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// One use of a new token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,14 +55,26 @@ pub struct FirstUses(Sender<FirstUse>);
 pub struct FirstUseNotes {
     told: Receiver<FirstUse>,
     store: Arc<dyn Store>,
+    index: Arc<Index>,
     clock: Arc<dyn Clock>,
 }
 
-/// Both ends: where checks tell of first uses, and what notes them in `store`.
+/// Both ends: where checks of the keys of `index` tell of first uses, and what
+/// notes them in `store`.
 #[must_use]
-pub fn first_uses(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> (FirstUses, FirstUseNotes) {
+pub fn first_uses(
+    store: Arc<dyn Store>,
+    index: Arc<Index>,
+    clock: Arc<dyn Clock>,
+) -> (FirstUses, FirstUseNotes) {
     let (tell, told) = channel(MAX_WAITING);
-    (FirstUses(tell), FirstUseNotes { told, store, clock })
+    let notes = FirstUseNotes {
+        told,
+        store,
+        index,
+        clock,
+    };
+    (FirstUses(tell), notes)
 }
 
 impl FirstUses {
@@ -75,6 +95,17 @@ impl FirstUses {
     }
 }
 
+/// Has the next use of `token` tell of it, if the end of another still waits
+/// for that.
+fn leave_to_the_next(index: &Index, token: &TokenDigest) {
+    index.find(token, |key| {
+        let rotating = key.and_then(IndexedKey::rotating);
+        if let Some(awaited) = rotating.and_then(Rotating::awaited_use) {
+            awaited.release();
+        }
+    });
+}
+
 /// Whether a check with this verdict got as far as the scopes.
 pub(super) fn is_use(verdict: Verdict) -> bool {
     match verdict {
@@ -87,15 +118,24 @@ pub(super) fn is_use(verdict: Verdict) -> bool {
 impl FirstUseNotes {
     /// Notes what is told, until nobody is left to tell anything.
     pub async fn take(mut self) {
+        // One for each key at most: until then its uses are not told.
+        let mut pauses = JoinSet::new();
         while let Some(first_use) = self.told.recv().await {
+            while pauses.try_join_next().is_some() {}
             let key = first_use.key;
             match self.note(first_use).await {
                 Ok(true) => info!(%key, "first use of a new token: the old one has an end now"),
                 // Another has noted it, or the rotation is over.
                 Ok(false) => {}
-                // A store that takes no changes is told of elsewhere. Whatever
-                // changed the key makes the next use tell of it again.
-                Err(error) => debug!(%key, %error, "first use not noted"),
+                // A store that takes no changes is told of elsewhere.
+                Err(error) => {
+                    debug!(%key, %error, "first use not noted");
+                    let index = Arc::clone(&self.index);
+                    pauses.spawn(async move {
+                        sleep(PAUSE).await;
+                        leave_to_the_next(&index, &first_use.token);
+                    });
+                }
             }
         }
     }
@@ -164,6 +204,7 @@ impl FirstUseNotes {
             }],
             requires: Vec::new(),
             audit,
+            beside: None,
         })
     }
 }
@@ -237,6 +278,7 @@ mod tests {
                 resource: String::new(),
                 detail: BTreeMap::new(),
             },
+            beside: None,
         }
     }
 
@@ -262,7 +304,7 @@ mod tests {
             let followed = Arc::clone(&store);
             let index = tokio::task::spawn_blocking(move || follower::start(&*followed).unwrap());
             let index = index.await.unwrap();
-            let (tell, notes) = first_uses(store.clone(), clock.clone());
+            let (tell, notes) = first_uses(store.clone(), Arc::clone(&index), clock.clone());
             let hasher = pepper.token_hasher();
             let meter = Meter::start(Arc::new(SystemBootClock)).unwrap();
             let reserving: Arc<dyn Store> = store.clone();
@@ -406,6 +448,32 @@ mod tests {
         assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
         let told = pending.notes.told.recv().await.unwrap();
         assert_eq!((told.key, told.time), (pending.key.id, at(30)));
+    }
+
+    #[tokio::test]
+    async fn a_use_that_the_store_did_not_take_is_told_by_the_next() {
+        let mut pending = Pending::new().await;
+        pending.store.close();
+        tokio::time::pause();
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        assert_eq!(pending.waiting(), 1);
+        let (tell, told) = channel(MAX_WAITING);
+        let told = std::mem::replace(&mut pending.notes.told, told);
+        let notes = FirstUseNotes {
+            told,
+            store: pending.store.clone(),
+            index: Arc::clone(&pending.index),
+            clock: pending.clock.clone(),
+        };
+        let taking = tokio::spawn(notes.take());
+        sleep(PAUSE / 2).await;
+        pending.checker = pending.checker.clone().telling(FirstUses(tell));
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        assert_eq!(pending.waiting(), 0, "a store that fails is left alone");
+        sleep(PAUSE).await;
+        assert_eq!(pending.check(&pending.new, ""), Verdict::Allowed);
+        assert_eq!(pending.waiting(), 1);
+        taking.abort();
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod key_rotation;
 mod keys;
 mod last_owner;
 mod memberships;
+mod principal_deletion;
 mod principals;
 mod requests;
 mod rotation;
@@ -267,12 +268,13 @@ fn put(record: Record, expect: Expect, audit: AuditEntry) -> Batch {
         writes: vec![Write { record, expect }],
         requires: Vec::new(),
         audit,
+        beside: None,
     }
 }
 
 /// Holds a change up if `id` was changed since it was read.
 fn unchanged(id: RecordId, revision: Revision) -> Requirement {
-    Requirement {
+    Requirement::Record {
         id,
         expect: Expect::At(revision),
     }

@@ -37,6 +37,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Tombstone(tombstone) => match tombstone.of {
             Buried::Workspace(_) => workspace::bury(tombstone).encode_to_vec(),
             Buried::Key { .. } => key::bury(tombstone).encode_to_vec(),
+            Buried::Principal(_) => principal::bury(tombstone).encode_to_vec(),
         },
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use keyward::edge::pb::{self, AdminRole};
+use keyward::edge::pb::{self, AdminRole, AuditEvent};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 26] = [
+const CHANGES: [(&str, &str); 27] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
@@ -39,6 +39,7 @@ const CHANGES: [(&str, &str); 26] = [
     ("UpdatePrincipal", "principal.update"),
     ("DisablePrincipal", "principal.disable"),
     ("EnablePrincipal", "principal.enable"),
+    ("DeletePrincipal", "principal.delete"),
     ("SetMembership", "membership.set"),
     ("RemoveMembership", "membership.remove"),
     ("SetCredits", "credits.set"),
@@ -154,7 +155,9 @@ impl Cell {
             Err(status) => told(&status),
         };
         let mut done = office.events_of(&caller.id).await;
-        done.retain(|event| event.action != "call.deny");
+        // A principal that a call makes by the way is told of beside it.
+        let beside = |event: &AuditEvent| event.detail.contains_key("call");
+        done.retain(|event| !beside(event));
         let done: Vec<_> = done.iter().map(|event| event.action.as_str()).collect();
         let change = CHANGES.iter().find(|(call, _)| *call == self.call);
         let to_do: Vec<_> = change

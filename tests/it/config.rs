@@ -229,6 +229,51 @@ fn tls_files_that_cannot_be_used_are_told_at_once() {
     assert_eq!((code, said), (Some(64), expected));
 }
 
+/// What a server would warn of at its start, whoever looks before that is.
+#[test]
+fn tls_files_that_serve_would_warn_of_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let old = Authority::new("a").issue_with(|params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2024, 2, 3);
+    });
+    replace(&path("tls.crt"), &old.certificate);
+    replace(&path("tls.key"), &old.key);
+    let mut command = keyward();
+    command.args(["config", "check"]);
+    for listener in ["check", "admin"] {
+        command.arg(format!("--{listener}-tls-certificate"));
+        command.arg(path("tls.crt"));
+        command.arg(format!("--{listener}-tls-key"));
+        command.arg(path("tls.key"));
+    }
+    let (certificate, key) = (path("tls.crt"), path("tls.key"));
+    let expired = |listener: &str| {
+        format!(
+            "warning: {listener} listener: the TLS certificate {} has expired at 2024-02-03T00:00:00Z: replace it\n",
+            certificate.display()
+        )
+    };
+    let open = |listener: &str| {
+        format!(
+            "warning: {listener} listener: every user of this machine can read the TLS key {}: chmod 640\n",
+            key.display()
+        )
+    };
+    let said = format!("{}{}good\n", expired("check"), expired("admin"));
+    assert_eq!(told(&mut command), (Some(0), said));
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let said = [
+        expired("check"),
+        open("check"),
+        expired("admin"),
+        open("admin"),
+    ]
+    .concat();
+    assert_eq!(told(&mut command), (Some(0), format!("{said}good\n")));
+}
+
 #[test]
 fn a_token_in_the_place_of_a_setting_is_not_told() {
     const TOKEN: &str = "klg_live_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp13kbUxd";

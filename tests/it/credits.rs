@@ -2,7 +2,10 @@
 //! changed meanwhile, and however the server ends.
 
 mod calls;
+mod contested;
 mod crash;
+mod midnight;
+mod repeated;
 mod slow;
 
 use std::sync::Arc;
@@ -67,6 +70,7 @@ async fn adjust(admin: &mut Admin, key: &Key, delta: i64) -> Result<Key, Status>
     let request = AdjustCreditsRequest {
         key_id: key.id.clone(),
         delta,
+        request_id: String::new(),
     };
     let reply = admin.client.adjust_credits(request).await?;
     Ok(reply.into_inner().key.unwrap())

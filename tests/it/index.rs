@@ -175,7 +175,7 @@ fn what_was_there_before_the_start_is_found_too() {
     let keys: Vec<_> = (0..3_000).map(|number| key(&workspace, number)).collect();
     block_on(store.commit(create(Record::Workspace(workspace)))).unwrap();
     for key in &keys {
-        block_on(store.commit(create(Record::Key(key.clone())))).unwrap();
+        block_on(store.commit(issue(key.clone()))).unwrap();
     }
     block_on(store.commit(create(Record::AdminKey(admin(5_000))))).unwrap();
 
@@ -201,10 +201,7 @@ fn no_commit_is_missed_by_an_index_that_starts_meanwhile() {
             let (store, workspace) = (Arc::clone(&store), workspace.clone());
             async move {
                 for number in 0..300 {
-                    last = store
-                        .commit(create(Record::Key(key(&workspace, number))))
-                        .await
-                        .unwrap();
+                    last = store.commit(issue(key(&workspace, number))).await.unwrap();
                 }
                 last
             }
@@ -289,10 +286,10 @@ fn a_deleted_key_is_found_by_none_of_its_tokens() {
         secrets: vec![secret(1), secret(2)],
         ..key(&followed.workspace, 1)
     };
-    let two = Record::Key(two);
     let other = key(&followed.workspace, 3);
-    let at = followed.commit(create(two.clone()));
-    followed.commit(create(Record::Key(other.clone())));
+    let at = followed.commit(issue(two.clone()));
+    followed.commit(issue(other.clone()));
+    let two = Record::Key(two);
     // What is left of it may name fewer than there were.
     let mut grave = buried(&two);
     if let Record::Tombstone(Tombstone {
@@ -334,7 +331,7 @@ fn a_deleted_workspace_is_none_and_takes_no_other_along() {
 fn changes_without_anything_to_find_are_reached_too() {
     let followed = Followed::new();
     let issued = key(&followed.workspace, 1);
-    followed.commit(create(Record::Key(issued.clone())));
+    followed.commit(issue(issued.clone()));
     let at = followed.commit(note(Some(&followed.workspace), "a note"));
     assert_eq!(followed.commit(create(request(1, issued.id))).0, at.0 + 1);
     assert_eq!(followed.index.len(), 1);
@@ -507,6 +504,10 @@ fn the_limits_of_a_principal_are_seen_through_all_its_keys_at_once() {
     let mut at = followed.commit(create(Record::Principal(principal.clone())));
     followed.commit(create(Record::Key(own(&other, 1))));
     followed.commit(create(Record::Key(personal)));
+    // No server starts on a key without a membership.
+    for key in [own(&followed.workspace, 0), own(&other, 1)] {
+        followed.commit(create(Record::Membership(membership_of(&key))));
+    }
     followed.commit(issue(stranger));
     let limit = |name: &str, count| Limit {
         name: name.parse().unwrap(),
@@ -698,6 +699,67 @@ fn a_key_without_a_workspace_is_no_key() {
         panic!("{error}")
     };
     assert_eq!(*place, format!("k/{}", orphan.id));
+}
+
+/// No server starts on keys whose principal or membership is not there.
+#[test]
+fn a_key_that_stands_on_nothing_is_damage() {
+    let without = |of: fn(&Record) -> bool| {
+        let followed = Followed::new();
+        let mut batch = issue(key(&followed.workspace, 1));
+        batch.writes.retain(|write| !of(&write.record));
+        followed.commit(batch);
+        follower::start(&*followed.store).map(drop)
+    };
+    without(|_| false).unwrap();
+    for (of, missing) in [
+        (
+            (|record| matches!(record, Record::Principal(_))) as fn(&Record) -> bool,
+            "its principal is missing",
+        ),
+        (
+            |record| matches!(record, Record::Membership(_)),
+            "its principal's membership in its workspace is missing",
+        ),
+    ] {
+        let error = without(of).unwrap_err();
+        let OpenError::Damaged(Damage::Unreadable(place, problem)) = &error else {
+            panic!("{error}")
+        };
+        let id = key(&workspace("klipy"), 1).id;
+        assert_eq!(place.len(), format!("k/{id}").len());
+        assert_eq!(problem, missing);
+    }
+}
+
+/// One that was removed is there, and so is one whose principal was deleted.
+#[test]
+fn what_has_ended_is_no_damage() {
+    let followed = Followed::new();
+    let first = key(&followed.workspace, 1);
+    followed.commit(issue(first.clone()));
+    let removed = Membership {
+        removal: Some(Removal {
+            time: time(2),
+            by: "adm".to_owned(),
+        }),
+        ..membership_of(&first)
+    };
+    let at = followed
+        .store
+        .get(&Record::Membership(removed.clone()).id());
+    let at = at.unwrap().unwrap().revision;
+    followed.commit(update(Record::Membership(removed), at));
+    let second = key(&followed.workspace, 2);
+    let principal = Record::Principal(principal_of(&second));
+    followed.commit(create(Record::Membership(membership_of(&second))));
+    let at = followed.commit(create(principal.clone()));
+    assert!(followed.index.is_known(&second.principal));
+    followed.commit(update(buried(&principal), at));
+    assert!(!followed.index.is_known(&second.principal));
+    let index = follower::start(&*followed.store).unwrap();
+    assert!(index.is_known(&first.principal) && !index.is_known(&second.principal));
+    assert_eq!(index.ceiling("klipy", &second.principal), None);
 }
 
 #[test]

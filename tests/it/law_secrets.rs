@@ -467,7 +467,7 @@ async fn misplace(server: &Server, heard: &mut Heard, token: &str) {
 }
 
 async fn misplace_in_creations(mut client: AdminClient, heard: &mut Heard, token: &str) {
-    let keys: [Misplace<CreateKeyRequest>; 8] = [
+    let keys: [Misplace<CreateKeyRequest>; 12] = [
         |key, token| key.workspace = token.to_owned(),
         |key, token| key.environment = token.to_owned(),
         |key, token| key.scopes = vec![token.to_owned()],
@@ -476,6 +476,11 @@ async fn misplace_in_creations(mut client: AdminClient, heard: &mut Heard, token
         |key, token| key.description = format!("{token}\0"),
         |key, token| key.metadata = BTreeMap::from([(token.to_owned(), String::new())]),
         |key, token| key.metadata = BTreeMap::from([("a".to_owned(), format!("{token}\n"))]),
+        // In texts that are the operator's own.
+        |key, token| key.principal = token.to_owned(),
+        |key, token| key.name = token.to_owned(),
+        |key, token| key.description = format!("was {token} before"),
+        |key, token| key.metadata = BTreeMap::from([("a".to_owned(), token.to_owned())]),
     ];
     for misplace in keys {
         let mut request = support::key_request("kling", &[]);
@@ -485,13 +490,14 @@ async fn misplace_in_creations(mut client: AdminClient, heard: &mut Heard, token
             Err(status) => heard.error("CreateKey", &status),
         }
     }
-    let workspaces: [Misplace<Workspace>; 6] = [
+    let workspaces: [Misplace<Workspace>; 7] = [
         |workspace, token| workspace.id = token.to_owned(),
         |workspace, token| workspace.token_prefix = token.to_owned(),
         |workspace, token| workspace.environments = vec![token.to_owned()],
         |workspace, token| workspace.default_environment = token.to_owned(),
         |workspace, token| workspace.unmarked_environment = token.to_owned(),
         |workspace, token| workspace.display_name = format!("{token}\n"),
+        |workspace, token| workspace.display_name = token.to_owned(),
     ];
     for misplace in workspaces {
         let mut workspace = Workspace {

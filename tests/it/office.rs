@@ -408,6 +408,10 @@ impl Ask {
                 let request = EnablePrincipalRequest { principal, etag };
                 client.enable_principal(request).await.map(drop)
             }
+            "DeletePrincipal" => {
+                let request = DeletePrincipalRequest { principal, etag };
+                client.delete_principal(request).await.map(drop)
+            }
             _ => return None,
         })
     }
@@ -490,7 +494,11 @@ impl Ask {
                 client.set_credits(request).await.map(drop)
             }
             "AdjustCredits" => {
-                let request = AdjustCreditsRequest { key_id, delta: 7 };
+                let request = AdjustCreditsRequest {
+                    key_id,
+                    delta: 7,
+                    request_id: String::new(),
+                };
                 client.adjust_credits(request).await.map(drop)
             }
             _ => return None,

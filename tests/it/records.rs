@@ -200,11 +200,11 @@ pub(crate) fn buried(record: &Record) -> Record {
             workspace: key.workspace().cloned(),
             secrets: key.secrets.clone(),
         },
+        Record::Principal(principal) => Buried::Principal(principal.id.clone()),
         Record::AdminKey(_)
         | Record::Credits(_)
         | Record::Usage(_)
         | Record::Request(_)
-        | Record::Principal(_)
         | Record::Membership(_)
         | Record::Tombstone(_) => {
             panic!("it cannot be deleted: {record:?}")
@@ -241,6 +241,7 @@ pub(crate) fn note(workspace: Option<&Workspace>, resource: &str) -> Batch {
             resource: resource.to_owned(),
             detail: BTreeMap::from([("call".to_owned(), "CreateKey".to_owned())]),
         },
+        beside: None,
     }
 }
 
@@ -261,6 +262,7 @@ pub(crate) fn write(record: Record, expect: Expect) -> Batch {
         writes: vec![Write { record, expect }],
         audit,
         requires: Vec::new(),
+        beside: None,
     }
 }
 
@@ -295,6 +297,7 @@ fn entry(record: &Record) -> AuditEntry {
             Buried::Key { id, workspace, .. } => {
                 (workspace.clone(), AuditAction::DeleteKey, id.to_string())
             }
+            Buried::Principal(id) => (None, AuditAction::DeletePrincipal, id.clone()),
         },
     };
     AuditEntry {

@@ -2,10 +2,12 @@
 //! it.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use ulid::Ulid;
 
 use super::read;
 use crate::cli::admin::{Admin, AdminFlags};
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::refill::Refill;
 use crate::cli::status::Flags;
@@ -17,6 +19,7 @@ const FLAGS: Flags = &[
     ("credits.refill.period", "--refill"),
     ("credits.refill.amount", "--refill"),
     ("delta", "--add"),
+    ("request_id", "--request-id"),
 ];
 
 #[derive(Args, Debug)]
@@ -31,8 +34,7 @@ pub(crate) struct CreditsArgs {
     /// Without it, that stays
     #[arg(long, value_name = "WHEN")]
     refill: Option<Refill>,
-    /// How many more it is to have; negative: how many less, down to none.
-    /// Trying again adds again
+    /// How many more it is to have; negative: how many less, down to none
     #[arg(
         long,
         value_name = "NUMBER",
@@ -40,6 +42,15 @@ pub(crate) struct CreditsArgs {
         conflicts_with_all = ["set", "refill", "remove"]
     )]
     add: Option<i64>,
+    /// Makes it safe to try again: the same line with the same id never adds a
+    /// second time [default: a new one, which is shown if it is needed]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "add",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    request_id: Option<String>,
     /// Take its credits away: it needs none from then on
     #[arg(long, conflicts_with_all = ["set", "refill"])]
     remove: bool,
@@ -54,14 +65,14 @@ pub(super) async fn run(
     let key_id = argument::key_id(args.key_id)?;
     let mut admin = Admin::connect(flags).await?;
     let key = if let Some(delta) = args.add {
-        let request = AdjustCreditsRequest { key_id, delta };
-        admin
-            .change(request, FLAGS, async |client, r| {
-                client.adjust_credits(r).await
-            })
-            .await?
-            .key
-            .unwrap_or_default()
+        let request = AdjustCreditsRequest {
+            key_id,
+            delta,
+            request_id: args
+                .request_id
+                .unwrap_or_else(|| Ulid::generate().to_string().to_ascii_lowercase()),
+        };
+        adjust(&mut admin, request).await?
     } else if args.remove {
         set(&mut admin, key_id, None).await?
     } else if args.set.is_some() || args.refill.is_some() {
@@ -82,6 +93,25 @@ pub(super) async fn run(
         read(&mut admin, &key_id).await?
     };
     key_view::show(output, &key)
+}
+
+/// Says how to try again without adding a second time, if nobody knows whether
+/// it was done.
+async fn adjust(admin: &mut Admin, request: AdjustCreditsRequest) -> Result<Key, Failure> {
+    let again = format!(
+        "The same line with `--request-id {}` adds no second time.",
+        request.request_id
+    );
+    let reply = admin
+        .change(request, FLAGS, async |client, r| {
+            client.adjust_credits(r).await
+        })
+        .await
+        .map_err(|failure| match failure.exit() {
+            Exit::NotKnown => failure.note(again),
+            Exit::Done | Exit::Failed | Exit::Usage | Exit::Denied => failure,
+        })?;
+    Ok(reply.key.unwrap_or_default())
 }
 
 async fn set(admin: &mut Admin, key_id: String, credits: Option<Credits>) -> Result<Key, Failure> {

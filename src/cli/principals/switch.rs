@@ -3,16 +3,14 @@
 
 use clap::Args;
 
+use super::{read, stake};
 use crate::cli::admin::{Admin, AdminFlags};
 use crate::cli::confirm::{self, Consent};
 use crate::cli::etag::EtagFlag;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::principal_view;
-use crate::cli::table::Properties;
-use crate::edge::pb::{
-    DisablePrincipalRequest, EnablePrincipalRequest, GetPrincipalRequest, Principal,
-};
+use crate::edge::pb::{DisablePrincipalRequest, EnablePrincipalRequest};
 
 #[derive(Args, Debug)]
 pub(crate) struct DisableArgs {
@@ -43,13 +41,7 @@ pub(super) async fn off(
     let mut etag = args.etag.given();
     let mut admin = Admin::connect(flags).await?;
     if asks {
-        let request = GetPrincipalRequest {
-            principal: args.id.clone(),
-        };
-        let found = admin
-            .read(request, async |client, r| client.get_principal(r).await)
-            .await?;
-        let principal = found.principal.unwrap_or_default();
+        let principal = read(&mut admin, &args.id).await?;
         confirm::ask(
             &stake(&admin, &principal),
             "All its keys, in all workspaces, stop to pass checks at once, until it is enabled again.",
@@ -67,15 +59,6 @@ pub(super) async fn off(
         })
         .await?;
     principal_view::show(output, &reply.principal.unwrap_or_default())
-}
-
-/// What tells whoever is asked which principal it is.
-fn stake(admin: &Admin, principal: &Principal) -> String {
-    let mut lines = Properties::default();
-    lines.add("Server", admin.address());
-    lines.add("Principal", &principal.id);
-    lines.add("Display name", &principal.display_name);
-    lines.lines(None)
 }
 
 /// Switches the principal on and shows it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::credits_draft::Adjustment;
 use crate::service::admission::Actor;
 use crate::service::error::RegistryError;
 use crate::service::registry::{CreditsChange, Registry};
@@ -26,7 +27,10 @@ pub(super) async fn adjust_credits(
     actor: Actor,
     request: AdjustCreditsRequest,
 ) -> Result<AdjustCreditsResponse, RegistryError> {
-    let change = CreditsChange::Adjust(request.delta);
+    let change = CreditsChange::Adjust(Adjustment {
+        delta: request.delta,
+        request_id: request.request_id,
+    });
     let changed = registry.change_credits(&actor, &request.key_id, change);
     Ok(AdjustCreditsResponse {
         key: Some(key::shown(changed.await?)),

@@ -94,6 +94,16 @@ pub(super) async fn enable_principal(
     })
 }
 
+pub(super) async fn delete_principal(
+    registry: Arc<Registry>,
+    actor: Actor,
+    request: DeletePrincipalRequest,
+) -> Result<DeletePrincipalResponse, RegistryError> {
+    let which = (request.principal.as_str(), request.etag.as_str());
+    registry.delete_principal(&actor, which).await?;
+    Ok(DeletePrincipalResponse {})
+}
+
 pub(super) async fn set_membership(
     registry: Arc<Registry>,
     actor: Actor,

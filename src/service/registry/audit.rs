@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditEvent, AuditLog};
+use crate::domain::audit_filter::check_action;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::store::Revision;
@@ -95,6 +96,7 @@ impl Registry {
         question: PageQuestion,
     ) -> Result<Page<AuditEvent>, RegistryError> {
         let log = readable_log(actor, &filter.log)?;
+        check_action("action", &filter.action)?;
         let name = format!("audit\0{log:?}\0{filter:?}");
         let (size, before) = self.read_question::<u64>(&name, &question)?;
         let mut left = if filter.is_selective() {

@@ -9,7 +9,7 @@ use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::{Balance, Credits, CreditsView};
-use crate::domain::credits_draft::{CreditsDraft, adjusted};
+use crate::domain::credits_draft::{Adjustment, CreditsDraft};
 use crate::domain::id::KeyId;
 use crate::domain::key::Key;
 use crate::index::credits::Hold;
@@ -17,6 +17,7 @@ use crate::store::{Batch, Expect, Record, RecordId, Revision, Versioned, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::requests::Identified;
 use super::{
     KeyView, MAX_TRIES, Registry, conflict, entry, precondition, refuse_revoked, unchanged,
 };
@@ -26,8 +27,8 @@ use super::{
 pub enum CreditsChange {
     /// They become these; none: the key needs none from then on.
     Set(Option<CreditsDraft>),
-    /// So many more, or less. Never below nothing.
-    Adjust(i64),
+    /// So many more, or less; once, however often it is asked for.
+    Adjust(Adjustment),
 }
 
 impl CreditsChange {
@@ -45,9 +46,9 @@ impl CreditsChange {
                 Ok(Some(draft.check(current, now)?))
             }
             (Self::Adjust(_), None) => Err(precondition(Kind::Key, key, Condition::NoCredits)),
-            (Self::Adjust(delta), Some(view)) => {
-                let free = adjusted(view.balance, *delta)?;
-                Ok(Some(Balance::new(free, view.refill, now)))
+            (Self::Adjust(adjustment), Some(view)) => {
+                let free = adjustment.of(view.balance)?;
+                Ok(Some(view.with(free)))
             }
         }
     }
@@ -62,7 +63,7 @@ impl CreditsChange {
     fn delta(&self) -> String {
         match self {
             Self::Set(_) => String::new(),
-            Self::Adjust(delta) => delta.to_string(),
+            Self::Adjust(adjustment) => adjustment.delta.to_string(),
         }
     }
 }
@@ -77,6 +78,13 @@ struct Found {
 impl Found {
     fn view(&self) -> Option<CreditsView> {
         self.hold.as_ref().and_then(Hold::view)
+    }
+
+    /// From here on the change may be made.
+    fn put_at_stake(&mut self) {
+        if let Some(hold) = &mut self.hold {
+            hold.put_at_stake();
+        }
     }
 
     /// The change was certainly not made.
@@ -105,6 +113,13 @@ impl Registry {
         let mut paused = None;
         for _ in 0..MAX_TRIES {
             let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
+            let request = self.identified(actor, found.record.id, &change);
+            // Before it is judged: what has changed since makes it no other.
+            if let Some(request) = &request
+                && self.adjusted_before(request).await?
+            {
+                return Ok(self.view(found, self.clock.now()));
+            }
             refuse_revoked(found.record.revocation.as_ref(), Kind::Key, id)?;
             actor.may_grant(&found.record.scopes)?;
             if paused.is_none() {
@@ -113,19 +128,16 @@ impl Registry {
                 paused = account.map(|account| account.pause());
             }
             let now = self.clock.now();
-            let credits = self.credits_of(found.record.id, now).await?;
+            let mut credits = self.credits_of(found.record.id, now).await?;
             let before = credits.view();
-            let after = match change.apply(before, found.record.id, now) {
-                Ok(after) => after,
-                Err(error) => {
-                    credits.give_back();
-                    return Err(error);
-                }
-            };
+            let after = change.apply(before, found.record.id, now)?;
             if before.is_none() && after.is_none() {
                 return Ok(self.view(found, now));
             }
-            let batch = batch(actor, &change, &found, &credits, after, now);
+            let mut batch = batch(actor, &change, &found, &credits, after, now);
+            let request = request.map(|request| request.carried_out(found.record.id));
+            batch.writes.extend(request);
+            credits.put_at_stake();
             match self.attempt(actor, batch, Kind::Key, id).await {
                 Ok(Some(revision)) => {
                     info!(actor = actor.id(), key = id, "credits changed");
@@ -143,6 +155,16 @@ impl Registry {
             }
         }
         Err(conflict(Kind::Key, id))
+    }
+
+    /// Which request the change is; none, if it is not to be recognised.
+    fn identified(&self, actor: &Actor, key: KeyId, change: &CreditsChange) -> Option<Identified> {
+        match change {
+            CreditsChange::Set(_) => None,
+            CreditsChange::Adjust(adjustment) => {
+                self.requests.identify_adjustment(actor, key, adjustment)
+            }
+        }
     }
 
     /// The credits of a key, kept back in whole.
@@ -240,11 +262,7 @@ fn batch(
             expect: Expect::At(key.revision),
         });
     }
-    let after = after.map(|after| CreditsView {
-        balance: after.free,
-        refill: after.refill,
-        refill_time: after.refill_time(),
-    });
+    let after = after.map(|after| CreditsView::of(&after, after.free));
     let balance = |view: Option<CreditsView>| {
         view.map_or_else(|| "none".to_owned(), |view| view.balance.to_string())
     };
@@ -269,6 +287,7 @@ fn batch(
         writes,
         requires,
         audit,
+        beside: None,
     }
 }
 

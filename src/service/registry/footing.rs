@@ -1,23 +1,27 @@
 //! What a new key stands on: its principal, and the principal's membership in
 //! the workspace. What is not there yet is made in the same commit as the key.
 
+use crate::domain::audit::AuditEntry;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
-use crate::domain::principal::{Membership, check_ceiling};
+use crate::domain::principal::{Membership, Principal, check_ceiling};
 use crate::domain::violation::Violations;
 use crate::store::{Batch, Expect, Record, RecordId, Requirement, Write};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
-use super::memberships::{label, made};
+use super::memberships::label;
+use super::principals::{made, made_entry};
 use super::{Registry, precondition, unchanged};
 
 /// What a new key stands on.
 pub(super) struct Footing {
     /// What is made with it.
     writes: Vec<Write>,
-    /// The same, as the audit log tells it.
-    made: Vec<(&'static str, String)>,
+    /// What the system's log is told, if the principal is made.
+    principal_made: Option<AuditEntry>,
+    /// What the log of the key is told, if the membership is made: its ceiling.
+    membership_made: Option<String>,
     /// What must stay as it was found.
     requires: Vec<Requirement>,
     /// None: the key is personal.
@@ -36,22 +40,23 @@ impl Registry {
     ) -> Result<Footing, RegistryError> {
         let mut footing = Footing {
             writes: Vec::new(),
-            made: Vec::new(),
+            principal_made: None,
+            membership_made: None,
             requires: Vec::new(),
             membership: None,
         };
-        match self.principal(principal).await? {
-            Some(found) if found.record.disabled => {
-                let condition = Condition::PrincipalDisabled;
-                return Err(precondition(Kind::Principal, principal, condition));
-            }
-            // One that is switched off meanwhile gets no new key.
+        let named = (principal, "principal");
+        match self.acting_principal(actor, named).await? {
             Some(found) => {
+                refuse_off(actor, &found.record)?;
+                // One that is switched off meanwhile is not the one that was
+                // judged, and one that is deleted gets no new key.
                 let id = RecordId::Principal(found.record.id);
                 footing.requires.push(unchanged(id, found.revision));
             }
             None => {
-                footing.made.push(("principal_made", "true".to_owned()));
+                let by = ("CreateKey", workspace);
+                footing.principal_made = Some(made_entry(actor, by, principal, now));
                 footing.writes.push(made(principal, actor, now));
             }
         }
@@ -71,8 +76,7 @@ impl Registry {
             }
             None => {
                 let membership = first_membership(actor, workspace, principal, now);
-                let ceiling = membership.scope_ceiling.to_string();
-                footing.made.push(("membership_made", ceiling));
+                footing.membership_made = Some(membership.scope_ceiling.to_string());
                 footing.writes.push(Write {
                     record: Record::Membership(membership.clone()),
                     expect: Expect::Absent,
@@ -99,11 +103,26 @@ impl Footing {
     /// Puts what is to be made into the change that issues the key, and what it
     /// is to rely on.
     pub(super) fn lay(self, batch: &mut Batch) {
-        let told = self.made.into_iter();
-        let told = told.map(|(name, value)| (name.to_owned(), value));
+        let told = self.membership_made;
+        let told = told.map(|ceiling| ("membership_made".to_owned(), ceiling));
         batch.audit.detail.extend(told);
+        batch.beside = self.principal_made;
         batch.writes.extend(self.writes);
         batch.requires.extend(self.requires);
+    }
+}
+
+/// No admin of the system hands out tokens of a principal that is switched off
+/// without knowing. One of a workspace is not to learn of it: what he hands out
+/// is DISABLED until the principal is enabled, which re-arms all its keys.
+pub(super) fn refuse_off(actor: &Actor, principal: &Principal) -> Result<(), RegistryError> {
+    match actor.workspace() {
+        None if principal.disabled => Err(precondition(
+            Kind::Principal,
+            &principal.id,
+            Condition::PrincipalDisabled,
+        )),
+        None | Some(_) => Ok(()),
     }
 }
 

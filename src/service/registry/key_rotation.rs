@@ -14,6 +14,7 @@ use crate::store::{RecordId, Requirement, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Condition, Kind, RegistryError};
+use super::footing::refuse_off;
 use super::keys::refuse_disabled;
 use super::rotation::{refuse_pending, told};
 use super::{
@@ -46,7 +47,7 @@ impl Registry {
             refuse_ended(&found.record, id, now)?;
             // A token is handed out: for no more than the caller has.
             actor.may_grant(&found.record.scopes)?;
-            let (token, requires) = self.successor(&found.record).await?;
+            let (token, requires) = self.successor(actor, &found.record).await?;
             refuse_pending(&found.record.secrets, overlap, now, Kind::Key, id)?;
 
             let end = if draft.from_first_use {
@@ -79,13 +80,14 @@ impl Registry {
 
     /// A new token for `key`, and what must stay as it is for it to be handed
     /// out: its workspace and its principal are not switched off.
-    async fn successor(&self, key: &Key) -> Result<(Arc<Token>, Vec<Requirement>), RegistryError> {
+    async fn successor(
+        &self,
+        actor: &Actor,
+        key: &Key,
+    ) -> Result<(Arc<Token>, Vec<Requirement>), RegistryError> {
         let mut requires = Vec::new();
         if let Some(principal) = self.principal(&key.principal).await? {
-            if principal.record.disabled {
-                let condition = Condition::PrincipalDisabled;
-                return Err(precondition(Kind::Principal, &key.principal, condition));
-            }
+            refuse_off(actor, &principal.record)?;
             let id = RecordId::Principal(principal.record.id);
             requires.push(unchanged(id, principal.revision));
         }

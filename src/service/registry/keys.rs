@@ -8,7 +8,6 @@ use crate::domain::admin::{Deed, Place};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::{Balance, CreditsView};
-use crate::domain::granted::Granted;
 use crate::domain::id::{KeyId, WorkspaceId};
 use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
@@ -114,13 +113,8 @@ impl Registry {
 
     fn effective_scopes(&self, key: &Key) -> Option<ScopeSet> {
         let workspace = key.workspace()?;
-        let ceiling = self.index.ceiling(workspace.as_str(), &key.principal);
-        let ceiling = ceiling.unwrap_or_default();
-        if ceiling.covers_all(&key.scopes) {
-            return None;
-        }
-        let granted = Granted::within(&key.scopes, Some(&ceiling));
-        Some(granted.scopes().into_owned())
+        self.index
+            .effective_scopes(workspace.as_str(), &key.principal, &key.scopes)
     }
 
     /// Issues a key. A draft with a request id issues one key, however often

@@ -9,11 +9,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::WorkspaceId;
 use crate::domain::principal::{Membership, MembershipDraft, Principal, Removal, is_principal};
 use crate::domain::violation::Violations;
-use crate::store::{Batch, Expect, List, Record, RecordId, Versioned, Write};
+use crate::store::{Batch, Expect, List, Record, RecordId, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
-use super::principals::harmless;
+use super::principals::{harmless, made, made_entry};
 use super::walk::{Page, PageQuestion, Walk};
 use super::{MAX_TRIES, Registry, conflict, entry, etag, put, refuse_stale, unchanged};
 
@@ -38,14 +38,16 @@ impl From<Versioned<Membership>> for MembershipView {
 impl Registry {
     /// Sets what a principal may do in a workspace, also if it was removed
     /// there. The caller must be able to grant it. A principal that is not
-    /// there yet is made.
+    /// there yet is made. What is taken away while this is under way is not
+    /// given back.
     ///
     /// # Errors
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
     /// [`RegistryError::NotFound`] for the workspace,
-    /// [`RegistryError::EtagMismatch`], or the caller may not, or the store
-    /// fails.
+    /// [`RegistryError::Precondition`] if the principal was deleted,
+    /// [`RegistryError::EtagMismatch`], [`RegistryError::Conflict`], or the
+    /// caller may not, or the store fails.
     pub async fn set_membership(
         &self,
         actor: &Actor,
@@ -53,6 +55,8 @@ impl Registry {
         etag: &str,
     ) -> Result<MembershipView, RegistryError> {
         let field = "membership.workspace";
+        let label_of = || format!("{}/{}", draft.workspace, harmless(&draft.principal));
+        let mut read_first = None;
         for _ in 0..MAX_TRIES {
             let deed = Deed::ManageMemberships;
             let workspace = self.workspace(actor, deed, &draft.workspace, field).await?;
@@ -62,11 +66,19 @@ impl Registry {
             let place = RecordId::Workspace(workspace.record.id.clone());
             let stays = unchanged(place, workspace.revision);
             let workspace = workspace.record.id;
+            let principal = (draft.principal.as_str(), "membership.principal");
+            let principal = self.acting_principal(actor, principal).await?;
             let found = self.membership(&workspace, &draft.principal).await?;
             let id = label(&workspace, &draft.principal);
             refuse_other(etag, found.as_ref(), &id)?;
             let now = self.clock.now();
             let before = found.as_ref().map(|found| &found.record);
+            let removal = before.and_then(|before| before.removal.clone());
+            let at_first = read_first.get_or_insert_with(|| removal.clone());
+            if removal.is_some() && removal != *at_first {
+                // Whoever asked for this did not know of that.
+                break;
+            }
             let membership = match before {
                 Some(before) if before.removal.is_none() && before.scope_ceiling == ceiling => {
                     // It is there, as `before` was taken from it.
@@ -91,17 +103,12 @@ impl Registry {
             let audit = set_entry(actor, before, &membership, now);
             let mut batch = put_membership(found.as_ref(), &membership, audit);
             batch.requires.push(stays);
-            if self.principal(&draft.principal).await?.is_none() {
-                batch.writes.push(made(&draft.principal, actor, now));
-            }
+            act_through(&mut batch, actor, principal, &membership, now);
             if let Some(set) = self.commit_membership(actor, batch, membership).await? {
                 return Ok(set);
             }
         }
-        Err(conflict(
-            Kind::Membership,
-            &format!("{}/{}", draft.workspace, harmless(&draft.principal)),
-        ))
+        Err(conflict(Kind::Membership, &label_of()))
     }
 
     /// Takes a principal out of a workspace: its keys there stop. One that is
@@ -158,7 +165,8 @@ impl Registry {
     }
 
     /// Lists memberships: of a workspace, of a principal, of both, or all that
-    /// the caller may see. Those that were removed are among them.
+    /// the caller may see. Those that were removed are among them; those of a
+    /// workspace or a principal that was deleted are none any more.
     ///
     /// # Errors
     ///
@@ -189,10 +197,12 @@ impl Registry {
                 (None, "") => List::Memberships,
                 (None, principal) => List::MembershipsOfPrincipal(principal.to_owned()),
             },
-            filtered: false,
+            // Some can be of what was deleted.
+            filtered: true,
         };
         let keep = |found| {
             membership_in(found)
+                .filter(|found| self.is_one(&found.record))
                 .filter(|found| principal.is_empty() || found.record.principal == principal)
                 .map(MembershipView::from)
         };
@@ -208,7 +218,19 @@ impl Registry {
         let record = RecordId::Membership(workspace.clone(), principal.to_owned());
         let id = label(workspace, principal);
         let found = self.read(record, Kind::Membership, &id).await?;
-        Ok(found.and_then(membership_in))
+        let found = found.and_then(membership_in);
+        Ok(found.filter(|found| self.is_one(&found.record)))
+    }
+
+    /// Whether neither the workspace nor the principal was deleted. What is left
+    /// of memberships in those stays in the store, for there can be any number
+    /// of them, and is none.
+    fn is_one(&self, membership: &Membership) -> bool {
+        self.index.is_known(&membership.principal)
+            && self
+                .index
+                .workspace(membership.workspace.as_str())
+                .is_some()
     }
 
     async fn commit_membership(
@@ -240,11 +262,26 @@ pub(super) fn label(workspace: &WorkspaceId, principal: &str) -> String {
     format!("{workspace}/{}", harmless(principal))
 }
 
-/// The write that makes a principal of which nothing is known but its id.
-pub(super) fn made(principal: &str, actor: &Actor, now: Timestamp) -> Write {
-    Write {
-        record: Record::Principal(Principal::plain(principal, actor.id(), now)),
-        expect: Expect::Absent,
+/// Lets the change rely on the principal, as one that is deleted meanwhile gets
+/// no membership; or make it.
+fn act_through(
+    batch: &mut Batch,
+    actor: &Actor,
+    principal: Option<Versioned<Principal>>,
+    membership: &Membership,
+    now: Timestamp,
+) {
+    let id = &membership.principal;
+    match principal {
+        Some(found) => {
+            let id = RecordId::Principal(found.record.id);
+            batch.requires.push(unchanged(id, found.revision));
+        }
+        None => {
+            let by = ("SetMembership", Some(&membership.workspace));
+            batch.beside = Some(made_entry(actor, by, id, now));
+            batch.writes.push(made(id, actor, now));
+        }
     }
 }
 

@@ -4,17 +4,23 @@ use tracing::info;
 
 use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::WorkspaceId;
 use crate::domain::principal::{Principal, PrincipalDraft, PrincipalPatch, is_principal};
 use crate::domain::token::{self, Shape};
 use crate::domain::violation::Violations;
-use crate::store::{Expect, List, Record, RecordId, Versioned};
+use crate::store::{Expect, List, Record, RecordId, Versioned, Write};
 
 use super::super::admission::Actor;
-use super::super::error::{Kind, RegistryError};
+use super::super::error::{Condition, Kind, RegistryError};
 use super::walk::{Page, PageQuestion, Walk};
 use super::{
-    MAX_TRIES, MembershipView, Registry, conflict, entry, etag, put, refuse_stale, told_limits,
+    MAX_TRIES, MembershipView, Registry, conflict, entry, etag, precondition, put, refuse_stale,
+    told_limits,
 };
+
+/// What a workspace's admin is told of a principal that was deleted.
+const UNUSABLE: &str = "cannot be used: choose another, or ask an admin of the whole system";
 
 /// A principal, with what stands for its state.
 #[derive(Clone, Debug)]
@@ -194,7 +200,7 @@ impl Registry {
     }
 
     /// The principal that is named in a field.
-    async fn existing_principal(
+    pub(super) async fn existing_principal(
         &self,
         id: &str,
         field: &str,
@@ -223,6 +229,40 @@ impl Registry {
         Ok(found.and_then(principal_in))
     }
 
+    /// The principal that is to be given a key or a membership, as `field` names
+    /// it; none: it is to be made by that. Its id is well formed.
+    pub(super) async fn acting_principal(
+        &self,
+        actor: &Actor,
+        (id, field): (&str, &str),
+    ) -> Result<Option<Versioned<Principal>>, RegistryError> {
+        let record = RecordId::Principal(id.to_owned());
+        let found = self.read(record, Kind::Principal, &harmless(id)).await?;
+        match (found, actor.workspace()) {
+            (
+                Some(Versioned {
+                    record: Record::Tombstone(_),
+                    ..
+                }),
+                None,
+            ) => Err(precondition(
+                Kind::Principal,
+                id,
+                Condition::PrincipalDeleted,
+            )),
+            // Of principals, a workspace's admins learn nothing: also not that
+            // there was one.
+            (
+                Some(Versioned {
+                    record: Record::Tombstone(_),
+                    ..
+                }),
+                Some(_),
+            ) => Err(Violations::of(field, UNUSABLE).into()),
+            (found, _) => Ok(found.and_then(principal_in)),
+        }
+    }
+
     /// Puts a changed principal in the place of the one that was found.
     async fn put_principal(
         &self,
@@ -248,6 +288,32 @@ impl Registry {
             }
         }))
     }
+}
+
+/// The write that makes a principal of which nothing is known but its id.
+pub(super) fn made(principal: &str, actor: &Actor, now: Timestamp) -> Write {
+    Write {
+        record: Record::Principal(Principal::plain(principal, actor.id(), now)),
+        expect: Expect::Absent,
+    }
+}
+
+/// What the system's log says of a principal that `call` has made by the way:
+/// what happens to principals is not for the admins of a workspace to read.
+pub(super) fn made_entry(
+    actor: &Actor,
+    (call, workspace): (&str, Option<&WorkspaceId>),
+    principal: &str,
+    now: Timestamp,
+) -> AuditEntry {
+    let workspace = workspace.map(ToString::to_string).unwrap_or_default();
+    entry(
+        actor,
+        None,
+        (AuditAction::CreatePrincipal, now),
+        principal,
+        [("call", call.to_owned()), ("workspace", workspace)],
+    )
 }
 
 /// The id, if it can be one and is nothing that must not come back: anything can

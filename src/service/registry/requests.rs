@@ -1,5 +1,6 @@
-//! Issuing once: a request that is repeated gets the key that it made the first
-//! time, and its token as long as this process holds it.
+//! Carried out once: a request that is repeated gets the key that it made the
+//! first time, and its token as long as this process holds it, or the key that it
+//! adjusted.
 //!
 //! Which request was carried out is in the store, in the same commit as the
 //! key. The token is not: it is held in memory, for a while, and wiped then.
@@ -15,6 +16,7 @@ use tracing::info;
 use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::credits::Period;
+use crate::domain::credits_draft::Adjustment;
 use crate::domain::digest::Sealer;
 use crate::domain::id::KeyId;
 use crate::domain::key_draft::KeyDraft;
@@ -76,7 +78,7 @@ pub(super) struct Identified {
 }
 
 impl Identified {
-    /// The write that notes that the request has issued `key`.
+    /// The write that notes that the request has issued `key`, or adjusted it.
     pub(super) fn carried_out(&self, key: KeyId) -> Write {
         let record = Record::Request(IssueRequest {
             id: self.id,
@@ -100,17 +102,39 @@ impl Requests {
 
     /// Which request the draft is; none, if it is not to be recognised.
     pub(super) fn identify(&self, actor: &Actor, draft: &KeyDraft) -> Option<Identified> {
-        if draft.request_id.is_empty() {
+        self.identify_as(actor, &draft.request_id, "content", || content(draft))
+    }
+
+    /// Which request to adjust the credits of `key` it is; none, if it is not to
+    /// be recognised.
+    pub(super) fn identify_adjustment(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        adjustment: &Adjustment,
+    ) -> Option<Identified> {
+        self.identify_as(actor, &adjustment.request_id, "adjustment", || {
+            format!("{key} {}", adjustment.delta).into_bytes()
+        })
+    }
+
+    /// `what` tells apart what requests of one id ask for.
+    fn identify_as(
+        &self,
+        actor: &Actor,
+        request_id: &str,
+        what: &str,
+        content: impl FnOnce() -> Vec<u8>,
+    ) -> Option<Identified> {
+        if request_id.is_empty() {
             return None;
         }
         let of = |what: &str, parts: &[&[u8]]| self.sealer.seal(what.as_bytes(), parts).mac.0;
         let caller = actor.id();
+        let id = [caller.as_bytes(), b"\0", request_id.as_bytes()];
         Some(Identified {
-            id: RequestId(of(
-                "id",
-                &[caller.as_bytes(), b"\0", draft.request_id.as_bytes()],
-            )),
-            content: of("content", &[&content(draft)]),
+            id: RequestId(of("id", &id)),
+            content: of(what, &[&content()]),
         })
     }
 
@@ -185,12 +209,7 @@ impl Registry {
         actor: &Actor,
         request: &Identified,
     ) -> Result<Option<IssuedKey>, RegistryError> {
-        let record = RecordId::Request(request.id);
-        let Some(Versioned {
-            record: Record::Request(carried_out),
-            ..
-        }) = self.read(record, Kind::Key, "").await?
-        else {
+        let Some(carried_out) = self.carried_out(request).await? else {
             return Ok(None);
         };
         if carried_out.content != request.content {
@@ -226,6 +245,7 @@ impl Registry {
                 writes: Vec::new(),
                 requires: vec![unchanged(RecordId::Key(found.record.id), found.revision)],
                 audit: entry(actor, found.record.workspace(), what, &id, []),
+                beside: None,
             };
             if self.attempt(actor, batch, Kind::Key, &id).await?.is_some() {
                 info!(actor = actor.id(), key = id, "token of a key shown again");
@@ -234,6 +254,38 @@ impl Registry {
             }
         }
         Err(conflict(Kind::Key, &id))
+    }
+}
+
+impl Registry {
+    /// Whether the request has adjusted credits before.
+    pub(super) async fn adjusted_before(
+        &self,
+        request: &Identified,
+    ) -> Result<bool, RegistryError> {
+        match self.carried_out(request).await? {
+            None => Ok(false),
+            Some(carried_out) if carried_out.content == request.content => Ok(true),
+            Some(_) => Err(Violations::of(
+                "request_id",
+                "was used for something else; choose a new one for another adjustment",
+            )
+            .into()),
+        }
+    }
+
+    async fn carried_out(
+        &self,
+        request: &Identified,
+    ) -> Result<Option<IssueRequest>, RegistryError> {
+        let record = RecordId::Request(request.id);
+        Ok(match self.read(record, Kind::Key, "").await? {
+            Some(Versioned {
+                record: Record::Request(carried_out),
+                ..
+            }) => Some(carried_out),
+            Some(_) | None => None,
+        })
     }
 }
 

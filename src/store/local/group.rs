@@ -3,7 +3,7 @@
 
 mod usage;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::audit::{AuditEntry, AuditHead};
@@ -12,7 +12,7 @@ use crate::domain::digest::{Seal, StateDigest};
 use crate::store::envelope::{self, MAX_VALUE_LEN};
 use crate::store::record::{self, readable};
 use crate::store::{
-    Change, Commit, Damage, Expect, OpenError, Record, RecordId, Revision, StoreError,
+    Change, Commit, Damage, Expect, OpenError, Record, RecordId, Requirement, Revision, StoreError,
 };
 
 use super::engine::{Engine, EngineError, Put};
@@ -56,6 +56,8 @@ pub(in crate::store) struct Group<'e, E> {
     ledger: &'e Ledger,
     engine: &'e E,
     now: Timestamp,
+    /// When what was decided last was: a start before that is refused.
+    commit_time: Timestamp,
     revision: Revision,
     digest: StateDigest,
     events: u64,
@@ -64,9 +66,6 @@ pub(in crate::store) struct Group<'e, E> {
     entries: Vec<Put>,
     len: usize,
     commits: Vec<Arc<Commit>>,
-    /// Whether anything in it is more than a note of use. Such a note comes by
-    /// itself: a start with a clock before it is no worse than without it.
-    decided: bool,
 }
 
 /// What a closed group writes, and where that leaves the store.
@@ -83,6 +82,7 @@ impl<'e, E: Engine> Group<'e, E> {
             ledger,
             engine,
             now: now.max(ledger.state.commit_time),
+            commit_time: ledger.state.commit_time,
             revision: ledger.state.revision,
             digest: ledger.state.digest,
             events: ledger.state.events,
@@ -90,7 +90,6 @@ impl<'e, E: Engine> Group<'e, E> {
             entries: Vec::new(),
             len: 0,
             commits: Vec::new(),
-            decided: false,
         }
     }
 
@@ -108,16 +107,14 @@ impl<'e, E: Engine> Group<'e, E> {
             events: self.events,
         };
         for requirement in &work.requires {
-            self.current(&requirement.id, requirement.expect)?;
+            self.require(requirement)?;
         }
         let mut changes = Vec::with_capacity(work.writes.len());
-        for (position, write) in work.writes.iter().enumerate() {
+        let mut written = HashSet::with_capacity(work.writes.len());
+        for write in &work.writes {
             let id = write.record.id();
             // The second of two writes to a record cannot find what it expects.
-            if work.writes[..position]
-                .iter()
-                .any(|earlier| earlier.record.id() == id)
-            {
+            if !written.insert(id.clone()) {
                 return Err(Halt::Refused(StoreError::Conflict(id)));
             }
             let before = self.current(&id, write.expect)?;
@@ -142,7 +139,7 @@ impl<'e, E: Engine> Group<'e, E> {
             });
         }
         self.put_usages(&mut step, revision, work)?;
-        if let Some(entry) = &work.audit {
+        for entry in &work.audit {
             self.append_audit(&mut step, revision, entry)?;
         }
         let len = step.len();
@@ -155,8 +152,14 @@ impl<'e, E: Engine> Group<'e, E> {
             }));
         }
 
+        // How keys were used decides nothing, and what use has left of credits
+        // bears no time: the period that it was filled in is in the record, and
+        // comes once whatever the clock says. So a clock that was ahead for a
+        // moment keeps no start out because checks went on.
+        if !work.audit.is_empty() {
+            self.commit_time = self.now;
+        }
         (self.revision, self.digest, self.events) = (revision, step.digest, step.events);
-        self.decided |= work.usages.is_empty();
         self.len += len;
         for (place, value) in step.entries {
             self.staged.insert(place.clone(), value.clone());
@@ -177,11 +180,7 @@ impl<'e, E: Engine> Group<'e, E> {
             digest: self.digest,
             parent_revision: parent.revision,
             parent_digest: parent.digest,
-            commit_time: if self.decided {
-                self.now
-            } else {
-                parent.commit_time
-            },
+            commit_time: self.commit_time,
             epoch: parent.epoch,
             events: self.events,
         };
@@ -191,6 +190,35 @@ impl<'e, E: Engine> Group<'e, E> {
             state,
             commits: self.commits,
         })
+    }
+
+    /// Refuses the commit if this does not hold.
+    fn require(&self, requirement: &Requirement) -> Result<(), Halt> {
+        match requirement {
+            Requirement::Record { id, expect } => self.current(id, *expect).map(drop),
+            Requirement::NoKeysOf(principal) if self.has_keys(principal)? => {
+                let id = RecordId::Principal(principal.clone());
+                Err(Halt::Refused(StoreError::Conflict(id)))
+            }
+            Requirement::NoKeysOf(_) => Ok(()),
+        }
+    }
+
+    /// Whether a key is in the list of this principal's.
+    fn has_keys(&self, principal: &str) -> Result<bool, EngineError> {
+        let list = record::postings_of_principal(principal);
+        let added =
+            |(place, value): (&Vec<u8>, &Option<_>)| value.is_some() && place.starts_with(&list);
+        if self.staged.iter().any(added) {
+            return Ok(true);
+        }
+        for entry in self.engine.scan(&list, b"") {
+            // What is staged there, if anything, takes it from the list.
+            if !self.staged.contains_key(&entry?.0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The record that a write replaces, if it is the one that was expected.
@@ -253,7 +281,11 @@ impl<'e, E: Engine> Group<'e, E> {
             .map(ToString::to_string)
             .unwrap_or_default();
         let head_place = record::audit_head_place(&chain);
-        let (previous, replaced) = match self.read(&head_place)? {
+        let before = match step.take(&head_place) {
+            Some(value) => Some(value),
+            None => self.read(&head_place)?,
+        };
+        let (previous, replaced) = match before {
             None => (AuditHead::default(), None),
             Some(value) => {
                 let opened = self.ledger.open(&head_place, &value)?;
@@ -304,6 +336,13 @@ struct Step {
 }
 
 impl Step {
+    /// Takes back what this commit has put at `place`, if it has, to put
+    /// something else there.
+    fn take(&mut self, place: &[u8]) -> Option<Vec<u8>> {
+        let found = self.entries.iter().position(|(put, _)| put == place)?;
+        self.entries.remove(found).1
+    }
+
     /// How long its entries are together, in bytes.
     fn len(&self) -> usize {
         let entries = self.entries.iter();

@@ -1,4 +1,4 @@
-//! What the writer is asked to commit: a change with its audit entry, or what
+//! What the writer is asked to commit: a change with its audit entries, or what
 //! use has left of credits, or how keys were used, which are no events.
 
 use crate::domain::audit::AuditEntry;
@@ -14,13 +14,13 @@ pub(in crate::store) struct Work {
     /// How keys were used, whatever is stored of that.
     pub(in crate::store) usages: Vec<Usage>,
     /// None for what nobody decides.
-    pub(in crate::store) audit: Option<AuditEntry>,
+    pub(in crate::store) audit: Vec<AuditEntry>,
 }
 
 impl Work {
     /// What is told of where it is too large.
     pub(in crate::store) fn name(&self) -> String {
-        match &self.audit {
+        match self.audit.first() {
             Some(entry) => entry.resource.clone(),
             None if self.usages.is_empty() => "credits".to_owned(),
             None => "usage".to_owned(),
@@ -34,7 +34,7 @@ impl From<Batch> for Work {
             writes: batch.writes,
             requires: batch.requires,
             usages: Vec::new(),
-            audit: Some(batch.audit),
+            audit: [batch.audit].into_iter().chain(batch.beside).collect(),
         }
     }
 }
@@ -50,7 +50,7 @@ impl From<Vec<Versioned<Credits>>> for Work {
             writes: accounts.into_iter().map(write).collect(),
             requires: Vec::new(),
             usages: Vec::new(),
-            audit: None,
+            audit: Vec::new(),
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<Vec<Usage>> for Work {
             writes: Vec::new(),
             requires: Vec::new(),
             usages,
-            audit: None,
+            audit: Vec::new(),
         }
     }
 }

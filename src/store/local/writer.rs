@@ -24,6 +24,10 @@ use super::work::Work;
 /// How many commits are held for followers that start in the past.
 const BACKLOG: usize = 1_024;
 
+/// How many records those may have written together: a record and what was there
+/// before take a few hundred bytes, seldom some thousands.
+const BACKLOG_CHANGES: usize = 8_192;
+
 /// What an error of the guard file is told of as: the writer knows no paths.
 const GUARD: &str = "the guard file";
 
@@ -51,7 +55,7 @@ pub(in crate::store) struct Writer<E> {
     /// nothing.
     pub(in crate::store) groups: Arc<AtomicU64>,
     followers: Vec<Sender<Arc<Commit>>>,
-    backlog: VecDeque<Arc<Commit>>,
+    backlog: Backlog,
 }
 
 type Pending = (Work, oneshot::Sender<Result<Revision, StoreError>>);
@@ -64,7 +68,7 @@ impl<E: Engine> Writer<E> {
         clock: Arc<dyn Clock>,
         health: Arc<watch::Sender<StoreHealth>>,
     ) -> Self {
-        let (followers, backlog) = (Vec::new(), VecDeque::new());
+        let (followers, backlog) = (Vec::new(), Backlog::default());
         Self {
             engine,
             ledger,
@@ -170,10 +174,8 @@ impl<E: Engine> Writer<E> {
         for commit in plan.commits {
             self.followers
                 .retain(|follower| follower.send(Arc::clone(&commit)).is_ok());
-            self.backlog.push_back(commit);
+            self.backlog.push(commit);
         }
-        let surplus = self.backlog.len().saturating_sub(BACKLOG);
-        self.backlog.drain(..surplus);
         accepted
             .into_iter()
             .for_each(|(revision, reply)| answer(reply, Ok(revision)));
@@ -258,20 +260,40 @@ impl<E: Engine> Writer<E> {
 
     fn follow(&mut self, after: Revision) -> Result<Commits, StoreError> {
         let newest = self.ledger.state.revision;
-        let oldest_held = self
-            .backlog
-            .front()
-            .map_or(newest, |commit| Revision(commit.revision.0 - 1));
+        let oldest = self.backlog.commits.front();
+        let oldest_held = oldest.map_or(newest, |commit| Revision(commit.revision.0 - 1));
         if after < oldest_held {
             return Err(StoreError::Compacted(after));
         }
         let (sender, commits) = mpsc::channel();
-        for commit in self.backlog.iter().filter(|commit| commit.revision > after) {
+        let held = self.backlog.commits.iter();
+        for commit in held.filter(|commit| commit.revision > after) {
             // The receiver is still in hand, so this cannot fail.
             drop(sender.send(Arc::clone(commit)));
         }
         self.followers.push(sender);
         Ok(commits)
+    }
+}
+
+/// The newest commits.
+#[derive(Default)]
+struct Backlog {
+    commits: VecDeque<Arc<Commit>>,
+    /// How many records they wrote.
+    changes: usize,
+}
+
+impl Backlog {
+    /// Holds one more, and lets go of the oldest beyond what is held.
+    fn push(&mut self, commit: Arc<Commit>) {
+        self.changes += commit.changes.len();
+        self.commits.push_back(commit);
+        while (self.commits.len() > BACKLOG || self.changes > BACKLOG_CHANGES)
+            && let Some(oldest) = self.commits.pop_front()
+        {
+            self.changes -= oldest.changes.len();
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `r/<request, in hex>` | a request to issue a key that may be repeated |
 //! | `h/<chain>` | the newest link of an audit chain |
 //! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |
-//! | `p/<principal>` | a principal |
+//! | `p/<principal>` | a principal, or what is left of one |
 //! | `m/<workspace>\0<principal>` | a principal's membership in a workspace |
 //! | `n/<workspace>\0<key>` | nothing: it finds a workspace's keys in order |
 //! | `q/<principal>\0<key>` | nothing: it finds a principal's keys in order |

@@ -1,12 +1,13 @@
-//! Principals and memberships.
+//! Principals, what is left of them, and memberships.
 
 use crate::domain::clock::Timestamp;
 use crate::domain::principal::{Membership, Principal, Removal, is_principal};
+use crate::domain::tombstone::{Buried, Tombstone};
 use crate::store::{Record, pb};
 
 use super::Unreadable;
 use super::limit::{decode_limits, encode_limits};
-use super::part::{bad, read, scopes, texts};
+use super::part::{bad, encode_deletion, read, scopes, texts};
 
 pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
     pb::PrincipalRecord {
@@ -17,10 +18,18 @@ pub(super) fn encode(principal: &Principal) -> pb::PrincipalRecord {
         create_time: principal.create_time.as_micros(),
         created_by: principal.created_by.clone(),
         limits: encode_limits(&principal.limits),
+        deletion: None,
     }
 }
 
 pub(super) fn decode(record: pb::PrincipalRecord) -> Result<Record, Unreadable> {
+    if let Some(deletion) = record.deletion {
+        return Ok(Record::Tombstone(Tombstone {
+            of: Buried::Principal(principal("id", record.id)?),
+            time: Timestamp::from_micros(deletion.time),
+            by: deletion.by,
+        }));
+    }
     Ok(Record::Principal(Principal {
         id: principal("id", record.id)?,
         display_name: record.display_name,
@@ -30,6 +39,18 @@ pub(super) fn decode(record: pb::PrincipalRecord) -> Result<Record, Unreadable> 
         created_by: record.created_by,
         limits: decode_limits(&record.limits)?,
     }))
+}
+
+/// What is stored of a principal that was deleted.
+pub(super) fn bury(tombstone: &Tombstone) -> pb::PrincipalRecord {
+    let mut record = pb::PrincipalRecord {
+        deletion: Some(encode_deletion(tombstone)),
+        ..pb::PrincipalRecord::default()
+    };
+    if let Buried::Principal(id) = &tombstone.of {
+        record.id.clone_from(id);
+    }
+    record
 }
 
 pub(super) fn encode_membership(membership: &Membership) -> pb::MembershipRecord {

@@ -1,4 +1,4 @@
-//! Requests to issue a key that may be repeated.
+//! Requests that may be repeated.
 
 use crate::domain::request::{IssueRequest, RequestId};
 use crate::store::pb;

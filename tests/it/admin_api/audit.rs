@@ -59,34 +59,48 @@ impl Watch {
         self.is_one(&news, "keyward", (action, log, resource, &detail));
     }
 
-    fn is_one(
-        &self,
-        news: &[AuditEvent],
-        actor: &str,
-        (action, log, resource, detail): (&str, &str, &str, &[(&str, &str)]),
-    ) {
-        let [event] = news else {
-            panic!("one event {action}: {news:#?}")
-        };
-        let last = self
-            .events
-            .iter()
-            .rev()
-            .skip(1)
-            .find(|event| event.workspace == log);
-        let expected = AuditEvent {
-            workspace: log.to_owned(),
-            sequence: last.map_or(0, |last| last.sequence) + 1,
-            time: event.time,
-            actor: actor.to_owned(),
-            action: action.to_owned(),
-            resource: resource.to_owned(),
-            detail: metadata(detail),
-        };
-        assert_eq!(*event, expected);
-        let age = now().checked_sub(micros(event.time)).unwrap();
-        assert!(age < 60_000_000, "{age} us ago");
+    /// Two events were logged since the last look, of one change.
+    async fn two(&mut self, first: Told<'_>, beside: Told<'_>) {
+        let news = self.news().await;
+        let me = self.me.clone();
+        assert_eq!(news.len(), 2, "{news:#?}");
+        let seen = self.events.len() - 2;
+        is_after(&self.events[..seen], &news[0], &me, first);
+        is_after(&self.events[..=seen], &news[1], &me, beside);
     }
+
+    fn is_one(&self, news: &[AuditEvent], actor: &str, told: Told<'_>) {
+        let [event] = news else {
+            panic!("one event {}: {news:#?}", told.0)
+        };
+        let before = self.events.len() - 1;
+        is_after(&self.events[..before], event, actor, told);
+    }
+}
+
+/// The action, the log, the resource and the detail.
+type Told<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+/// `event` follows those `before` it, was made just now, and tells this.
+fn is_after(
+    before: &[AuditEvent],
+    event: &AuditEvent,
+    actor: &str,
+    (action, log, resource, detail): Told<'_>,
+) {
+    let last = before.iter().rev().find(|event| event.workspace == log);
+    let expected = AuditEvent {
+        workspace: log.to_owned(),
+        sequence: last.map_or(0, |last| last.sequence) + 1,
+        time: event.time,
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        resource: resource.to_owned(),
+        detail: metadata(detail),
+    };
+    assert_eq!(*event, expected);
+    let age = now().checked_sub(micros(event.time)).unwrap();
+    assert!(age < 60_000_000, "{age} us ago");
 }
 
 /// The whole log, the oldest first.
@@ -328,6 +342,7 @@ async fn limits_and_credits(admin: &mut Admin, watch: &mut Watch) {
     let adjust = AdjustCreditsRequest {
         key_id: key.id.clone(),
         delta: -5,
+        request_id: String::new(),
     };
     admin.client.adjust_credits(adjust).await.unwrap();
     let balance = [("balance_before", "70"), ("balance", "65")];
@@ -342,10 +357,16 @@ async fn keys(admin: &mut Admin, watch: &mut Watch) {
     let detail = [
         ("name", "a key"),
         ("principal", "user:ada"),
-        ("principal_made", "true"),
         ("membership_made", "*"),
     ];
-    watch.one("key.create", "plain", &bare, &detail).await;
+    // The principal is the system's, and so is the news of it.
+    let made = [("call", "CreateKey"), ("workspace", "plain")];
+    watch
+        .two(
+            ("key.create", "plain", &bare, &detail),
+            ("principal.create", "", "user:ada", &made),
+        )
+        .await;
     admin.revoke(&bare).await;
     watch
         .one("key.revoke", "plain", &bare, &[("reason", "unspecified")])
@@ -571,6 +592,35 @@ async fn principals(admin: &mut Admin, watch: &mut Watch) {
     let key = key.into_inner().key.unwrap().id;
     let detail = [("name", "a key"), ("principal", "user:bob")];
     watch.one("key.create", "", &key, &detail).await;
+
+    // Both events of one change can be of one log.
+    let personal = CreateKeyRequest {
+        principal: "user:carl".to_owned(),
+        token_prefix: "klg_user".to_owned(),
+        ..key_request("", &[])
+    };
+    let key = admin.client.create_key(personal).await.unwrap();
+    let key = key.into_inner().key.unwrap().id;
+    let detail = [("name", "a key"), ("principal", "user:carl")];
+    let made = [("call", "CreateKey")];
+    watch
+        .two(
+            ("key.create", "", &key, &detail),
+            ("principal.create", "", "user:carl", &made),
+        )
+        .await;
+    set_membership(admin, "w", "user:dot", &["b"])
+        .await
+        .unwrap();
+    let made = [("call", "SetMembership"), ("workspace", "w")];
+    watch
+        .two(
+            ("membership.set", "w", "user:dot", &[("scope_ceiling", "b")]),
+            ("principal.create", "", "user:dot", &made),
+        )
+        .await;
+    delete_principal(admin, "user:dot", "").await.unwrap();
+    watch.one("principal.delete", "", "user:dot", &[]).await;
 }
 
 async fn admin_keys(admin: &mut Admin, watch: &mut Watch) {

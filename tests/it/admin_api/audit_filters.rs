@@ -105,9 +105,9 @@ async fn every_filter_and_page_size_tells_the_same_story() {
             Box::new(|event| event.workspace == "w2" && event.action.starts_with("key.")),
         ),
         (
-            // No prefix without a dot at its end.
+            // One that there is, and nobody has done.
             ListAuditEventsRequest {
-                action: "key".to_owned(),
+                action: "admin.recover".to_owned(),
                 ..ask()
             },
             Box::new(|_| false),
@@ -271,4 +271,34 @@ async fn a_page_ends_where_enough_was_read_though_none_of_it_fits() {
     assert_eq!(seen.len(), 1 + KEYS + KEYS * CHANGES);
     seen.dedup();
     assert_eq!(seen.len(), 1 + KEYS + KEYS * CHANGES);
+}
+
+/// What is no action finds nothing, now or ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_action_is_called_is_refused_with_what_may_have_been_meant() {
+    let server = Server::start();
+    let mut admin = server.admin().await;
+    for (action, told) in [
+        ("key", "did you mean `key.`?"),
+        ("keys.create", "did you mean `key.create`?"),
+        ("principal.dellete", "did you mean `principal.delete`?"),
+        ("KEY.CREATE", "there are store.init"),
+        ("key.create ", "did you mean `key.create`?"),
+    ] {
+        let request = ListAuditEventsRequest {
+            action: action.to_owned(),
+            ..ListAuditEventsRequest::default()
+        };
+        let status = events(&mut admin, request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let request = status.get_details_bad_request().unwrap();
+        let [violation] = request.field_violations.as_slice() else {
+            panic!("{request:?}")
+        };
+        assert_eq!(violation.field, "action");
+        assert!(
+            violation.description.contains(told),
+            "{action}: {violation:?}"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use keyward::edge::pb::{
     UpdateWorkspaceRequest, Workspace, list_audit_events_request::Log,
 };
 use keyward::edge::pb::{
-    DisablePrincipalRequest, EnablePrincipalRequest, Membership, Principal,
+    DeletePrincipalRequest, DisablePrincipalRequest, EnablePrincipalRequest, Membership, Principal,
     RemoveMembershipRequest, SetMembershipRequest, UpdatePrincipalRequest,
 };
 use prost_types::FieldMask;
@@ -29,6 +29,18 @@ pub(crate) async fn update_key(admin: &mut Admin, key: Key, paths: &[&str]) -> R
     };
     let reply = admin.client.update_key(request).await?;
     Ok(reply.into_inner().key.unwrap())
+}
+
+pub(crate) async fn delete_principal(
+    admin: &mut Admin,
+    principal: &str,
+    etag: &str,
+) -> Result<(), Status> {
+    let request = DeletePrincipalRequest {
+        principal: principal.to_owned(),
+        etag: etag.to_owned(),
+    };
+    admin.client.delete_principal(request).await.map(drop)
 }
 
 /// Switches a key off, or on again.

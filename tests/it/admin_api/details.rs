@@ -354,6 +354,7 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     let more = AdjustCreditsRequest {
         key_id: key.id.clone(),
         delta: 1,
+        request_id: String::new(),
     };
     let status = owner.client.adjust_credits(more).await.unwrap_err();
     refuse(status, "key", &key.id, "NO_CREDITS", &[]);
@@ -392,6 +393,20 @@ async fn not_now(seen: &mut Seen, owner: &mut Admin, key: &Key, other_admin: &st
     let status = owner.client.create_key(key_request("v", &[])).await;
     let (kind, id) = ("principal", "user:ada");
     refuse(status.unwrap_err(), kind, id, "PRINCIPAL_DISABLED", &[]);
+    let of = |principal: &str| CreateKeyRequest {
+        principal: principal.to_owned(),
+        ..key_request("v", &[])
+    };
+    owner.client.create_key(of("user:keyed")).await.unwrap();
+    let status = delete_principal(owner, "user:keyed", "").await.unwrap_err();
+    let (id, keys) = ("user:keyed", ("keys", "1".to_owned()));
+    refuse(status, kind, id, "PRINCIPAL_HAS_KEYS", &[keys]);
+    set_membership(owner, "v", "user:gone", &["*"])
+        .await
+        .unwrap();
+    delete_principal(owner, "user:gone", "").await.unwrap();
+    let status = owner.client.create_key(of("user:gone")).await.unwrap_err();
+    refuse(status, kind, "user:gone", "PRINCIPAL_DELETED", &[]);
 
     let me = owner
         .client
@@ -482,7 +497,7 @@ fn the_proto_names_a_code_for_each_reason() {
     }
     assert_eq!(
         (documented.len(), conditions.len()),
-        (16, 13),
+        (16, 15),
         "{documented:#?}"
     );
 }

@@ -11,7 +11,7 @@ const LOG: &str = r#"
 $ keyward audit list --workspace klipy
 TIME                  LOG    NO  ACTION            ACTOR                           RESOURCE                        DETAIL
 TIME  klipy  3   key.revoke        adm_ID  key_ID  reason=leaked
-TIME  klipy  2   key.create        adm_ID  key_ID  membership_made=* name=n principal=p principal_made=true
+TIME  klipy  2   key.create        adm_ID  key_ID  membership_made=* name=n principal=p
 TIME  klipy  1   workspace.create  adm_ID  klipy                           token_prefix=klg
 $ keyward audit list --key key_ID --action key.revoke
 TIME                  LOG    NO  ACTION      ACTOR                           RESOURCE                        DETAIL
@@ -88,4 +88,19 @@ fn a_log_is_followed_oldest_first_and_over_a_restart_of_nothing() {
         events.recv_timeout(Duration::from_secs(30)).is_err(),
         "each once"
     );
+}
+
+#[test]
+fn an_action_that_is_none_is_told() {
+    let shell = Shell::start();
+    for watch in [&[][..], &["--watch"]] {
+        let output = shell.run("audit list --action key.revokd", watch);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            told.contains("--action") && told.contains("`key.revoke`"),
+            "{told}"
+        );
+    }
 }

@@ -99,7 +99,18 @@ fn check_judges_many_headers_line_by_line() {
         assert_eq!(denied["denied"]["missing_scopes"], json!(["b"]));
     }
 
-    assert_eq!(check(&["--batch", "-"], ""), (String::new(), 0));
+    // No header at all is no list of which all were allowed.
+    fs::write(shell.server.site.path().join("none"), "").unwrap();
+    let none = shell.server.site.path().join("none");
+    for file in ["-", none.to_str().unwrap()] {
+        let (told, code) = check(&["--batch", file], "");
+        assert_eq!(code, 2, "{told}");
+        assert!(
+            told.starts_with("error: there is nothing to check: "),
+            "{told}"
+        );
+    }
+    assert_eq!(check(&["--batch", "-"], "\n").1, 3);
     assert_eq!(check(&["--batch", "-", "Bearer x"], "").1, 2);
     let (told, code) = check(&["--batch", "/nonexistent/file"], "");
     assert_eq!(code, 2);

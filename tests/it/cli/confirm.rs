@@ -62,6 +62,7 @@ fn without_a_terminal_and_without_a_yes_nothing_is_done() {
             "disable a whole workspace",
         ),
         ("workspaces delete klipy".to_owned(), "delete a workspace"),
+        ("principals delete p".to_owned(), "delete a principal"),
         (
             format!("keys rotate {key} --overlap 0s"),
             "end the token of a key at once",
@@ -213,6 +214,11 @@ fn every_question_shows_what_it_is_about() {
             "workspaces delete klipy".to_owned(),
             "Workspace     klipy\n",
             "only its audit log can still be read.\nDelete this workspace?",
+        ),
+        (
+            "principals delete p".to_owned(),
+            "Principal  p\n",
+            "its id stays taken, and its memberships end.\nDelete this principal?",
         ),
     ] {
         let (code, seen) = shell.answer(&line, "no\n");

@@ -49,6 +49,10 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
+        Self::open_within(ConnectionLimits::default()).await
+    }
+
+    async fn open_within(limits: ConnectionLimits) -> Self {
         let pepper = Pepper::generate();
         let clock = Arc::new(ManualClock::at(NOON));
         let wall: Arc<dyn Clock> = clock.clone();
@@ -75,7 +79,7 @@ impl Stage {
         let door = Door {
             bound,
             tls: None,
-            limits: ConnectionLimits::default(),
+            limits,
         };
         drop(server::serve_on_threads(door, &plane, 1, &drain).unwrap());
         let client = KeyCheckClient::new(support::connect(&address).await);
@@ -326,4 +330,45 @@ async fn a_balance_is_filled_at_the_turn_of_its_period() {
     stage.checks.header(&token, &[]).await.unwrap();
     stage.clock.set(Timestamp::from_micros(20_009 * DAY));
     assert_eq!(pass(5).await, tomorrow + 9 * 86_400);
+}
+
+/// The time that a request may take to arrive is not that of its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_credits_has_arrived() {
+    let mut stage = Stage::open_within(ConnectionLimits {
+        receive_timeout: Duration::from_millis(500),
+        ..ConnectionLimits::default()
+    })
+    .await;
+    let slow = stage.token(Some(Balance::new(5, None, NOON))).await;
+    let mut checks = stage.checks.clone();
+    let question = check_request(&slow, &[]);
+    let begin = Instant::now();
+    let alone = tokio::spawn({
+        let question = question.clone();
+        async move { checks.client.check(question).await }
+    });
+    // More than wait at once: the last are not read before the first have an
+    // answer.
+    const MANY: u64 = 100;
+    let questions = tokio_stream::iter((0..MANY).map(move |id| CheckStreamRequest {
+        id,
+        check: Some(question.clone()),
+    }));
+    let reply = stage.checks.client.check_stream(questions).await.unwrap();
+    let mut answers = reply.into_inner();
+    let mut answered = 0;
+    while let Some(answer) = answers.message().await.unwrap() {
+        let undecided = undecided_of(answer.result.unwrap());
+        assert_eq!(undecided, UndecidedReason::CreditsUnavailable);
+        answered += 1;
+        let waited = begin.elapsed();
+        let rounds = if answered <= 64 { 1 } else { 2 };
+        assert!(waited < Duration::from_secs(3 * rounds + 2), "{waited:?}");
+    }
+    assert_eq!(answered, MANY);
+    let status = alone.await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
 }

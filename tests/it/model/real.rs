@@ -71,7 +71,7 @@ impl Parts {
         let admission = Admission::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
         // It ends with the checker that tells it anything.
-        let (first_uses, notes) = first_uses(shared, Arc::clone(&clock));
+        let (first_uses, notes) = first_uses(shared, Arc::clone(&index), Arc::clone(&clock));
         runtime().spawn(notes.take());
         let boot_clock: Arc<dyn BootClock> = Arc::<ManualBootClock>::clone(boot_clock);
         let meter = Meter::start(boot_clock).unwrap();

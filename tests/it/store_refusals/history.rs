@@ -4,11 +4,13 @@ use std::fs;
 use std::sync::Arc;
 
 use keyward::domain::clock::ManualClock;
+use keyward::domain::credits::{Balance, Credits};
 use keyward::store::local::SledStore;
-use keyward::store::{OpenError, Record, RecordId, Revision, Store};
+use keyward::store::{Expect, OpenError, Record, RecordId, Revision, Store, Versioned, Write};
 
 use crate::records::{
-    Disk, LOG, admin, block_on, clock, copy_folder, create, files, load, revoked, time,
+    self, Disk, LOG, admin, block_on, clock, copy_folder, create, files, issue, load, revoked,
+    time, update, workspace,
 };
 
 use super::{Sample, place};
@@ -214,6 +216,60 @@ fn a_clock_behind_the_last_commit_is_refused() {
     };
     assert_eq!((*now, *last), (time(999_999), time(1_000_000)));
     assert!(error.to_string().contains(&last.to_string()), "{error}");
+}
+
+/// A clock that was ahead for a moment, while nothing but checks went on.
+#[test]
+fn what_use_left_of_credits_keeps_no_start_out() {
+    let disk = Disk::with_store();
+    let workspace = workspace("kling");
+    let key = records::key(&workspace, 1);
+    let credits = |generation| Credits {
+        key: key.id,
+        generation,
+        balance: Some(Balance::new(9, None, time(1_000_000))),
+    };
+    let open = |millis| {
+        let (store, _) = disk
+            .home
+            .open(Arc::new(ManualClock::at(time(millis))))
+            .unwrap();
+        (load(&store).map(drop), store)
+    };
+    let (loaded, store) = open(1_000_000);
+    loaded.unwrap();
+    block_on(store.commit(create(Record::Workspace(workspace)))).unwrap();
+    let mut batch = issue(key.clone());
+    batch.writes.push(Write {
+        record: Record::Credits(credits(1)),
+        expect: Expect::Absent,
+    });
+    let revision = block_on(store.commit(batch)).unwrap();
+    disk.close(store);
+
+    let (loaded, store) = open(5_000_000);
+    loaded.unwrap();
+    let next = Versioned {
+        record: credits(2),
+        revision,
+    };
+    let newest = block_on(store.reserve(vec![next])).unwrap();
+    disk.close(store);
+    let (loaded, store) = open(1_000_000);
+    loaded.unwrap();
+    let found = store.get(&RecordId::Credits(key.id)).unwrap().unwrap();
+    assert_eq!(found.revision, newest, "it is there");
+    disk.close(store);
+
+    // What somebody decided does.
+    let (loaded, store) = open(5_000_000);
+    loaded.unwrap();
+    block_on(store.commit(update(Record::Key(revoked(&key)), revision))).unwrap();
+    disk.close(store);
+    let (refused, store) = open(1_000_000);
+    let error = refused.unwrap_err();
+    assert!(matches!(error, OpenError::ClockBehind { .. }), "{error}");
+    disk.close(store);
 }
 
 #[test]

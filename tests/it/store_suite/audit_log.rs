@@ -17,6 +17,7 @@ suite! {
     a_batch_that_only_tells_is_a_commit
     a_log_without_events_is_empty
     logs_are_whole_while_others_write
+    a_change_can_be_told_in_two_logs_or_twice_in_one
 }
 
 /// The logs of chains of which each is a part of the next one's beginning.
@@ -212,4 +213,54 @@ fn logs_are_whole_while_others_write(backend: Backend) {
     let all = read_in_pages(&*subject.store, &AuditLog::All, 100);
     assert_eq!(all.len() as u64, start.0 + 4 * EACH);
     assert_contiguous(&AuditLog::All, &all);
+}
+
+/// Both entries are links of their chains, in whichever group, and nothing is
+/// told of a change that is refused.
+fn a_change_can_be_told_in_two_logs_or_twice_in_one(backend: Backend) {
+    let subject = backend();
+    let (start, _) = subject.load();
+    let pair = |number: u64, other: &str| {
+        let mut batch = note_in("a", number);
+        batch.beside = Some(note_in(other, number).audit);
+        batch
+    };
+    let mut refused = pair(9, "system");
+    refused.writes = create(Record::AdminKey(admin(1))).writes;
+    refused.writes.extend(refused.writes.clone());
+    let results = subject.commit_as_one_group(vec![
+        pair(1, "system"),
+        pair(2, "a"),
+        refused,
+        note_in("a", 3),
+        pair(4, "ab"),
+    ]);
+    let done: Vec<_> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, true, false, true, true]);
+    subject.commit(pair(5, "a")).unwrap();
+
+    let subject = subject.restarted();
+    let (revision, _) = subject.load();
+    assert_eq!(revision.0, start.0 + 5);
+    let told = |log: &AuditLog, size| {
+        let events = read_in_pages(&*subject.store, log, size);
+        assert_contiguous(log, &events);
+        let told = events.into_iter().rev().map(|event| event.resource);
+        told.collect::<Vec<_>>()
+    };
+    for size in [1, 2, 100] {
+        let all = told(&AuditLog::All, size);
+        let all = &all[all.len() - 9..];
+        assert_eq!(
+            all,
+            [
+                "a 1", "system 1", "a 2", "a 2", "a 3", "a 4", "ab 4", "a 5", "a 5"
+            ]
+        );
+        let of = |id: &str| AuditLog::Of(Some(id.parse().unwrap()));
+        let own = ["a 1", "a 2", "a 2", "a 3", "a 4", "a 5", "a 5"];
+        assert_eq!(told(&of("a"), size), own);
+        assert_eq!(told(&of("ab"), size), ["ab 4"]);
+        assert_eq!(told(&AuditLog::Of(None), size).last().unwrap(), "system 1");
+    }
 }

@@ -83,7 +83,8 @@ fn what_is_buried_stays_so(backend: Backend) {
     let (subject, workspace) = Subject::with_workspace(backend);
     let key = Record::Key(records::key(&workspace, 1));
     let gone = Record::Workspace(records::workspace("gone"));
-    for record in [key, gone] {
+    let principal = Record::Principal(records::principal_of(&records::key(&workspace, 2)));
+    for record in [key, gone, principal] {
         let made = subject.commit(create(record.clone())).unwrap();
         let grave = buried(&record);
         let at = subject.commit(update(grave.clone(), made)).unwrap();

@@ -4,20 +4,28 @@ use std::sync::Arc;
 use std::thread;
 
 use keyward::domain::key::Key;
+use keyward::domain::principal::Principal;
 use keyward::domain::workspace::Workspace;
-use keyward::store::{Commits, Record, Revision, Store, StoreError};
+use keyward::store::{Commits, Expect, Record, Revision, Store, StoreError, Write};
 
-use crate::records::{self, State, block_on, buried, create, replay, revoked, runtime, update};
+use crate::records::{
+    self, State, block_on, buried, create, replay, revoked, runtime, time, update,
+};
 
 use super::{Backend, PATIENCE, Subject};
 
-/// How far back a store's commits can be followed at least, and no further.
+/// How far back a store's commits can be followed at least, and no further, if
+/// they are small.
 const BACKLOG: u64 = 1_024;
+
+/// How many records those commits may have written.
+const BACKLOG_CHANGES: u64 = 8_192;
 
 suite! {
     followers_are_told_before_the_answer_leaves
     followers_and_snapshots_under_load_tell_one_story
     commits_too_far_back_are_no_longer_held
+    few_large_commits_are_held
 }
 
 fn followers_are_told_before_the_answer_leaves(backend: Backend) {
@@ -125,4 +133,31 @@ fn commits_too_far_back_are_no_longer_held(backend: Backend) {
         );
     }
     assert!(subject.store.follow(newest).unwrap().try_recv().is_err());
+}
+
+fn few_large_commits_are_held(backend: Backend) {
+    const EACH: u64 = 200;
+    let (subject, _) = Subject::with_workspace(backend);
+    let batch = |from: u64| {
+        let mut batch = create(Record::Workspace(records::workspace("other")));
+        batch.writes = (from..from + EACH)
+            .map(|number| Principal::plain(&format!("user:{number}"), String::new(), time(0)))
+            .map(|principal| Write {
+                record: Record::Principal(principal),
+                expect: Expect::Absent,
+            })
+            .collect();
+        batch
+    };
+    let held = BACKLOG_CHANGES / EACH;
+    let batches = (0..held + 5).map(|number| batch(number * EACH)).collect();
+    assert!(subject.commit_at_once(batches).iter().all(Result::is_ok));
+    let (newest, _) = subject.load();
+    let oldest = Revision(newest.0 - held);
+    let commits = subject.store.follow(oldest).unwrap();
+    let changes = commits.try_iter().map(|commit| commit.changes.len() as u64);
+    assert_eq!(changes.sum::<u64>(), held * EACH);
+    let lost = Revision(oldest.0 - 1);
+    let error = subject.store.follow(lost).unwrap_err();
+    assert!(matches!(error, StoreError::Compacted(_)), "{error}");
 }

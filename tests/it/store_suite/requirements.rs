@@ -1,22 +1,24 @@
 //! Records that a change relies on without writing them.
 
+use keyward::domain::key::Key;
 use keyward::domain::workspace::Workspace;
 use keyward::store::{Batch, Expect, Record, RecordId, Requirement, Revision, StoreError};
 
 use crate::records::{self, admin, buried, create, note, update, workspace};
 
-use super::{Backend, list_keys};
+use super::{Backend, Subject, list_keys};
 
 suite! {
     what_a_change_relies_on_has_to_be_there
     what_a_change_relies_on_is_looked_up_in_its_group
     of_what_relies_on_each_other_one_is_made
+    what_relies_on_there_being_no_keys_is_held_up_by_each
 }
 
 fn relying_on(record: &Record, expect: Expect, batch: Batch) -> Batch {
     let mut batch = batch;
     let id = record.id();
-    batch.requires.push(Requirement { id, expect });
+    batch.requires.push(Requirement::Record { id, expect });
     batch
 }
 
@@ -169,4 +171,49 @@ fn of_what_relies_on_each_other_one_is_made(backend: Backend) {
             "{lost}"
         );
     }
+}
+
+/// As a principal is deleted: in one group with keys that come and go, too.
+fn what_relies_on_there_being_no_keys_is_held_up_by_each(backend: Backend) {
+    let (subject, workspace) = Subject::with_workspace(backend);
+    let [one, two, other] = [1, 2, 3].map(|number| records::key(&workspace, number));
+    let two = Key {
+        principal: one.principal.clone(),
+        ..two
+    };
+    let principal = Record::Principal(records::principal_of(&one));
+    let made = subject.commit(create(principal.clone())).unwrap();
+    let bury = || {
+        let mut batch = update(buried(&principal), made);
+        let none = Requirement::NoKeysOf(one.principal.clone());
+        batch.requires.push(none);
+        batch
+    };
+    // Those of one whose id starts the same are another's.
+    let longer = Key {
+        principal: format!("{}0", one.principal),
+        ..other
+    };
+    subject.commit(create(Record::Key(longer))).unwrap();
+    let (one, two) = (Record::Key(one.clone()), Record::Key(two));
+    let results = subject.commit_as_one_group(vec![
+        create(one.clone()),
+        bury(),
+        update(buried(&one), Revision(made.0 + 2)),
+        create(two.clone()),
+        bury(),
+    ]);
+    let done: Vec<_> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, true, true, false], "{results:?}");
+    assert!(conflicts_with(&results[1], &principal));
+    let at = *results[3].as_ref().unwrap();
+    assert!(conflicts_with(&subject.commit(bury()), &principal));
+
+    let results = subject.commit_as_one_group(vec![update(buried(&two), at), bury()]);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let subject = subject.restarted();
+    let (_, state) = subject.load();
+    assert!(!state.contains_key(&principal.id()));
+    let grave = subject.store.get(&principal.id()).unwrap().unwrap();
+    assert_eq!(grave.record, buried(&principal));
 }

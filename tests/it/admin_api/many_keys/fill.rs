@@ -258,5 +258,6 @@ pub(super) fn batch(records: Vec<Record>, action: AuditAction, time: Timestamp) 
                 expect: Expect::Absent,
             })
             .collect(),
+        beside: None,
     }
 }
