@@ -9,10 +9,12 @@ pub mod follower;
 pub mod usage;
 
 mod effective;
+mod imported;
 mod interner;
 mod members;
 mod packed;
 mod rotating;
+mod text;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -27,12 +29,14 @@ use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
 use credits::CreditAccount;
+use imported::ImportedTokens;
 use members::{ById, IndexedWorkspace, Names, Seat};
 use usage::KeyUsage;
 
 pub use effective::{Effective, EffectiveScopes};
-pub use packed::{IndexedKey, Metadata};
+pub use packed::IndexedKey;
 pub use rotating::{FirstUse, Rotating};
+pub use text::Metadata;
 
 /// All records of one store, by what they are asked for by.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub struct Index {
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
     usages: papaya::HashMap<KeyId, Arc<KeyUsage>>,
+    imported: ImportedTokens,
     applied: watch::Receiver<Revision>,
 }
 
@@ -57,6 +62,7 @@ impl Index {
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
             usages: papaya::HashMap::default(),
+            imported: ImportedTokens::default(),
             applied,
         }
     }

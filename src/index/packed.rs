@@ -21,6 +21,7 @@ use super::effective::Effective;
 use super::interner::Interner;
 use super::members::{Acting, IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
+use super::text::{Metadata, Text, pull, push};
 use super::usage::{KeyUsage, Use};
 
 /// A key, as one of its tokens finds it.
@@ -42,6 +43,9 @@ pub struct IndexedKey {
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
+    /// Whether another product has minted the token: then it has a hint of its
+    /// own before the name.
+    imported: bool,
     /// How many ranges there are.
     ranges: u8,
 }
@@ -68,6 +72,9 @@ impl IndexedKey {
     pub(super) fn new(key: &Key, secret: &Secret, bond: Bond, shared: &mut Shared) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         let mut run = key.source_addresses.pack();
+        if let Some(imported) = &secret.imported {
+            push(&mut run, &imported.hint);
+        }
         Text::pack(key, &mut run);
         Self {
             id: key.id,
@@ -86,6 +93,7 @@ impl IndexedKey {
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
+            imported: secret.imported.is_some(),
             // Records have at most 16.
             ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
@@ -186,7 +194,8 @@ impl IndexedKey {
     }
 
     fn text(&self) -> Text<'_> {
-        Text(self.parts().1)
+        let texts = self.parts().1;
+        Text::new(if self.imported { pull(texts).1 } else { texts })
     }
 
     fn parts(&self) -> (&[u8], &[u8]) {
@@ -209,6 +218,9 @@ impl IndexedKey {
     /// What may be displayed of the token.
     #[must_use]
     pub fn hint(&self) -> String {
+        if self.imported {
+            return pull(self.parts().1).0.to_owned();
+        }
         let membership = match &self.bond {
             Bond::Bound(membership) => membership,
             Bond::Personal(personal) => {
@@ -361,88 +373,5 @@ impl Shared {
     pub(super) fn scopes(&mut self, scopes: &ScopeSet) -> Arc<ScopeSet> {
         self.scopes
             .intern(scopes, |scopes| Arc::new(scopes.clone()))
-    }
-}
-
-/// Name and metadata, each behind its length in one byte: the
-/// limits on the fields of a key see to it that one is enough.
-struct Text<'a>(&'a [u8]);
-
-impl<'a> Text<'a> {
-    fn pack(key: &Key, bytes: &mut Vec<u8>) {
-        let entries = key.metadata.iter().flat_map(|(name, value)| [name, value]);
-        for text in [&key.name].into_iter().chain(entries) {
-            push(bytes, text);
-        }
-    }
-
-    fn name(&self) -> &'a str {
-        pull(self.0).0
-    }
-
-    fn metadata(&self) -> Metadata<'a> {
-        Metadata(pull(self.0).1)
-    }
-}
-
-/// The metadata of a key, by name.
-#[derive(Clone, Debug)]
-pub struct Metadata<'a>(&'a [u8]);
-
-impl<'a> Iterator for Metadata<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (name, rest) = pull(self.0);
-        let (value, rest) = pull(rest);
-        self.0 = rest;
-        Some((name, value))
-    }
-}
-
-/// A text too long for its length byte is cut at a character: it names things
-/// for people and decides nothing.
-fn push(bytes: &mut Vec<u8>, text: &str) {
-    let text = &text[..text.floor_char_boundary(usize::from(u8::MAX))];
-    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-    bytes.extend(text.as_bytes());
-}
-
-fn pull(bytes: &[u8]) -> (&str, &[u8]) {
-    let Some((length, rest)) = bytes.split_first() else {
-        return ("", &[]);
-    };
-    let (text, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-    (std::str::from_utf8(text).unwrap_or_default(), rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn texts_come_out_as_they_went_in(texts in proptest::collection::vec(".{0,60}", 0..20)) {
-            let mut bytes = Vec::new();
-            texts.iter().for_each(|text| push(&mut bytes, text));
-            let mut rest = bytes.as_slice();
-            for text in &texts {
-                let (pulled, behind) = pull(rest);
-                prop_assert_eq!(pulled, text);
-                rest = behind;
-            }
-            prop_assert!(rest.is_empty());
-        }
-    }
-
-    #[test]
-    fn an_overlong_text_is_cut_between_characters() {
-        let mut bytes = Vec::new();
-        push(&mut bytes, &"ä".repeat(200));
-        assert_eq!(pull(&bytes), ("ä".repeat(127).as_str(), [].as_slice()));
     }
 }
