@@ -32,6 +32,7 @@ pub mod secret;
 pub mod source;
 pub mod token;
 pub mod tombstone;
+pub mod usage;
 pub mod verdict;
 pub mod violation;
 pub mod window;
