@@ -164,7 +164,7 @@ mod tests {
         &'static str,
     );
 
-    const ROWS: [Row; 17] = [
+    const ROWS: [Row; 18] = [
         ("INVALID_FIELDS", &[], ""),
         (
             "ADMIN_TOKEN_INVALID",
@@ -178,6 +178,7 @@ mod tests {
         ),
         ("NOT_OF_THE_SYSTEM", &[], "of the whole system"),
         ("GRANT_CEILING_EXCEEDED", &[], "or leave them out"),
+        ("USAGE_NOT_COUNTED", &[], "usage.count"),
         (
             "RESOURCE_NOT_FOUND",
             &[("type", "key")],

@@ -188,6 +188,7 @@ pub(crate) const COLUMNS: &[&str] = &[
     "rotate_time",
     "rotation_due_time",
     "credits",
+    "usage",
     "etag",
 ];
 
