@@ -269,7 +269,7 @@ fn owners(key: &IndexedKey, standing: &Standing<'_>) -> Owners {
     };
     match standing.shared_limits {
         None => owners,
-        Some(shared) => owners.sharing(shared.of),
+        Some(shared) => owners.sharing(shared.of, standing.workspace_number),
     }
 }
 
