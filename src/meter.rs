@@ -418,7 +418,7 @@ mod tests {
     const ELSEWHERE: WorkspaceNumber = WorkspaceNumber(2);
 
     #[test]
-    fn locks_are_taken_in_the_order_of_their_kinds() {
+    fn each_kind_of_owner_has_a_place_of_its_own() {
         let (key, workspace) = (key(), WorkspaceNumber(7));
         let kinds = |owners: Owners| owners.0.map(|owner| owner.as_ref().map(discriminant));
         let full = Owners::of_personal_key(key, workspace).sharing(ADA, workspace);
@@ -439,6 +439,52 @@ mod tests {
         assert_eq!(places, [0, 1, 2]);
         let places = [Source::Key, Source::Workspace, Source::Principal].map(|of| bound.place(of));
         assert_eq!(places, [0, 0, 2]);
+    }
+
+    /// Waits until it is so, but not for ever.
+    fn comes(what: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !what() && Instant::now() < end {
+            thread::yield_now();
+        }
+        what()
+    }
+
+    #[test]
+    fn whoever_waits_for_one_holds_what_comes_before_and_nothing_behind() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        let owners = Owners::of_personal_key(key, THERE).sharing(ADA, THERE);
+        let accounts = owners
+            .0
+            .map(|owner| meter.accounts.open(owner.expect("all three")));
+        let spend = || {
+            let default = Reading {
+                source: Source::Workspace,
+                ..reading("day", 5, 60)
+            };
+            let mut limits = [shared("all", 5, 60), default, reading("own", 5, 60)];
+            meter.spend(owners, &mut limits, 1, || ()).0
+        };
+        for (place, awaited) in accounts.iter().enumerate() {
+            thread::scope(|scope| {
+                let held = awaited.lock();
+                let waiting = scope.spawn(spend);
+                // It is known by all who know accounts, by this test, and then by
+                // the one who waits.
+                assert!(comes(|| Arc::strong_count(awaited) == 3), "nobody comes");
+                for before in &accounts[..place] {
+                    assert!(comes(|| before.is_locked()), "before {place}");
+                }
+                for _ in 0..20 {
+                    thread::sleep(Duration::from_millis(1));
+                    let locked = accounts.each_ref().map(|account| account.is_locked());
+                    assert_eq!(locked, [0, 1, 2].map(|other| other <= place));
+                }
+                drop(held);
+                assert_eq!(waiting.join().unwrap(), Spending::Passed);
+            });
+        }
     }
 
     #[test]

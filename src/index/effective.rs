@@ -226,7 +226,8 @@ mod tests {
         let expected = work_out(&own, &ceiling);
         assert_eq!(narrowings.of_equal(&own, &ceiling), expected);
         assert_eq!(narrowings.len(), 0);
-        Effective::new(&own, Some((&ceiling, &narrowings))).scopes();
+        let told = Effective::new(&own, Some((&ceiling, &narrowings)));
+        assert_eq!(*told.scopes(), expected);
         assert_eq!(narrowings.len(), 1);
         // Now it is found, under that very ceiling and by equal scopes.
         assert_eq!(narrowings.of_equal(&many(0), &ceiling), expected);

@@ -1,61 +1,30 @@
-//! What is drawn at random: changes and questions that have to do with each
-//! other often, and with nothing now and then.
+//! What is drawn at random: changes that have to do with each other often, and
+//! with nothing now and then. Questions are drawn in `asks`.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+mod asks;
+mod pieces;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::slow::{
-    Address, Ask, Change, Credential, Key, LIMITS, NewKey, RETENTION, Range, Requirement, SEGMENTS,
-    Source, World,
+use super::slow::{Key, Passed, World};
+use super::words::{
+    Change, KeyChange, LIMITS, Limit, Limits, NewCredits, NewKey, OTHERS, PRINCIPALS,
+    PrincipalChange, RETENTION, Refill, SECOND, WorkspaceChange,
 };
 
 /// The most keys of a history: fewer are asked for more often.
 const MAX_KEYS: usize = 12;
 
-/// The names of all changes.
-pub(super) const ALL_CHANGES: [&str; 15] = [
-    "create key",
-    "scopes",
-    "sources",
-    "end",
-    "limits",
-    "switch key",
-    "rotate",
-    "finish",
-    "cancel",
-    "revoke",
-    "delete",
-    "switch workspace",
-    "default",
-    "wait",
-    "restart",
+/// When histories begin: on a day like others, and just before months turn.
+const BEGINNINGS: [u64; 4] = [
+    1_780_000_000,
+    // 2026-05-31, 2027-12-31 and 2028-02-28, ten seconds before midnight.
+    1_780_271_990,
+    1_830_297_590,
+    1_835_395_190,
 ];
-
-impl Change {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::CreateKey(_) => "create key",
-            Self::Scopes(..) => "scopes",
-            Self::Sources(..) => "sources",
-            Self::End(..) => "end",
-            Self::Limits(..) => "limits",
-            Self::SwitchKey(..) => "switch key",
-            Self::Rotate { .. } => "rotate",
-            Self::Finish(_) => "finish",
-            Self::Cancel(_) => "cancel",
-            Self::Revoke(_) => "revoke",
-            Self::Delete(_) => "delete",
-            Self::SwitchWorkspace(..) => "switch workspace",
-            Self::Default(..) => "default",
-            Self::Wait(_) => "wait",
-            Self::Restart => "restart",
-        }
-    }
-}
 
 /// What decides.
 pub(super) struct Dice(StdRng);
@@ -74,8 +43,31 @@ impl Dice {
         these.choose(&mut self.0).unwrap().clone()
     }
 
+    pub(super) fn beginning(&mut self) -> u64 {
+        self.one_of(&BEGINNINGS) * SECOND
+    }
+
     pub(super) fn is_time_for_a_change(&mut self, step: usize) -> bool {
-        step < 3 || self.once_in(6)
+        step < 5 || self.once_in(5)
+    }
+
+    /// Whether an operator looks at a key.
+    pub(super) fn is_time_to_look(&mut self) -> bool {
+        self.once_in(16)
+    }
+
+    /// Any key, but mostly one that has not ended.
+    pub(super) fn key(&mut self, world: &World) -> usize {
+        let keys = 0..world.keys.len();
+        let lives = |key: &usize| {
+            let key = &world.keys[*key];
+            key.revoked.is_none() && !key.has_ended(world.now)
+        };
+        let living: Vec<_> = keys.clone().filter(lives).collect();
+        match living.choose(&mut self.0) {
+            Some(key) if !self.once_in(4) => *key,
+            Some(_) | None => self.0.random_range(keys),
+        }
     }
 
     pub(super) fn change(&mut self, world: &World) -> Change {
@@ -83,270 +75,204 @@ impl Dice {
         if world.keys.is_empty() || (room && self.once_in(4)) {
             return Change::CreateKey(self.new_key(world));
         }
-        let key = self.0.random_range(0..world.keys.len());
-        let workspace = self.0.random_range(0..world.workspaces.len());
-        match self.0.random_range(0..34) {
-            0..4 => Change::Scopes(key, self.scopes()),
-            4..8 => Change::Sources(key, self.ranges()),
-            8..11 => Change::End(key, self.end(world)),
-            11..14 => Change::SwitchKey(key, self.once_in(2)),
-            14 => Change::Revoke(key),
-            15 => Change::Delete(self.revoked(world).unwrap_or(key)),
-            // More often on than off, or little would pass.
-            16..18 => Change::SwitchWorkspace(workspace, self.once_in(3)),
-            18 => Change::Default(workspace, self.one_of(&["live", "test", "prod"])),
-            19..23 => Change::Wait(self.span(world)),
-            23..28 => Change::Rotate {
-                key,
-                overlap: self.one_of(&[0, 1, 1_000_000, 5_000_000, 3_600_000_000]),
-                from_first_use: self.once_in(2),
-            },
-            28 => Change::Finish(self.rotating(world).unwrap_or(key)),
-            29 => Change::Cancel(self.rotating(world).unwrap_or(key)),
-            30..33 => match world.keys[key].limits.len() {
-                0 => Change::Scopes(key, self.scopes()),
-                _ => Change::Limits(key, self.limits()),
-            },
-            _ => Change::Restart,
+        match self.0.random_range(0..20) {
+            0..10 => self.change_of_key(world),
+            10..14 => self.change_of_principal(world),
+            14..17 => self.change_of_workspace(world),
+            17..19 => Change::Wait(self.span(world)),
+            _ => self.one_of(&[Change::Restart, Change::Crash]),
         }
     }
 
-    /// Counts of all limits, and whether they always count.
-    fn limits(&mut self) -> Vec<(u32, bool)> {
-        let mut limits = Vec::new();
-        for _ in LIMITS {
-            limits.push((self.0.random_range(1..6), self.once_in(3)));
-        }
-        limits
+    fn change_of_key(&mut self, world: &World) -> Change {
+        let key = self.key(world);
+        let change = match self.0.random_range(0..32) {
+            0..4 => KeyChange::Scopes(self.scopes()),
+            4..7 => KeyChange::Sources(self.ranges()),
+            7..10 => KeyChange::End(self.end(world)),
+            // More often on than off, or little would pass.
+            10..13 => KeyChange::Switch(self.once_in(3)),
+            13 => KeyChange::Revoke,
+            14 => {
+                // Mostly one that may be, and now and then one that may be soon.
+                let kept = if self.once_in(3) { 0 } else { RETENTION };
+                let over = |key: &Key| key.revoked.is_some_and(|at| at + kept <= world.now);
+                let key = self
+                    .such(world, |key| over(key) && !key.deleted)
+                    .unwrap_or(key);
+                return Change::Key(key, KeyChange::Delete);
+            }
+            15..20 => KeyChange::Rotate {
+                overlap: self.one_of(&[0, 1, SECOND, 5 * SECOND, 3_600 * SECOND]),
+                from_first_use: self.once_in(2),
+            },
+            20..22 => {
+                let change = self.one_of(&[KeyChange::Finish, KeyChange::Cancel]);
+                let rotating = self.such(world, |key| key.is_under_way(world.now));
+                return Change::Key(rotating.unwrap_or(key), change);
+            }
+            22..26 => KeyChange::Limits(self.limits()),
+            26..30 => KeyChange::Credits(self.credits()),
+            _ => {
+                let change = KeyChange::Adjust(self.one_of(&[-1_000, -3, -1, 0, 1, 5, 20]));
+                let with = self.such(world, |key| key.credits.is_some());
+                return Change::Key(with.unwrap_or(key), change);
+            }
+        };
+        Change::Key(key, change)
+    }
+
+    fn change_of_principal(&mut self, world: &World) -> Change {
+        let principal = self.principal();
+        let place = self.0.random_range(0..world.workspaces.len());
+        let change = match self.0.random_range(0..19) {
+            0 => {
+                let principal = self.absent(world).unwrap_or(principal);
+                return Change::Principal(principal, PrincipalChange::Create);
+            }
+            1..5 => PrincipalChange::Switch(self.once_in(5)),
+            5 => {
+                let principal = self.one_of(&OTHERS);
+                return Change::Principal(principal, PrincipalChange::Delete);
+            }
+            16..19 => PrincipalChange::Limits(self.limits()),
+            6..9 => PrincipalChange::RemoveMember(place),
+            _ => PrincipalChange::Member(place, self.ceiling()),
+        };
+        Change::Principal(principal, change)
+    }
+
+    fn change_of_workspace(&mut self, world: &World) -> Change {
+        let place = self.0.random_range(0..world.workspaces.len());
+        let change = match self.0.random_range(0..8) {
+            0..3 => WorkspaceChange::Switch(self.once_in(5)),
+            3..5 => WorkspaceChange::Environment(self.one_of(&["live", "test", "prod"])),
+            _ => WorkspaceChange::Limits(self.limits()),
+        };
+        Change::Workspace(place, change)
     }
 
     fn new_key(&mut self, world: &World) -> NewKey {
         NewKey {
-            workspace: self.0.random_range(0..world.workspaces.len()),
-            environment: self.one_of(&["", "", "live", "test"]),
+            workspace: if self.once_in(3) {
+                None
+            } else {
+                Some(self.0.random_range(0..world.workspaces.len()))
+            },
+            principal: self.principal(),
+            environment: self.one_of(&["", "", "", "live", "test"]),
             scopes: self.scopes(),
             sources: self.ranges(),
             limits: if self.once_in(2) {
                 self.limits()
             } else {
-                Vec::new()
+                Limits::new()
+            },
+            credits: if self.once_in(3) {
+                self.credits()
+            } else {
+                None
             },
             end: self.end(world),
         }
     }
 
-    fn revoked(&mut self, world: &World) -> Option<usize> {
-        let gone = |(_, key): &(usize, &Key)| key.revoked.is_some() && !key.deleted;
-        let revoked: Vec<_> = world.keys.iter().enumerate().filter(gone).collect();
-        revoked.choose(&mut self.0).map(|(place, _)| *place)
+    /// Some of all limits, with counts that are soon used up.
+    fn limits(&mut self) -> Limits {
+        let mut limits = Limits::new();
+        for (name, [usual, other]) in LIMITS {
+            if self.once_in(2) {
+                let limit = Limit {
+                    count: self.0.random_range(1..9),
+                    window: self.one_of(&[usual, usual, usual, other]),
+                    always: self.once_in(3),
+                };
+                limits.insert(name, limit);
+            }
+        }
+        limits
     }
 
-    /// A key of which two tokens work.
-    fn rotating(&mut self, world: &World) -> Option<usize> {
-        let two = |(_, key): &(usize, &Key)| key.is_under_way(world.now);
-        let rotating: Vec<_> = world.keys.iter().enumerate().filter(two).collect();
-        rotating.choose(&mut self.0).map(|(place, _)| *place)
+    /// Credits that are soon used up, now and then many; or, which is refused,
+    /// neither a balance nor a refill.
+    fn credits(&mut self) -> Option<NewCredits> {
+        if self.once_in(6) {
+            return None;
+        }
+        let few = self.0.random_range(0..30);
+        let balance = self.one_of(&[None, Some(few), Some(few), Some(few), Some(2_000)]);
+        let refill = Refill {
+            monthly: self.once_in(2),
+            amount: self.0.random_range(1..20),
+        };
+        Some(NewCredits {
+            balance,
+            refill: if self.once_in(3) { None } else { Some(refill) },
+        })
+    }
+
+    /// A principal: mostly one that has keys.
+    fn principal(&mut self) -> &'static str {
+        if self.once_in(12) {
+            self.one_of(&OTHERS)
+        } else {
+            self.one_of(&PRINCIPALS)
+        }
+    }
+
+    /// A principal that there is not.
+    fn absent(&mut self, world: &World) -> Option<&'static str> {
+        let all = PRINCIPALS.into_iter().chain(OTHERS);
+        let absent: Vec<_> = all
+            .filter(|id| !world.principals.contains_key(id))
+            .collect();
+        absent.choose(&mut self.0).copied()
+    }
+
+    /// A key that is so, if there is one.
+    fn such(&mut self, world: &World, is_so: impl Fn(&Key) -> bool) -> Option<usize> {
+        let keys = world.keys.iter().enumerate();
+        let such: Vec<_> = keys.filter(|(_, key)| is_so(key)).collect();
+        such.choose(&mut self.0).map(|(place, _)| *place)
     }
 
     /// The end of a key: none, soon, or, which is refused, now or before.
     fn end(&mut self, world: &World) -> Option<u64> {
-        match self.0.random_range(0..8) {
-            0..4 => None,
-            4 => Some(world.now - self.0.random_range(0..3)),
-            _ => Some(world.now + self.0.random_range(1..10_000_000)),
+        match self.0.random_range(0..10) {
+            0..6 => None,
+            6 => Some(world.now - self.0.random_range(0..3)),
+            _ => Some(world.now + self.0.random_range(1..10 * SECOND)),
         }
     }
 
     /// A while: to the microsecond at which something is due or the one before,
     /// or any.
     fn span(&mut self, world: &World) -> u64 {
-        let due = world.keys.iter().flat_map(|key| {
-            let kept = key.revoked.map(|at| at + RETENTION);
-            let tokens = key.tokens.iter().filter_map(|token| token.end.time());
-            let limits = LIMITS.iter().zip(&key.limits);
-            let given_back = limits.flat_map(|((_, window), limit)| {
-                let back = move |(at, _): &(u64, u32)| [at + window, at + window + window / 64];
-                limit.spent.iter().flat_map(back)
-            });
-            let due = key.end.into_iter().chain(kept).chain(tokens);
-            due.chain(given_back)
-        });
-        let due: Vec<_> = due.filter(|due| *due > world.now).collect();
-        match due.choose(&mut self.0) {
-            Some(due) if !self.once_in(3) => due - world.now - u64::from(self.once_in(2)),
-            Some(_) | None => self.one_of(&[0, 1, 1_000, 1_000_000, 3_600_000_000]),
-        }
-    }
-
-    pub(super) fn scopes(&mut self) -> BTreeSet<String> {
-        let number = self.0.random_range(0..4);
-        (0..number)
-            .map(|_| self.scope())
-            // As it is kept.
-            .map(|scope| scope.replace("ALL", "*"))
-            .collect()
-    }
-
-    /// A scope of one to three segments.
-    fn scope(&mut self) -> String {
-        if self.once_in(16) {
-            return self.one_of(&["*", "ALL"]).to_owned();
-        }
-        let number = self.0.random_range(1..=3);
-        let mut segments: Vec<_> = (0..number).map(|_| self.one_of(&SEGMENTS)).collect();
-        if number > 1 && self.once_in(3) {
-            segments[number - 1] = "*";
-        }
-        segments.join(":")
-    }
-
-    fn requirement(&mut self) -> Requirement {
-        if self.once_in(24) {
-            return Requirement::IllFormed(
-                self.one_of(&["", "a|", "A", "a::b", "*:a", "a b", "all|All"]),
-            );
-        }
-        let number = self.0.random_range(1..3);
-        Requirement::AnyOf((0..number).map(|_| self.scope()).collect())
-    }
-
-    fn ranges(&mut self) -> Vec<Range> {
-        if self.once_in(2) {
-            return Vec::new();
-        }
-        let number = self.0.random_range(1..4);
-        let mut ranges = Vec::new();
-        for _ in 0..number {
-            let Address { v4, mut bits } = self.address();
-            let most = bits.len();
-            bits.truncate(match self.0.random_range(0..4) {
-                0 => most,
-                1 => 0,
-                // Near where the addresses differ.
-                2 => most - self.0.random_range(0..5),
-                _ => self.0.random_range(0..=most),
-            });
-            ranges.push(Range { v4, prefix: bits });
-        }
-        ranges
-    }
-
-    /// An address of few, which differ in their last bits or in their first.
-    fn address(&mut self) -> Address {
-        let last = self.0.random_range(0..8_u8);
-        if self.once_in(2) {
-            let first = self.one_of(&[10, 11, 203]);
-            let bits = Ipv4Addr::new(first, 0, 113, last).to_bits();
-            return Address {
-                v4: true,
-                bits: format!("{bits:032b}"),
+        let mut due: Vec<_> = world.keys.iter().flat_map(due_of).collect();
+        for spent in world.spent.values() {
+            let window = spent.window;
+            let back = |passed: &Passed| {
+                let late = passed.latest + window + window / 64;
+                [passed.earliest + window, late]
             };
+            due.extend(spent.all.iter().flat_map(back));
         }
-        let first = self.one_of(&[0, 0x2001, 0xfe80]);
-        let bits = Ipv6Addr::new(first, 0xdb8, 0, 0, 0, 0, 0, last.into()).to_bits();
-        Address {
-            v4: false,
-            bits: format!("{bits:0128b}"),
+        due.retain(|due| *due > world.now);
+        let (one, other) = (due.choose(&mut self.0), due.choose(&mut self.0));
+        // Mostly what comes first, or far less would ever be due.
+        let first = one.zip(other).map(|(one, other)| *one.min(other));
+        match first {
+            Some(due) if !self.once_in(3) => due - world.now - u64::from(self.once_in(2)),
+            Some(_) | None => self.one_of(&[0, 1, 1_000, SECOND, 3_600 * SECOND]),
         }
     }
+}
 
-    pub(super) fn ask(&mut self, world: &World) -> Ask {
-        let credential = self.credential(world);
-        let home = if let Credential::Token(key, _) = credential {
-            Some(&world.keys[key])
-        } else {
-            None
-        };
-        let (mut workspace, mut environment) = (None, None);
-        if !self.once_in(3) {
-            // Mostly what the key is of, and sometimes what it is not.
-            workspace = home.map(|key| world.workspaces[key.workspace].id);
-            environment = home
-                .map(|key| key.environment)
-                .filter(|name| !name.is_empty());
-        }
-        if self.once_in(8) {
-            workspace = Some(self.one_of(&["one", "two", "plain", "nowhere"]));
-        }
-        if self.once_in(8) {
-            environment = Some(self.one_of(&["live", "test", "*", "prod", "LIVE"]));
-        }
-        let required = self.0.random_range(0..3);
-        Ask {
-            credential,
-            workspace,
-            environment,
-            required: (0..required).map(|_| self.requirement()).collect(),
-            source: self.source(home.map_or(&[], |key| &key.sources)),
-            limits: self.names(home),
-            cost: self.one_of(&[0, 1, 1, 1, 2, 7]),
-        }
-    }
-
-    /// The names of limits, mostly of those that the key has.
-    fn names(&mut self, key: Option<&Key>) -> Vec<&'static str> {
-        let has_any = key.is_some_and(|key| !key.limits.is_empty());
-        let mut names = Vec::new();
-        for (name, _) in LIMITS {
-            if self.once_in(if has_any { 2 } else { 16 }) {
-                names.push(name);
-            }
-        }
-        if self.once_in(24) {
-            names.push("nowhere");
-        }
-        names
-    }
-
-    fn credential(&mut self, world: &World) -> Credential {
-        let key = self.0.random_range(0..world.keys.len().max(1));
-        let known = key < world.keys.len();
-        match self.0.random_range(0..20) {
-            0 => Credential::Nothing,
-            1 => Credential::Malformed,
-            2 => Credential::Stranger,
-            3 => Credential::Admin,
-            4 if known => Credential::Mistyped(key),
-            _ if known => {
-                // Mostly one of those that work, and sometimes one of before.
-                let all = world.keys[key].tokens.len();
-                let one = &world.keys[key];
-                let token = match self.0.random_range(0..6) {
-                    0 => self.0.random_range(0..all),
-                    1 | 2 => one.other.unwrap_or(one.current),
-                    _ => one.current,
-                };
-                Credential::Token(key, token)
-            }
-            _ => Credential::Stranger,
-        }
-    }
-
-    /// Mostly what lies in one of the ranges.
-    fn source(&mut self, ranges: &[Range]) -> Source {
-        match self.0.random_range(0..8) {
-            0 => Source::Unsaid,
-            1 => Source::Nonsense(self.one_of(&[
-                "unknown",
-                "10.0.113.1, 10.0.113.1",
-                "fe80::1%1",
-                "10.0.113.1/32",
-                "\0",
-            ])),
-            2 | 3 => Source::Address(self.address()),
-            _ => match ranges.choose(&mut self.0).cloned() {
-                Some(Range {
-                    v4,
-                    prefix: mut bits,
-                }) => {
-                    let most = if v4 { 32 } else { 128 };
-                    while bits.len() < most {
-                        bits.push(self.one_of(&['0', '1']));
-                    }
-                    Source::Address(Address { v4, bits })
-                }
-                None => Source::Address(self.address()),
-            },
-        }
-    }
+/// When something happens to a key by itself.
+fn due_of(key: &Key) -> Vec<u64> {
+    let kept = key.revoked.map(|at| at + RETENTION);
+    let turn = key.credits.as_ref().and_then(|credits| credits.turn);
+    let tokens = key.tokens.iter().filter_map(|token| token.end.time());
+    let due = key.end.into_iter().chain(kept).chain(turn);
+    due.chain(tokens).collect()
 }

@@ -1,259 +1,307 @@
 //! The real thing: registry, store, index and checker, as a server has them, but
-//! for the sockets, the disk and the clock.
+//! for the sockets, the disk and the clock. How it is changed; how it is asked is
+//! in `asks`.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+mod asks;
+mod parts;
+
 use std::time::Duration;
 
-use keyward::domain::clock::{Clock, ManualClock, Timestamp};
-use keyward::domain::due::Demand;
-use keyward::domain::key::RevocationReason;
+use keyward::domain::clock::Timestamp;
+use keyward::domain::credits::Period;
+use keyward::domain::credits_draft::{Adjustment, CreditsDraft, RefillDraft};
+use keyward::domain::key::{KeyState, RevocationReason};
 use keyward::domain::key_draft::{KeyDraft, KeyPatch};
 use keyward::domain::limit::LimitDraft;
+use keyward::domain::principal::{MembershipDraft, PrincipalDraft, PrincipalPatch};
 use keyward::domain::rotation::RotationDraft;
 use keyward::domain::secret::End;
 use keyward::domain::token::{Token, TokenPrefix};
-use keyward::domain::verdict::{Ask as RealAsk, Verdict};
-use keyward::domain::window::Moment;
 use keyward::domain::workspace::{WorkspaceDraft, WorkspacePatch};
-use keyward::index::{Rotating, follower};
-use keyward::meter::Meter;
-use keyward::meter::clock::{BootClock, ManualBootClock};
-use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap;
-use keyward::service::checker::{Checker, Outcome};
-use keyward::service::credits::Reserver;
 use keyward::service::error::RegistryError;
-use keyward::service::first_use::first_uses;
-use keyward::service::registry::{IssuedKey, Registry};
+use keyward::service::registry::{CreditsChange, IssuedKey};
 use keyward::store::Store;
-use keyward::store::local::MemoryStore;
 
-use crate::records::{block_on, pepper, runtime};
-
-use super::slow::{
-    Address, Answer, Ask, Change, Credential, Issued, LIMITS, NewKey, RETENTION, Range,
-    Requirement, Source, Told, World,
+use super::slow::World;
+use super::slow::scopes::meaning;
+use super::words::{
+    Change, Issued, KeyChange, Limit, Limits, NewCredits, NewKey, PrincipalChange, Seen,
+    WorkspaceChange,
 };
+use crate::records::{block_on, pepper};
+
+use parts::{Machine, Parts};
 
 /// How often to look for what is due any moment.
 const MANY: usize = 100_000;
 
+/// What a change comes to: what was issued, if it was a key.
+type Made = Result<Option<Issued>, RegistryError>;
+
 pub(super) struct Real {
-    clock: Arc<ManualClock>,
-    boot_clock: Arc<ManualBootClock>,
-    store: Arc<MemoryStore>,
+    machine: Machine,
     owner: Token,
     stranger: Token,
-    parts: Parts,
+    /// None: the server is not running.
+    parts: Option<Parts>,
     /// How often something was written down in one of several ways: each is
     /// taken in its turn.
     turn: usize,
 }
 
-/// What is made anew when the index is.
-struct Parts {
-    registry: Registry,
-    checker: Checker,
-    actor: Actor,
-}
-
-impl Parts {
-    fn load(
-        store: &Arc<MemoryStore>,
-        (clock, boot_clock): (&Arc<ManualClock>, &Arc<ManualBootClock>),
-        owner: &Token,
-    ) -> Self {
-        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
-        let index = follower::start(&**store).unwrap();
-        let hasher = pepper().token_hasher();
-        let admission = Admission::new(Arc::clone(&index), hasher.clone(), Arc::clone(&clock));
-        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
-        // It ends with the checker that tells it anything.
-        let (first_uses, notes) = first_uses(shared, Arc::clone(&index), Arc::clone(&clock));
-        runtime().spawn(notes.take());
-        let boot_clock: Arc<dyn BootClock> = Arc::<ManualBootClock>::clone(boot_clock);
-        let meter = Meter::start(boot_clock).unwrap();
-        let reserving: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
-        // No key has credits here.
-        let (desk, _) = Reserver::new(reserving, Arc::clone(&index), Arc::clone(&clock));
-        let seen = Arc::clone(&index);
-        let checker = Checker::new(seen, hasher, Arc::clone(&clock), meter, desk);
-        let header = format!("Bearer {}", owner.expose());
-        Self {
-            actor: admission.authenticate(header.as_bytes()).unwrap(),
-            checker: checker.telling(first_uses),
-            registry: Registry::new(
-                Arc::<MemoryStore>::clone(store),
-                index,
-                pepper(),
-                clock,
-                Duration::from_micros(RETENTION),
-            ),
-        }
-    }
-}
-
 impl Real {
     /// The workspaces of a new world, and no keys.
-    pub(super) fn new(now: u64) -> Self {
-        let boot_clock = Arc::new(ManualBootClock::at(Moment::from_micros(now)));
-        let now = Timestamp::from_micros(now);
-        let clock = Arc::new(ManualClock::at(now));
-        let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let store = Arc::new(MemoryStore::in_memory(&pepper(), shared).unwrap());
-        // It takes changes once it was read.
-        store.snapshot().unwrap().for_each(drop);
+    pub(super) fn new(world: &World) -> Self {
+        let machine = Machine::new(world.now);
         let owner = bootstrap::mint_admin_token().unwrap();
-        block_on(store.commit(bootstrap::first_owner(&owner, &pepper(), now))).unwrap();
-        let parts = Parts::load(&store, (&clock, &boot_clock), &owner);
-        for workspace in World::default().workspaces {
+        let now = Timestamp::from_micros(world.now);
+        let first = bootstrap::first_owner(&owner, &pepper(), now);
+        block_on(machine.store.commit(first)).unwrap();
+        let parts = Parts::load(&machine, &owner);
+        for workspace in &world.workspaces {
             let draft = WorkspaceDraft {
                 id: workspace.id.to_owned(),
                 token_prefix: "klg".to_owned(),
-                environments: owned(workspace.environments),
+                environments: workspace
+                    .environments
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
                 ..WorkspaceDraft::default()
             };
             block_on(parts.registry.create_workspace(&parts.actor, draft)).unwrap();
         }
         Self {
-            clock,
-            boot_clock,
-            store,
+            machine,
             owner,
             stranger: Token::mint(&TokenPrefix::try_from("klg").unwrap(), None),
-            parts,
+            parts: Some(parts),
             turn: 0,
         }
     }
 
-    /// Makes a change; what was issued, if it was a key.
-    pub(super) fn apply(
-        &mut self,
-        change: &Change,
-        world: &World,
-    ) -> Result<Option<Issued>, RegistryError> {
-        if let Some((key, patch)) = self.patch(change) {
-            let id = (world.keys[key].id.as_str(), "");
-            block_on(self.parts.registry.update_key(&self.parts.actor, id, patch))?;
-        }
-        let Parts {
-            registry, actor, ..
-        } = &self.parts;
-        let id = |key: usize| world.keys[key].id.as_str();
-        let workspace = |place: usize| (world.workspaces[place].id, "");
+    /// Makes a change. `world` is as it is after that.
+    pub(super) fn apply(&mut self, change: &Change, world: &World) -> Made {
         match change {
             Change::CreateKey(new) => return self.create(new, world).map(Some),
-            Change::Scopes(..) | Change::Sources(..) | Change::End(..) | Change::Limits(..) => {}
-            Change::SwitchKey(key, disabled) => {
-                block_on(registry.switch_key(actor, (id(*key), ""), *disabled))?;
+            Change::Key(key, change) => return self.manage(&world.keys[*key].id, change),
+            Change::Principal(id, change) => self.appoint(id, change, world)?,
+            Change::Workspace(place, change) => {
+                self.settle(world.workspaces[*place].id, change)?;
             }
-            Change::Rotate {
-                key,
-                overlap,
-                from_first_use,
-            } => {
-                let draft = RotationDraft {
-                    overlap: Some(Duration::from_micros(*overlap)),
-                    from_first_use: *from_first_use,
-                };
-                let issued = block_on(registry.rotate_key(actor, (id(*key), ""), draft))?;
-                return Ok(Some(Issued::from(issued)));
-            }
-            Change::Finish(key) => {
-                block_on(registry.finish_rotation(actor, (id(*key), "")))?;
-            }
-            Change::Cancel(key) => {
-                block_on(registry.cancel_rotation(actor, (id(*key), "")))?;
-            }
-            Change::Revoke(key) => {
-                let reason = RevocationReason::Unused;
-                block_on(registry.revoke_key(actor, id(*key), reason, ""))?;
-            }
-            Change::Delete(key) => block_on(registry.delete_key(actor, (id(*key), "")))?,
-            Change::SwitchWorkspace(place, disabled) => {
-                block_on(registry.switch_workspace(actor, workspace(*place), *disabled))?;
-            }
-            Change::Default(place, environment) => {
-                let patch = WorkspacePatch {
-                    default_environment: Some((*environment).to_owned()),
-                    ..WorkspacePatch::default()
-                };
-                block_on(registry.update_workspace(actor, workspace(*place), patch))?;
-            }
-            Change::Wait(_) => {
-                self.clock.set(Timestamp::from_micros(world.now));
-                self.boot_clock.set(Moment::from_micros(world.now));
-            }
-            Change::Restart => {
-                self.parts = Parts::load(&self.store, (&self.clock, &self.boot_clock), &self.owner)
-            }
+            Change::Wait(_) => self.machine.set(world.now),
+            Change::Restart => self.restart(false),
+            Change::Crash => self.restart(true),
         }
         Ok(None)
     }
 
-    /// The key that a change is to, and what it is to change; none: it is
-    /// another kind of change.
-    fn patch(&mut self, change: &Change) -> Option<(usize, KeyPatch)> {
-        let mut patch = KeyPatch::default();
-        let key = match change {
-            Change::Scopes(key, scopes) => {
-                patch.scopes = Some(scopes.iter().cloned().collect());
-                key
-            }
-            Change::Sources(key, sources) => {
-                let ranges = sources.iter().map(|range| self.range(range));
-                patch.source_addresses = Some(ranges.collect());
-                key
-            }
-            Change::End(key, end) => {
-                patch.expire_time = Some(end.map(Timestamp::from_micros));
-                key
-            }
-            Change::Limits(key, limits) => {
-                patch.limits = Some(drafts(limits));
-                key
-            }
-            Change::CreateKey(_)
-            | Change::SwitchKey(..)
-            | Change::Rotate { .. }
-            | Change::Finish(_)
-            | Change::Cancel(_)
-            | Change::Revoke(_)
-            | Change::Delete(_)
-            | Change::SwitchWorkspace(..)
-            | Change::Default(..)
-            | Change::Wait(_)
-            | Change::Restart => return None,
-        };
-        Some((*key, patch))
-    }
-
     fn create(&mut self, new: &NewKey, world: &World) -> Result<Issued, RegistryError> {
+        let home = new.workspace.map(|place| world.workspaces[place].id);
         let draft = KeyDraft {
-            workspace: world.workspaces[new.workspace].id.to_owned(),
+            workspace: home.unwrap_or_default().to_owned(),
+            token_prefix: if home.is_none() { "klg_user" } else { "" }.to_owned(),
             environment: new.environment.to_owned(),
-            principal: "user:ada".to_owned(),
+            principal: new.principal.to_owned(),
             name: "a key".to_owned(),
             scopes: new.scopes.iter().cloned().collect(),
             expire_time: new.end.map(Timestamp::from_micros),
             limits: drafts(&new.limits),
+            credits: new.credits.map(CreditsDraft::from),
             source_addresses: new.sources.iter().map(|range| self.range(range)).collect(),
             ..KeyDraft::default()
         };
-        let issued = block_on(self.parts.registry.create_key(&self.parts.actor, draft))?;
+        let parts = self.parts();
+        let issued = block_on(parts.registry.create_key(&parts.actor, draft))?;
         Ok(Issued::from(issued))
+    }
+
+    fn manage(&mut self, id: &str, change: &KeyChange) -> Made {
+        let mut patch = KeyPatch::default();
+        match change {
+            KeyChange::Scopes(scopes) => patch.scopes = Some(scopes.iter().cloned().collect()),
+            KeyChange::Sources(sources) => {
+                let ranges = sources.iter().map(|range| self.range(range));
+                patch.source_addresses = Some(ranges.collect());
+            }
+            KeyChange::End(end) => patch.expire_time = Some(end.map(Timestamp::from_micros)),
+            KeyChange::Limits(limits) => patch.limits = Some(drafts(limits)),
+            KeyChange::Credits(credits) => {
+                let change = CreditsChange::Set(credits.map(CreditsDraft::from));
+                return self.change_credits(id, change);
+            }
+            KeyChange::Adjust(delta) => {
+                let adjustment = Adjustment {
+                    delta: *delta,
+                    ..Adjustment::default()
+                };
+                return self.change_credits(id, CreditsChange::Adjust(adjustment));
+            }
+            KeyChange::Rotate {
+                overlap,
+                from_first_use,
+            } => return self.rotate(id, *overlap, *from_first_use),
+            KeyChange::Switch(_)
+            | KeyChange::Finish
+            | KeyChange::Cancel
+            | KeyChange::Revoke
+            | KeyChange::Delete => return self.end_something(id, change),
+        }
+        let parts = self.parts();
+        block_on(parts.registry.update_key(&parts.actor, (id, ""), patch))?;
+        Ok(None)
+    }
+
+    fn change_credits(&self, id: &str, change: CreditsChange) -> Made {
+        let parts = self.parts();
+        block_on(parts.registry.change_credits(&parts.actor, id, change))?;
+        Ok(None)
+    }
+
+    fn rotate(&self, id: &str, overlap: u64, from_first_use: bool) -> Made {
+        let parts = self.parts();
+        let draft = RotationDraft {
+            overlap: Some(Duration::from_micros(overlap)),
+            from_first_use,
+        };
+        let issued = block_on(parts.registry.rotate_key(&parts.actor, (id, ""), draft))?;
+        Ok(Some(Issued::from(issued)))
+    }
+
+    /// Ends a key, or one of its tokens.
+    fn end_something(&self, id: &str, change: &KeyChange) -> Made {
+        let Parts {
+            registry, actor, ..
+        } = self.parts();
+        match change {
+            KeyChange::Switch(disabled) => {
+                block_on(registry.switch_key(actor, (id, ""), *disabled))?;
+            }
+            KeyChange::Finish => {
+                block_on(registry.finish_rotation(actor, (id, "")))?;
+            }
+            KeyChange::Cancel => {
+                block_on(registry.cancel_rotation(actor, (id, "")))?;
+            }
+            KeyChange::Revoke => {
+                let reason = RevocationReason::Unused;
+                block_on(registry.revoke_key(actor, id, reason, ""))?;
+            }
+            KeyChange::Delete => block_on(registry.delete_key(actor, (id, "")))?,
+            KeyChange::Scopes(_)
+            | KeyChange::Sources(_)
+            | KeyChange::End(_)
+            | KeyChange::Limits(_)
+            | KeyChange::Rotate { .. }
+            | KeyChange::Credits(_)
+            | KeyChange::Adjust(_) => panic!("{change:?} ends nothing"),
+        }
+        Ok(None)
+    }
+
+    /// Changes a principal, or what it may do in a workspace.
+    fn appoint(
+        &self,
+        id: &str,
+        change: &PrincipalChange,
+        world: &World,
+    ) -> Result<(), RegistryError> {
+        let Parts {
+            registry, actor, ..
+        } = self.parts();
+        match change {
+            PrincipalChange::Create => {
+                let draft = PrincipalDraft {
+                    id: id.to_owned(),
+                    ..PrincipalDraft::default()
+                };
+                block_on(registry.create_principal(actor, draft)).map(drop)
+            }
+            PrincipalChange::Switch(disabled) => {
+                block_on(registry.switch_principal(actor, (id, ""), *disabled)).map(drop)
+            }
+            PrincipalChange::Limits(limits) => {
+                let patch = PrincipalPatch {
+                    limits: Some(drafts(limits)),
+                    ..PrincipalPatch::default()
+                };
+                block_on(registry.update_principal(actor, (id, ""), patch)).map(drop)
+            }
+            PrincipalChange::Delete => block_on(registry.delete_principal(actor, (id, ""))),
+            PrincipalChange::Member(place, ceiling) => {
+                let draft = MembershipDraft {
+                    workspace: world.workspaces[*place].id.to_owned(),
+                    principal: id.to_owned(),
+                    scope_ceiling: ceiling.iter().cloned().collect(),
+                };
+                block_on(registry.set_membership(actor, draft, "")).map(drop)
+            }
+            PrincipalChange::RemoveMember(place) => {
+                let which = (world.workspaces[*place].id, id);
+                block_on(registry.remove_membership(actor, which, "")).map(drop)
+            }
+        }
+    }
+
+    /// Changes a workspace.
+    fn settle(&self, id: &str, change: &WorkspaceChange) -> Result<(), RegistryError> {
+        let Parts {
+            registry, actor, ..
+        } = self.parts();
+        let mut patch = WorkspacePatch::default();
+        match change {
+            WorkspaceChange::Switch(disabled) => {
+                return block_on(registry.switch_workspace(actor, (id, ""), *disabled)).map(drop);
+            }
+            WorkspaceChange::Environment(name) => {
+                patch.default_environment = Some((*name).to_owned());
+            }
+            WorkspaceChange::Limits(limits) => patch.default_limits = Some(drafts(limits)),
+        }
+        block_on(registry.update_workspace(actor, (id, ""), patch)).map(drop)
+    }
+
+    fn restart(&mut self, killed: bool) {
+        let old = self.parts.take().unwrap();
+        if killed {
+            old.crash(&self.machine);
+        } else {
+            old.stop();
+        }
+        self.parts = Some(Parts::load(&self.machine, &self.owner));
+    }
+
+    fn parts(&self) -> &Parts {
+        self.parts.as_ref().unwrap()
+    }
+
+    /// Looks at a key, as operators do; none, if there is none.
+    pub(super) fn seen(&self, id: &str) -> Option<Seen> {
+        let parts = self.parts();
+        let view = block_on(parts.registry.get_key(&parts.actor, id)).ok()?;
+        let scopes = view.effective_scopes.as_ref().unwrap_or(&view.key.scopes);
+        let scopes: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        Some(Seen {
+            state: match view.state {
+                KeyState::Active => "ACTIVE",
+                KeyState::Expired => "EXPIRED",
+                KeyState::Disabled => "DISABLED",
+                KeyState::Revoked => "REVOKED",
+            },
+            credits: view
+                .credits
+                .map(|left| (left.balance, left.refill_time.map(Timestamp::as_micros))),
+            scopes: meaning(&scopes),
+        })
     }
 
     /// Returns when the first use of a key's new token was noted, of which no
     /// check waits for the end.
     pub(super) fn wait_for_note(&self, id: &str) {
-        let Parts {
-            registry, actor, ..
-        } = &self.parts;
+        let parts = self.parts();
         for _ in 0..MANY {
-            let view = block_on(registry.get_key(actor, id)).unwrap();
+            let view = block_on(parts.registry.get_key(&parts.actor, id)).unwrap();
             let old = view.key.secrets.first().and_then(|old| old.end);
             if !matches!(old, Some(End::AfterFirstUse { .. })) {
                 return;
@@ -263,106 +311,9 @@ impl Real {
         panic!("the first use of a new token of {id} is not noted");
     }
 
-    /// Asks as a gateway does.
-    pub(super) fn answer(&mut self, ask: &Ask, world: &World) -> Answer {
-        let credential = self.credential(ask.credential, world);
-        let required: Vec<_> = ask.required.iter().map(as_text).collect();
-        let source = match &ask.source {
-            Source::Unsaid => None,
-            Source::Nonsense(text) => Some((*text).to_owned()),
-            Source::Address(address) => Some(self.address(address)),
-        };
-        let mut demand = Demand {
-            cost: ask.cost,
-            ..Demand::default()
-        };
-        ask.limits.iter().for_each(|name| demand.limits.add(name));
-        let ask = RealAsk {
-            workspace: ask.workspace,
-            environment: ask.environment,
-            required_scopes: required.iter().map(String::as_str),
-            source_address: source.as_deref(),
-        };
-        let checker = &self.parts.checker;
-        let checked = checker.check(credential.as_bytes(), &ask, &demand, told);
-        checked.unwrap()
-    }
-
-    /// The next of several ways.
-    fn turn<const N: usize>(&mut self, ways: [String; N]) -> String {
-        self.turn += 1;
-        ways.into_iter().nth(self.turn % N).unwrap()
-    }
-
-    fn credential(&mut self, credential: Credential, world: &World) -> String {
-        match credential {
-            Credential::Nothing => self.turn(["", "  "].map(str::to_owned)),
-            Credential::Malformed => {
-                self.turn(["Bearer", "a b c", "Bearer a, Bearer b"].map(str::to_owned))
-            }
-            Credential::Mistyped(key) => {
-                let token = &world.keys[key].tokens[0].text;
-                let (start, end) = token.split_at(token.len() - 1);
-                format!("Bearer {start}{}", if end == "0" { "1" } else { "0" })
-            }
-            Credential::Stranger => format!("Bearer {}", self.stranger.expose()),
-            Credential::Admin => format!("Bearer {}", self.owner.expose()),
-            Credential::Token(key, token) => {
-                let token = &world.keys[key].tokens[token].text;
-                let basic = data_encoding::BASE64.encode(format!("{token}:").as_bytes());
-                self.turn([
-                    token.clone(),
-                    format!("Bearer {token}"),
-                    format!("api-key {token}"),
-                    format!("Basic {basic}"),
-                ])
-            }
-        }
-    }
-
-    fn address(&mut self, address: &Address) -> String {
-        if address.v4 {
-            let address = v4(&address.bits);
-            let mapped = address.to_ipv6_mapped();
-            return self.turn([
-                address.to_string(),
-                format!("{address}:443"),
-                mapped.to_string(),
-                format!("[{mapped}]:443"),
-            ]);
-        }
-        let address = v6(&address.bits);
-        self.turn([
-            address.to_string(),
-            format!("[{address}]"),
-            format!("[{address}]:443"),
-        ])
-    }
-
-    fn range(&mut self, range: &Range) -> String {
-        let length = range.prefix.len();
-        if range.v4 {
-            let address = v4(&range.prefix);
-            let mapped = format!("{}/{}", address.to_ipv6_mapped(), 96 + length);
-            let whole = format!("{address}/{length}");
-            let bare = if length == 32 {
-                address.to_string()
-            } else {
-                whole.clone()
-            };
-            return self.turn([whole, mapped, bare]);
-        }
-        let address = v6(&range.prefix);
-        let bare = if length == 128 {
-            ""
-        } else {
-            &format!("/{length}")
-        };
-        self.turn([format!("{address}/{length}"), format!("{address}{bare}")])
-    }
-
     pub(super) fn end(self) {
-        self.store.close();
+        self.parts.unwrap().stop();
+        self.machine.store.close();
     }
 }
 
@@ -375,54 +326,28 @@ impl From<IssuedKey> for Issued {
     }
 }
 
-fn told(outcome: Outcome<'_>) -> Answer {
-    let key_id = outcome.key.map(|key| key.id().to_string());
-    match (outcome.verdict, outcome.key.zip(outcome.standing)) {
-        (Verdict::Denied(reason), _) => Answer::Denied { reason, key_id },
-        (Verdict::Allowed, None) => panic!("nobody is allowed"),
-        (Verdict::Allowed, Some((key, standing))) => Answer::Allowed(Told {
-            key_id: key_id.unwrap_or_default(),
-            workspace: standing.workspace.to_owned(),
-            environment: standing.environment.to_owned(),
-            scopes: standing
-                .scopes
-                .scopes()
-                .iter()
-                .map(ToString::to_string)
-                .collect::<BTreeSet<_>>(),
-            end: key.expire_time().map(Timestamp::as_micros),
-            superseded: outcome.rotating.map(Rotating::superseded),
-        }),
+impl From<NewCredits> for CreditsDraft {
+    fn from(credits: NewCredits) -> Self {
+        Self {
+            balance: credits.balance,
+            refill: credits.refill.map(|refill| RefillDraft {
+                period: Some(if refill.monthly {
+                    Period::Month
+                } else {
+                    Period::Day
+                }),
+                amount: refill.amount,
+            }),
+        }
     }
 }
 
-/// The limits of a key, if it has any.
-fn drafts(limits: &[(u32, bool)]) -> Vec<LimitDraft> {
-    let of = |((name, window), (count, always)): ((&str, u64), &(u32, bool))| LimitDraft {
-        name: name.to_owned(),
-        count: *count,
-        window: Duration::from_micros(window),
-        always: *always,
+fn drafts(limits: &Limits) -> Vec<LimitDraft> {
+    let draft = |(name, limit): (&&'static str, &Limit)| LimitDraft {
+        name: (*name).to_owned(),
+        count: limit.count,
+        window: Duration::from_micros(limit.window),
+        always: limit.always,
     };
-    LIMITS.into_iter().zip(limits).map(of).collect()
-}
-
-fn as_text(requirement: &Requirement) -> String {
-    match requirement {
-        Requirement::AnyOf(scopes) => scopes.join("|"),
-        Requirement::IllFormed(text) => (*text).to_owned(),
-    }
-}
-
-/// The address whose first bits these are, and the others zeros.
-fn v4(bits: &str) -> Ipv4Addr {
-    Ipv4Addr::from_bits(u32::from_str_radix(&format!("{bits:0<32}"), 2).unwrap())
-}
-
-fn v6(bits: &str) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from_str_radix(&format!("{bits:0<128}"), 2).unwrap())
-}
-
-fn owned(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|&text| text.to_owned()).collect()
+    limits.iter().map(draft).collect()
 }
