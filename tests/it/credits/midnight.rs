@@ -37,7 +37,7 @@ const ADA: &str = "user:ada";
 const AMOUNT: u64 = 1_000;
 
 /// How many keys are written by one commit.
-const CHUNK: usize = 50;
+const BATCH: usize = 50;
 
 /// Far more than a machine that does nothing else needs.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -82,7 +82,7 @@ impl Night {
         };
         self.store.commit(records::issue(first)).await.unwrap();
         let mut commits = JoinSet::new();
-        for chunk in (2..keys + 2).collect::<Vec<_>>().chunks(CHUNK) {
+        for chunk in (2..keys + 2).collect::<Vec<_>>().chunks(BATCH) {
             let mut batch = records::create(Record::Workspace(workspace.clone()));
             batch.writes.clear();
             for number in chunk {
