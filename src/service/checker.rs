@@ -4,6 +4,8 @@
 //! for a key without limits or credits, of which nothing is to be spent. To tell
 //! what a narrow ceiling leaves allocates, but where the membership holds that.
 
+mod trial;
+
 use std::sync::Arc;
 
 use crate::domain::clock::{Clock, Timestamp};
@@ -19,6 +21,8 @@ use crate::meter::{Meter, Owners, Spending};
 
 use super::credits::{Desk, Wait};
 use super::first_use::{self, FirstUses};
+
+pub use trial::Trial;
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]
