@@ -28,7 +28,8 @@ use accounts::{Accounts, Owner};
 use clock::BootClock;
 
 /// How many owners a check can spend of, and the place of each. What most checks
-/// can wait for is last, as that is held for the shortest time.
+/// can wait for is last of them, as that is held for the shortest time; only the
+/// stake, which is one key's, is locked behind it.
 const OWNERS: usize = 3;
 const KEY: usize = 0;
 const KEY_WITHIN: usize = 1;
@@ -58,11 +59,12 @@ impl Owners {
         ])
     }
 
-    /// The same, and the counts that all keys of this principal share, wherever
-    /// they work.
+    /// The same, and the counts that all keys of this principal share where they
+    /// are used in this workspace. None of another workspace counts: those who
+    /// issue keys there have no say in what is left here, nor do they learn of it.
     #[must_use]
-    pub const fn sharing(mut self, principal: PrincipalNumber) -> Self {
-        self.0[PRINCIPAL] = Some(Owner::Principal(principal));
+    pub const fn sharing(mut self, principal: PrincipalNumber, workspace: WorkspaceNumber) -> Self {
+        self.0[PRINCIPAL] = Some(Owner::Principal(principal, workspace));
         self
     }
 
@@ -483,12 +485,15 @@ mod tests {
     const ADA: PrincipalNumber = PrincipalNumber(1);
     const BOB: PrincipalNumber = PrincipalNumber(2);
 
+    const THERE: WorkspaceNumber = WorkspaceNumber(1);
+    const ELSEWHERE: WorkspaceNumber = WorkspaceNumber(2);
+
     #[test]
-    fn locks_are_taken_in_the_order_of_their_kinds() {
+    fn each_kind_of_owner_has_a_place_of_its_own() {
         let (key, workspace) = (key(), WorkspaceNumber(7));
         let kinds = |owners: Owners| owners.0.map(|owner| owner.as_ref().map(discriminant));
-        let full = Owners::of_personal_key(key, workspace).sharing(ADA);
-        let bound = Owners::of_key(key).sharing(ADA);
+        let full = Owners::of_personal_key(key, workspace).sharing(ADA, workspace);
+        let bound = Owners::of_key(key).sharing(ADA, workspace);
         // Whoever holds one has all that come before it, and waits for none.
         for (place, kind) in kinds(full).into_iter().enumerate() {
             assert!(kind.is_some());
@@ -507,40 +512,90 @@ mod tests {
         assert_eq!(places, [0, 0, 2]);
     }
 
+    /// Waits until it is so, but not for ever.
+    fn comes(what: impl Fn() -> bool) -> bool {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !what() && Instant::now() < end {
+            thread::yield_now();
+        }
+        what()
+    }
+
     #[test]
-    fn all_keys_of_a_principal_spend_of_one_count_wherever_they_work() {
+    fn whoever_waits_for_one_holds_what_comes_before_and_nothing_behind() {
         let (meter, ..) = swept(0);
-        let bound = [key(), key()].map(Owners::of_key);
-        let personal = key();
-        let within =
-            [3, 4].map(|number| Owners::of_personal_key(personal, WorkspaceNumber(number)));
-        let all = [bound, within].concat();
-        for (spent, owners) in all.iter().enumerate() {
-            let mut limit = [shared("read", 4, 60)];
-            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limit, 1, || ());
-            assert_eq!(spending, Spending::Passed);
-            assert_eq!(limit[0].remaining, 3 - u32::try_from(spent).unwrap());
+        let key = key();
+        let owners = Owners::of_personal_key(key, THERE).sharing(ADA, THERE);
+        let accounts = owners
+            .0
+            .map(|owner| meter.accounts.open(owner.expect("all three")));
+        let spend = || {
+            let default = Reading {
+                source: Source::Workspace,
+                ..reading("day", 5, 60)
+            };
+            let mut limits = [shared("all", 5, 60), default, reading("own", 5, 60)];
+            meter.spend(owners, &mut limits, 1, || ()).0
+        };
+        for (place, awaited) in accounts.iter().enumerate() {
+            thread::scope(|scope| {
+                let held = awaited.lock();
+                let waiting = scope.spawn(spend);
+                // It is known by all who know accounts, by this test, and then by
+                // the one who waits.
+                assert!(comes(|| Arc::strong_count(awaited) == 3), "nobody comes");
+                for before in &accounts[..place] {
+                    assert!(comes(|| before.is_locked()), "before {place}");
+                }
+                for _ in 0..20 {
+                    thread::sleep(Duration::from_millis(1));
+                    let locked = accounts.each_ref().map(|account| account.is_locked());
+                    assert_eq!(locked, [0, 1, 2].map(|other| other <= place));
+                }
+                drop(held);
+                assert_eq!(waiting.join().unwrap(), Spending::Passed);
+            });
         }
-        for owners in all {
+    }
+
+    #[test]
+    fn all_keys_of_a_principal_spend_of_one_count_in_each_workspace() {
+        let (meter, ..) = swept(0);
+        let personal = [key(), key()];
+        let read = |owners: Owners, cost| {
             let mut limit = [shared("read", 4, 60)];
-            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limit, 1, || ());
-            assert_eq!((spending, limit[0].remaining), (Spending::Limited, 0));
-            // The key's own of that name are others, and so is another principal's.
-            let mut own = [reading("read", 4, 60)];
-            let (spending, ()) = meter.spend(owners.sharing(ADA), &mut own, 0, || ());
-            assert_eq!((spending, own[0].remaining), (Spending::Passed, 4));
-            let mut others = [shared("read", 4, 60)];
-            let (spending, ()) = meter.spend(owners.sharing(BOB), &mut others, 0, || ());
-            assert_eq!((spending, others[0].remaining), (Spending::Passed, 4));
+            let (spending, ()) = meter.spend(owners, &mut limit, cost, || ());
+            (spending, limit[0].remaining)
+        };
+        for workspace in [THERE, ELSEWHERE] {
+            let bound = [key(), key()].map(Owners::of_key);
+            let within = personal.map(|key| Owners::of_personal_key(key, workspace));
+            let all = [bound, within].concat();
+            for (spent, owners) in all.iter().enumerate() {
+                let left = 3 - u32::try_from(spent).unwrap();
+                let passed = (Spending::Passed, left);
+                assert_eq!(read(owners.sharing(ADA, workspace), 1), passed);
+            }
+            for owners in all {
+                let denied = (Spending::Limited, 0);
+                assert_eq!(read(owners.sharing(ADA, workspace), 1), denied);
+                // The key's own of that name are others, and so is another principal's.
+                let mut own = [reading("read", 4, 60)];
+                let (spending, ()) =
+                    meter.spend(owners.sharing(ADA, workspace), &mut own, 0, || ());
+                assert_eq!((spending, own[0].remaining), (Spending::Passed, 4));
+                let others = (Spending::Passed, 4);
+                assert_eq!(read(owners.sharing(BOB, workspace), 0), others);
+            }
         }
-        assert_eq!(meter.owners(), 1);
+        assert_eq!(meter.owners(), 2);
     }
 
     #[test]
     fn what_is_the_key_s_and_what_is_shared_is_spent_together_or_not_at_all() {
         let (meter, ..) = swept(0);
         let (key, mut balance) = (key(), 4);
-        let owners = Owners::of_personal_key(key, WorkspaceNumber(1)).sharing(ADA);
+        let owners = Owners::of_personal_key(key, THERE).sharing(ADA, THERE);
         let of = |own, shared_count, default| {
             let default = Reading {
                 source: Source::Workspace,
@@ -571,8 +626,8 @@ mod tests {
         assert_eq!(spend(of(9, 9, 9), 1), (Spending::Passed, [5; 3], none));
     }
 
-    /// Threads that spend of one key and its principal, and of another key of
-    /// that, never wait for each other, and no count is above its limit.
+    /// Of threads that spend of one key and its principal, and of another key of
+    /// that, each has its turn, and no count is above its limit.
     #[test]
     fn keys_that_share_spend_at_once_and_none_waits_for_ever() {
         const THREADS: usize = 8;
@@ -586,7 +641,7 @@ mod tests {
                 for round in 0..LIMIT {
                     let key = keys[(thread + round as usize / 7) % 2];
                     let owners = if round % 3 == 0 {
-                        Owners::of_personal_key(key, WorkspaceNumber(1))
+                        Owners::of_personal_key(key, THERE)
                     } else {
                         Owners::of_key(key)
                     };
@@ -595,7 +650,8 @@ mod tests {
                     if round % 2 == 0 {
                         limits.reverse();
                     }
-                    let (spending, ()) = meter.spend(owners.sharing(ADA), &mut limits, 1, || ());
+                    let (spending, ()) =
+                        meter.spend(owners.sharing(ADA, THERE), &mut limits, 1, || ());
                     passed.fetch_add(usize::from(spending == Spending::Passed), Ordering::SeqCst);
                 }
                 done.send(()).unwrap();
@@ -613,14 +669,14 @@ mod tests {
         };
         let own = keys.map(|key| spent(Owners::of_key(key), [reading("own", LIMIT, 3_600)]));
         assert_eq!(own[0] + own[1], LIMIT);
-        let owners = Owners::of_key(keys[0]).sharing(ADA);
+        let owners = Owners::of_key(keys[0]).sharing(ADA, THERE);
         assert_eq!(spent(owners, [shared("all", LIMIT, 3_600)]), LIMIT);
     }
 
     #[test]
     fn the_memory_of_what_is_shared_is_given_back_too() {
         let (meter, mut sweeper, clock) = swept(0);
-        let owners = Owners::of_key(key()).sharing(ADA);
+        let owners = Owners::of_key(key()).sharing(ADA, THERE);
         let mut limits = [reading("own", 5, 3_600), shared("all", 5, 1)];
         assert_eq!(
             meter.spend(owners, &mut limits, 1, || ()).0,
@@ -701,11 +757,11 @@ mod tests {
     #[test]
     fn who_waits_for_an_account_that_is_let_go_of_spends_of_the_next() {
         let (key, workspace) = (key(), WorkspaceNumber(1));
-        let owners = Owners::of_personal_key(key, workspace).sharing(ADA);
+        let owners = Owners::of_personal_key(key, workspace).sharing(ADA, workspace);
         for (owner, source) in [
             (Owner::Key(key), Source::Key),
             (Owner::KeyWithin(key, workspace), Source::Workspace),
-            (Owner::Principal(ADA), Source::Principal),
+            (Owner::Principal(ADA, workspace), Source::Principal),
         ] {
             let (meter, ..) = swept(0);
             let spend = |cost| {
@@ -820,18 +876,18 @@ mod tests {
         }
     }
 
-    /// Where a key is used: which it is, in which workspace if it is personal,
-    /// and whose it is.
-    type Site = (usize, Option<u64>, PrincipalNumber);
+    /// Where a key is used: which it is, whether it is personal, in which
+    /// workspace, and whose it is.
+    type Site = (usize, bool, WorkspaceNumber, PrincipalNumber);
 
-    /// Two keys of one principal, a personal one of it in two workspaces, and
-    /// one of another principal.
+    /// Two keys of one principal in two workspaces, a personal one of it in both,
+    /// and one of another principal.
     const SITES: [Site; 5] = [
-        (0, None, ADA),
-        (1, None, ADA),
-        (2, Some(1), ADA),
-        (2, Some(2), ADA),
-        (3, None, BOB),
+        (0, false, THERE, ADA),
+        (1, false, ELSEWHERE, ADA),
+        (2, true, THERE, ADA),
+        (2, true, ELSEWHERE, ADA),
+        (3, false, THERE, BOB),
     ];
 
     /// The limits that can count, by name and source: what is the key's and what
@@ -849,10 +905,11 @@ mod tests {
 
     impl Model {
         /// What a count is called, by whose it is.
-        fn name((key, workspace, principal): Site, of: &Reading) -> String {
-            let whose = match (of.source, workspace) {
-                (Source::Principal, _) => format!("principal {}", principal.0),
-                (Source::Workspace, Some(workspace)) => format!("key {key} in {workspace}"),
+        fn name((key, personal, workspace, principal): Site, of: &Reading) -> String {
+            let within = workspace.0;
+            let whose = match (of.source, personal) {
+                (Source::Principal, _) => format!("principal {} in {within}", principal.0),
+                (Source::Workspace, true) => format!("key {key} in {within}"),
                 (Source::Key | Source::Workspace, _) => format!("key {key}"),
             };
             format!("{whose}: {}", of.limit.name)
@@ -907,12 +964,14 @@ mod tests {
                     })
                     .collect();
                 let (site, asked) = (SITES[of], readings.clone());
-                let (number, workspace, principal) = site;
-                let owners = match workspace {
-                    Some(workspace) => Owners::of_personal_key(keys[number], WorkspaceNumber(workspace)),
-                    None => Owners::of_key(keys[number]),
+                let (number, personal, workspace, principal) = site;
+                let owners = if personal {
+                    Owners::of_personal_key(keys[number], workspace)
+                } else {
+                    Owners::of_key(keys[number])
                 };
-                let (spending, ()) = meter.spend(owners.sharing(principal), &mut readings, cost, || ());
+                let owners = owners.sharing(principal, workspace);
+                let (spending, ()) = meter.spend(owners, &mut readings, cost, || ());
                 let passes = spending == Spending::Passed;
                 prop_assert_eq!(passes, model.spend(site, &asked, cost, now));
                 for reading in readings {

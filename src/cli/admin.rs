@@ -12,7 +12,7 @@ use super::connect::{self, Server};
 use super::failure::Failure;
 use super::output::Output;
 use super::reach::{self, Listener, ReachFlags, Target};
-use super::status::Flags;
+use super::status::{Changes, Flags};
 use crate::edge::pb::key_admin_client::KeyAdminClient;
 
 /// The largest reply that is read, in bytes: a page of 1,000 large keys.
@@ -84,7 +84,7 @@ impl Admin {
         message: M,
         send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        self.call(message, &[], false, send).await
+        self.call(message, &[], Changes::Nothing, send).await
     }
 
     /// Makes a call that reads what fits. `flags` are those that set the
@@ -95,7 +95,7 @@ impl Admin {
         flags: Flags,
         send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        self.call(message, flags, false, send).await
+        self.call(message, flags, Changes::Nothing, send).await
     }
 
     /// Makes a call that changes something. `flags` are those that set the
@@ -106,7 +106,18 @@ impl Admin {
         flags: Flags,
         send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        self.call(message, flags, true, send).await
+        self.call(message, flags, Changes::Something, send).await
+    }
+
+    /// The same, with the id of a request in it. Where there is no answer, the
+    /// failure says no more than that: how to repeat it is the caller's to say.
+    pub(crate) async fn change_once<M, R>(
+        &mut self,
+        message: M,
+        flags: Flags,
+        send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Failure> {
+        self.call(message, flags, Changes::Once, send).await
     }
 
     /// Opens a conversation, which has no deadline.
@@ -127,14 +138,14 @@ impl Admin {
 
     /// The failure that the end of a conversation means.
     pub(crate) fn failure(&self, status: &Status, flags: Flags) -> Failure {
-        self.target.asked(flags, true).failure(status)
+        self.target.asked(flags, Changes::Something).failure(status)
     }
 
     async fn call<M, R>(
         &mut self,
         message: M,
         flags: Flags,
-        changes: bool,
+        changes: Changes,
         send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
         let Self {

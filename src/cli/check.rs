@@ -16,6 +16,7 @@ use super::connect::{self, Server};
 use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::reach::{Listener, ReachFlags, Target};
+use super::status::Changes;
 use super::verdict_view;
 use crate::edge::pb::check_response::Outcome;
 use crate::edge::pb::key_check_client::KeyCheckClient;
@@ -128,7 +129,7 @@ impl Gateway {
     pub(crate) fn failure(&self, status: &Status) -> Failure {
         // Whatever the error is: without a verdict, nothing is known.
         self.target
-            .asked(&[], false)
+            .asked(&[], Changes::Nothing)
             .failure(status)
             .note("That is no verdict.")
             .with_exit(Exit::NotKnown)

@@ -80,7 +80,7 @@ pub(crate) fn standing(status: &LimitStatus) -> String {
         None => String::new(),
     };
     let whose = match status.source() {
-        LimitSource::Principal => " for all keys of the principal",
+        LimitSource::Principal => " for all keys of the principal in the workspace",
         LimitSource::Unspecified | LimitSource::Key | LimitSource::Workspace => "",
     };
     format!("{name}: {remaining} of {limit} left in {window}{whose}{again}")
@@ -179,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             standing(&shared),
-            "read: 3 of 10 left in 1m for all keys of the principal; enough again in 6s"
+            "read: 3 of 10 left in 1m for all keys of the principal in the workspace; enough again in 6s"
         );
         assert_eq!(
             standing_json(&[status]),

@@ -13,7 +13,7 @@ use tonic::transport::Channel;
 use super::connect::Server;
 use super::context::{Context, Contexts};
 use super::failure::Failure;
-use super::status::{Asked, Flags};
+use super::status::{Asked, Changes, Flags};
 use super::tls::Tls;
 use super::{argument, text};
 
@@ -251,7 +251,7 @@ impl Target {
 
     /// What a failure of a call has to know of it. `flags` are those that set
     /// the fields of the request.
-    pub(crate) fn asked(&self, flags: Flags, changes: bool) -> Asked<'_> {
+    pub(crate) fn asked(&self, flags: Flags, changes: Changes) -> Asked<'_> {
         Asked {
             server: &self.server,
             server_flag: self.flag,

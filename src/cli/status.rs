@@ -22,8 +22,20 @@ pub(crate) struct Asked<'a> {
     pub(crate) server_flag: &'static str,
     /// The flags that set the fields of the request.
     pub(crate) flags: Flags,
-    /// Whether the call changes anything.
-    pub(crate) changes: bool,
+    /// What the call does, of which nobody may know whether it was done.
+    pub(crate) changes: Changes,
+}
+
+/// What a call changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Changes {
+    /// Nothing.
+    Nothing,
+    /// Something, each time that it is made.
+    Something,
+    /// Something, once: it carries the id of its request, and whoever makes it
+    /// says how to repeat it.
+    Once,
 }
 
 impl Asked<'_> {
@@ -113,14 +125,14 @@ impl Asked<'_> {
             ),
             Server::Https(_) | Server::Http(_) | Server::Unix(_) => failure,
         };
-        if *changes {
-            failure.note("The change may have been made all the same: look before you try again.")
-        } else if spoke {
-            failure
-        } else {
-            failure.note(format!(
+        match changes {
+            Changes::Something => failure
+                .note("The change may have been made all the same: look before you try again."),
+            Changes::Once => failure,
+            Changes::Nothing if spoke => failure,
+            Changes::Nothing => failure.note(format!(
                 "Is a keyward server there? {server_flag} names another; --timeout waits longer."
-            ))
+            )),
         }
     }
 
@@ -162,7 +174,7 @@ mod tests {
         ("metadata", "--metadata"),
     ];
 
-    fn told(status: &Status, changes: bool) -> (Exit, String) {
+    fn told(status: &Status, changes: Changes) -> (Exit, String) {
         let server = Server::Http("http://127.0.0.1:1".to_owned());
         let asked = Asked {
             server: &server,
@@ -190,7 +202,7 @@ mod tests {
             "scopes[2]: must be a scope; and so on",
             details,
         );
-        let (exit, text) = told(&status, true);
+        let (exit, text) = told(&status, Changes::Something);
         assert_eq!(exit, Exit::Failed);
         assert_eq!(
             text,
@@ -203,14 +215,14 @@ mod tests {
     fn a_newer_reason_is_told_in_the_servers_words() {
         let details = ErrorDetails::with_error_info("NOVEL", "keyward", HashMap::new());
         let status = Status::with_error_details(Code::FailedPrecondition, "not now", details);
-        let (exit, text) = told(&status, true);
+        let (exit, text) = told(&status, Changes::Something);
         assert_eq!((exit, text.as_str()), (Exit::Failed, "error: not now"));
     }
 
     #[test]
     fn without_an_answer_nothing_is_known() {
         let late = || Status::from_error(Box::new(tonic::TimeoutExpired(())));
-        let (exit, text) = told(&late(), false);
+        let (exit, text) = told(&late(), Changes::Nothing);
         assert_eq!(exit, Exit::NotKnown);
         assert!(
             text.contains("Timeout expired\n  Is a keyward server there?"),
@@ -221,18 +233,18 @@ mod tests {
             Status::unavailable("overload"),
             Status::deadline_exceeded("late"),
         ] {
-            let (exit, text) = told(&status, true);
+            let (exit, text) = told(&status, Changes::Something);
             assert_eq!(exit, Exit::NotKnown);
             assert!(text.contains("may have been made"), "{text}");
         }
-        let (exit, text) = told(&Status::unavailable("overload"), false);
+        let (exit, text) = told(&Status::unavailable("overload"), Changes::Nothing);
         assert_eq!(exit, Exit::NotKnown);
         assert_eq!(text, "error: http://127.0.0.1:1 could not answer: overload");
     }
 
     #[test]
     fn the_wrong_listener_is_recognised() {
-        let (exit, text) = told(&Status::unimplemented(""), true);
+        let (exit, text) = told(&Status::unimplemented(""), Changes::Something);
         assert_eq!(exit, Exit::Failed);
         assert!(text.contains("--admin-server"), "{text}");
     }

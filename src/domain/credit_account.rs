@@ -220,6 +220,13 @@ impl Account {
         Some(CreditsView::of(&shown, total))
     }
 
+    /// Whether it was filled last by a clock that is ahead of `now`.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        let balance = self.stored.balance.as_ref();
+        balance.is_some_and(|balance| balance.is_ahead(now))
+    }
+
     /// How much is reserved and neither spent nor kept back.
     fn block(&self, balance: &Balance) -> u64 {
         balance

@@ -139,6 +139,27 @@ impl Balance {
         }
     }
 
+    /// The same, in place of what `before` shows: filled no earlier than that
+    /// would have been, if as often, so that a clock that has gone back has no
+    /// period come twice. Unless that is more than one period away: the clock was
+    /// wrong by far, and there is no other way to be filled before that comes.
+    #[must_use]
+    pub fn after(mut self, before: &CreditsView) -> Self {
+        let often = |refill: Option<Refill>| refill.map(|refill| refill.period);
+        if often(self.refill) == often(before.refill) && before.period == self.period + 1 {
+            self.period = before.period;
+        }
+        self
+    }
+
+    /// Whether it was filled last in a period that has not come by `now`: by a
+    /// clock that was ahead. It is not filled again until that one is over.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.refill
+            .is_some_and(|refill| self.period > refill.period.number(now))
+    }
+
     /// When it is filled again; none: never.
     #[must_use]
     pub fn refill_time(&self) -> Option<Timestamp> {
@@ -302,5 +323,57 @@ mod tests {
         assert_eq!(changed.refilled(ahead), None);
         let next = changed.refilled(at("2027-03-03T00:00:00Z"));
         assert_eq!(next.map(|next| next.free), Some(7));
+        // Nor does it, if all is set anew meanwhile.
+        let back = at("2027-03-01T23:00:00Z");
+        let view = CreditsView::of(&filled, 4);
+        let more = Some(Refill {
+            amount: 9,
+            ..refill
+        });
+        let set = Balance::new(3, more, back).after(&view);
+        assert_eq!((set.free, set.refilled(ahead)), (3, None));
+        let next = set.refilled(at("2027-03-03T00:00:00Z"));
+        assert_eq!(next.map(|next| next.free), Some(9));
+        // What is filled in other periods, or not, has seen none of them.
+        let monthly = Some(Refill {
+            period: Period::Month,
+            amount: 9,
+        });
+        for other in [monthly, None] {
+            let set = Balance::new(3, other, back);
+            assert_eq!(set.after(&view), set);
+            let view = CreditsView::of(&set, 3);
+            let daily = Balance::new(3, more, back);
+            assert_eq!(daily.after(&view), daily);
+        }
+        // And what was filled in an earlier one was not filled since.
+        let earlier = CreditsView::of(&Balance::new(3, more, back), 3);
+        let set = Balance::new(3, more, ahead);
+        assert_eq!(set.after(&earlier), set);
+    }
+
+    #[test]
+    fn what_was_filled_years_ahead_is_filled_again_once_it_is_set() {
+        let now = at("2027-03-01T10:00:00Z");
+        for (period, one_ahead, far) in [
+            (Period::Day, "2027-03-02T00:00:00Z", "2027-03-03T00:00:00Z"),
+            (
+                Period::Month,
+                "2027-04-01T00:00:00Z",
+                "2036-02-07T06:28:15Z",
+            ),
+        ] {
+            let refill = Some(Refill { period, amount: 7 });
+            assert!(!Balance::new(7, refill, now).is_ahead(now));
+            for (ahead, heals) in [(one_ahead, false), (far, true)] {
+                let filled = Balance::new(7, refill, at(ahead));
+                assert!(filled.is_ahead(now));
+                assert!(!filled.is_ahead(at(ahead)));
+                let set = Balance::new(3, refill, now).after(&CreditsView::of(&filled, 7));
+                assert_eq!(!set.is_ahead(now), heals, "{ahead}");
+            }
+        }
+        let never = Balance::new(7, None, at("2036-02-07T06:28:15Z"));
+        assert!(!never.is_ahead(now));
     }
 }

@@ -2,7 +2,7 @@
 //! it.
 
 use super::clock::Timestamp;
-use super::credits::{Balance, MAX_CREDITS, Period, Refill};
+use super::credits::{Balance, CreditsView, MAX_CREDITS, Period, Refill};
 use super::request::check_request_id;
 use super::violation::Violations;
 
@@ -32,7 +32,7 @@ impl CreditsDraft {
         &self,
         violations: &mut Violations,
         of: &str,
-        current: Option<u64>,
+        current: Option<CreditsView>,
         now: Timestamp,
     ) -> Option<Balance> {
         let refill = match self.refill {
@@ -40,7 +40,8 @@ impl CreditsDraft {
             Some(draft) => Some(draft.read(violations, of)?),
         };
         let filled = refill.map(|refill| refill.amount);
-        let Some(free) = self.balance.or(current).or(filled) else {
+        let current_balance = current.map(|view| view.balance);
+        let Some(free) = self.balance.or(current_balance).or(filled) else {
             let description = "is required where there is no refill".to_owned();
             violations.add(format!("{of}.balance"), description);
             return None;
@@ -49,7 +50,8 @@ impl CreditsDraft {
             violations.add(format!("{of}.balance"), too_many());
             return None;
         }
-        Some(Balance::new(free, refill, now))
+        let balance = Balance::new(free, refill, now);
+        Some(current.map_or(balance, |view| balance.after(&view)))
     }
 
     /// The balance that the draft asks for at `now`, where `current` is what
@@ -58,7 +60,11 @@ impl CreditsDraft {
     /// # Errors
     ///
     /// What is not acceptable.
-    pub fn check(&self, current: Option<u64>, now: Timestamp) -> Result<Balance, Violations> {
+    pub fn check(
+        &self,
+        current: Option<CreditsView>,
+        now: Timestamp,
+    ) -> Result<Balance, Violations> {
         let mut violations = Violations::default();
         let balance = self.read(&mut violations, "credits", current, now);
         balance.ok_or(violations)
@@ -147,8 +153,9 @@ mod tests {
             period: Some(Period::Day),
             amount: 7,
         });
-        let free = |balance, refill, current| {
+        let free = |balance, refill, current: Option<u64>| {
             let draft = CreditsDraft { balance, refill };
+            let current = current.map(|free| CreditsView::of(&Balance::new(free, None, NOW), free));
             draft.check(current, NOW).unwrap().free
         };
         assert_eq!(free(Some(3), daily, Some(9)), 3);

@@ -71,8 +71,8 @@ impl Default for Demand<'_> {
 pub enum Source {
     /// On the key.
     Key,
-    /// On its principal: one count, which all keys of that share, in all
-    /// workspaces.
+    /// On its principal: one count in each workspace, which all keys of that share
+    /// there.
     Principal,
     /// Among the defaults of its workspace. Each key has a count of its own; a
     /// personal one, in each workspace.

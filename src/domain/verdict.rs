@@ -56,7 +56,8 @@ pub struct WorkspaceNumber(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct PrincipalNumber(pub u64);
 
-/// The limits of a principal, of which all its keys spend, in all workspaces.
+/// The limits of a principal, of which all its keys spend together in each
+/// workspace.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedLimits<'k> {
     /// Whose they are.

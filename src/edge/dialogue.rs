@@ -2,8 +2,7 @@
 //! whole request is held to elsewhere. Between them it may be silent.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,20 +19,23 @@ use super::status;
 /// long it is.
 const PREFIX_LEN: usize = 5;
 
-/// Whether no more was read of a body for a while, which is no fault of its
-/// client's.
+/// Since when no more is read of a body, which is no fault of its client's.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held(Arc<AtomicBool>);
+pub(super) struct Held(Arc<Mutex<Option<Instant>>>);
 
 impl Held {
-    /// Notes that nothing is read now.
+    /// Notes that nothing is read from now on.
     pub(super) fn hold(&self) {
-        // Set and read by one task: the body is read by whoever holds it up.
-        self.0.store(true, Ordering::Relaxed);
+        self.lock().get_or_insert_with(Instant::now);
     }
 
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
+    fn take(&self) -> Option<Instant> {
+        self.lock().take()
+    }
+
+    /// Locked by one task alone: the body is read by whoever holds it up.
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,8 +102,11 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.held.take() {
-            self.waiting = None;
+        if let Some(held) = self.held.take()
+            && let Some((since, _)) = self.waiting.take()
+        {
+            // The client's until then.
+            self.waited += held.saturating_duration_since(since);
         }
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
             ready!(self.poll_patience(cx));
@@ -323,6 +328,30 @@ mod tests {
                 holding.hold();
             }
             tokio::time::advance(seconds(8)).await;
+            let rest = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert_eq!(rest.unwrap().err().map(|status| status.code()), code);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_before_nothing_is_read_stays_the_clients() {
+        let seconds = Duration::from_secs;
+        let whole = message(100);
+        // Of five seconds, so many have passed before it is held for long.
+        for (before, code) in [(1, None), (4, Some(tonic::Code::DeadlineExceeded))] {
+            let parts = vec![(0, whole[..7].to_vec()), (22, whole[7..].to_vec())];
+            let holding = Held::default();
+            let mut body = Dialogue::new(Slow(parts, None), share(), seconds(5), holding.clone());
+            let first = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert!(first.unwrap().is_ok());
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+            tokio::time::advance(seconds(before)).await;
+            holding.hold();
+            tokio::time::advance(seconds(10)).await;
+            // Still held, as it was said before.
+            holding.hold();
+            tokio::time::advance(seconds(9 - before)).await;
             let rest = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
             assert_eq!(rest.unwrap().err().map(|status| status.code()), code);
         }

@@ -144,6 +144,13 @@ impl CreditAccount {
         self.lock().account.view(now)
     }
 
+    /// Whether it was filled last by a clock that is ahead of `now`: it is not
+    /// filled again until that has come.
+    #[must_use]
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        self.lock().account.is_ahead(now)
+    }
+
     /// Reserves nothing more while what is returned lives.
     #[must_use]
     pub fn pause(self: &Arc<Self>) -> Pause {

@@ -34,8 +34,8 @@ pub(super) enum Owner {
     Key(KeyId),
     /// That of a personal key in one of its workspaces.
     KeyWithin(KeyId, WorkspaceNumber),
-    /// That of all keys of a principal together.
-    Principal(PrincipalNumber),
+    /// That of all keys of a principal together in one workspace.
+    Principal(PrincipalNumber, WorkspaceNumber),
 }
 
 /// All accounts that there are.

@@ -3,7 +3,8 @@
 //! No I/O, no lock, no allocation before a key is found; and none after that
 //! for a key without limits or credits, of which nothing is to be spent, but for
 //! the count of its uses: a lock of the key's own, and an allocation by the
-//! first of them.
+//! first of them. To tell what a narrow ceiling leaves allocates, but where the
+//! membership holds that.
 
 mod trial;
 
@@ -323,7 +324,7 @@ fn owners(key: &IndexedKey, standing: &Standing<'_>) -> Owners {
     };
     match standing.shared_limits {
         None => owners,
-        Some(shared) => owners.sharing(shared.of),
+        Some(shared) => owners.sharing(shared.of, standing.workspace_number),
     }
 }
 

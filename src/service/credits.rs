@@ -4,6 +4,7 @@
 //! many accounts at once. Nobody waits for it but a check that finds nothing in
 //! hand.
 
+mod ahead;
 mod giving_back;
 
 use std::sync::Arc;
@@ -118,9 +119,11 @@ impl Reserver {
         (Desk(ask), Self { teller, asked })
     }
 
-    /// Serves the desk, in a task of its own. Must be called in a runtime.
+    /// Serves the desk, in a task of its own, and warns of credits that a clock
+    /// which was ahead has filled. Must be called in a runtime.
     #[must_use]
     pub fn start(self) -> Reserving {
+        ahead::warn_of_any(&self.teller.index, self.teller.clock.now());
         let (stop, stopping) = watch::channel(None);
         Reserving {
             stop,

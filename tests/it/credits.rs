@@ -1,6 +1,7 @@
 //! Credits: exactly what a key has can be used up, whoever tries, whatever is
 //! changed meanwhile, and however the server ends.
 
+mod ahead;
 mod calls;
 mod contested;
 mod crash;

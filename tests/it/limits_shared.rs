@@ -4,17 +4,18 @@
 use std::time::Duration;
 
 use keyward::edge::pb::{
-    Allowed, CheckRequest, CreateKeyRequest, CreatePrincipalRequest, Credits, DenialReason, Denied,
-    GetPrincipalRequest, Key, LimitSource, ListPrincipalsRequest, Principal, Workspace,
+    AdminKey, AdminRole, Allowed, CheckRequest, CreateKeyRequest, CreatePrincipalRequest, Credits,
+    DenialReason, Denied, GetPrincipalRequest, Key, LimitSource, ListPrincipalsRequest, Principal,
+    Workspace,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::admin_api::calls::{
-    set_membership, switch_principal, update_key, update_principal, update_workspace,
+    create_admin, set_membership, switch_principal, update_key, update_principal, update_workspace,
 };
 use crate::limits::{left, limit, limits, naming, reason};
-use crate::support::{Admin, Checks, Server, key_request};
+use crate::support::{Admin, Checks, Server, admin_client, key_request};
 
 /// Who has most of the keys of these tests.
 pub(crate) const ADA: &str = "user:ada";
@@ -80,6 +81,12 @@ pub(crate) async fn sites(admin: &mut Admin, each: usize) -> Vec<Site> {
     sites
 }
 
+/// Those of a workspace, of which all spend of the same counts.
+pub(crate) fn within(sites: Vec<Site>, workspace: &str) -> Vec<Site> {
+    let within = sites.into_iter();
+    within.filter(|site| site.workspace == workspace).collect()
+}
+
 /// Gives a principal these limits, in place of those that it has.
 pub(crate) async fn share(
     admin: &mut Admin,
@@ -134,15 +141,16 @@ fn told(verdict: &Result<Allowed, Denied>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_keys_of_a_principal_spend_of_one_count_in_all_workspaces() {
+async fn all_keys_of_a_principal_spend_of_one_count_in_each_workspace() {
     let (_server, mut admin, mut checks) = start().await;
-    let shared = share(&mut admin, ADA, &["all=8/3600!"]).await.unwrap();
-    assert_eq!(shared.limits, limits(&["all=8/3600!"]));
+    let shared = share(&mut admin, ADA, &["all=4/3600!"]).await.unwrap();
+    assert_eq!(shared.limits, limits(&["all=4/3600!"]));
     let sites = sites(&mut admin, 2).await;
     assert_eq!(sites.len(), 8);
     for (spent, site) in sites.iter().enumerate() {
         let verdict = checks.ask(site.naming(&[], None)).await;
-        assert_eq!(told(&verdict), format!("principal.all:{}", 7 - spent));
+        // They are of the one workspace and the other, by turns.
+        assert_eq!(told(&verdict), format!("principal.all:{}", 3 - spent / 2));
     }
     for site in &sites {
         let denied = checks.ask(site.naming(&["all"], None)).await;
@@ -152,8 +160,8 @@ async fn all_keys_of_a_principal_spend_of_one_count_in_all_workspaces() {
         assert_eq!(denied.http_status, 429);
         // It describes the count that has denied.
         let status = &denied.limits[0];
-        assert_eq!((&*status.name, status.limit), ("all", 8));
-        assert_eq!(status.window, limit("all=8/3600!").window);
+        assert_eq!((&*status.name, status.limit), ("all", 4));
+        assert_eq!(status.window, limit("all=4/3600!").window);
         let delay = Duration::try_from(denied.retry_delay.unwrap()).unwrap();
         assert!(delay <= Duration::from_secs(3_600 + 57), "{delay:?}");
         assert_eq!(status.retry_delay, denied.retry_delay);
@@ -216,6 +224,39 @@ async fn a_name_on_the_key_hides_the_principal_s_and_that_the_workspace_s() {
     assert_eq!(reason(&verdict), Some(DenialReason::UnknownLimit));
 }
 
+/// Whoever may issue keys in a workspace may issue one to anybody. He neither
+/// uses up what the same principal has in another, nor learns how much is asked
+/// there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_of_one_workspace_leaves_what_is_left_in_another() {
+    let (server, mut admin, mut checks) = start().await;
+    share(&mut admin, ADA, &["all=5/3600!"]).await.unwrap();
+    let there = within(sites(&mut admin, 1).await, "v");
+    let issuer = AdminKey {
+        name: "an issuer".to_owned(),
+        workspace: "w".to_owned(),
+        role: AdminRole::Issuer.into(),
+        grant_ceiling: vec!["*".to_owned()],
+        ..AdminKey::default()
+    };
+    let issuer = create_admin(&mut admin, issuer).await.unwrap();
+    let mut issuer = admin_client(&server.admin_address, &issuer.token).await;
+    let (_, his) = issue(&mut issuer, key_request("w", &["*"])).await;
+    let used = checks.ask(naming(&his, &[], Some(5))).await;
+    assert_eq!(told(&used), "principal.all:0");
+    assert_eq!(told(&checks.header(&his, &[]).await), "principal.all:0!");
+    for (spent, site) in there.iter().enumerate() {
+        let verdict = checks.ask(site.naming(&[], None)).await;
+        assert_eq!(told(&verdict), format!("principal.all:{}", 4 - spent));
+    }
+    let (_, another) = issue(&mut issuer, key_request("w", &["*"])).await;
+    share(&mut admin, ADA, &["all=9/3600!"]).await.unwrap();
+    for token in [&his, &another] {
+        let looked = checks.ask(naming(token, &[], Some(0))).await;
+        assert_eq!(told(&looked), "principal.all:4", "only what is asked here");
+    }
+}
+
 /// A key on which limits of all three kinds count, and that has credits.
 async fn spender(admin: &mut Admin) -> (Key, String) {
     set_defaults(admin, &["day=20/3600!"]).await;
@@ -264,9 +305,9 @@ async fn what_other_keys_have_spent_denies_and_what_denies_is_not_spent() {
     let (_server, mut admin, mut checks) = start().await;
     let (key, token) = spender(&mut admin).await;
     let ask = |cost| naming(&token, &[], Some(cost));
-    let (_, other) = issue(&mut admin, key_request("v", &["a:read"])).await;
+    let (_, other) = issue(&mut admin, key_request("w", &["a:read"])).await;
     let spent = checks.ask(naming(&other, &[], Some(7))).await;
-    assert_eq!(told(&spent), "principal.all:3");
+    assert_eq!(told(&spent), "principal.all:3 workspace.day:13");
     let left = "key.own:8 principal.all:3! workspace.day:20";
     let denied = checks.ask(ask(4)).await;
     assert_eq!(told(&denied), left);
@@ -285,13 +326,13 @@ async fn what_other_keys_have_spent_denies_and_what_denies_is_not_spent() {
         "key.own:0! principal.all:90 workspace.day:17"
     );
     let looked = checks.ask(naming(&other, &[], Some(0))).await;
-    assert_eq!(told(&looked), "principal.all:90");
+    assert_eq!(told(&looked), "principal.all:90 workspace.day:13");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_holds_for_the_next_check_of_every_key_and_what_was_spent_counts_on() {
     let (_server, mut admin, mut checks) = start().await;
-    let sites = sites(&mut admin, 1).await;
+    let sites = within(sites(&mut admin, 2).await, "w");
     share(&mut admin, ADA, &["read=5/60"]).await.unwrap();
     let spent = checks.ask(sites[0].naming(&["read"], Some(4))).await;
     assert_eq!(left(&spent), "read:1");
@@ -323,7 +364,7 @@ async fn a_change_holds_for_the_next_check_of_every_key_and_what_was_spent_count
 #[tokio::test(flavor = "multi_thread")]
 async fn a_principal_that_was_switched_off_comes_back_with_what_it_had_spent() {
     let (server, mut admin, mut checks) = start().await;
-    let sites = sites(&mut admin, 1).await;
+    let sites = within(sites(&mut admin, 2).await, "w");
     share(&mut admin, ADA, &["all=6/3600!"]).await.unwrap();
     let spent = checks.ask(sites[0].naming(&[], Some(4))).await;
     assert_eq!(left(&spent), "all:2");

@@ -185,7 +185,9 @@ impl<'h> History<'h> {
         if let Credential::Token(key, _) = ask.credential {
             let key = &self.world.keys[key];
             let now = self.world.now;
-            if let Err(broken) = self.ledger.enter(key, ask, &answer.limits, now) {
+            let bound = key.workspace.map(|bound| self.world.workspaces[bound].id);
+            let site = (key, bound.or(ask.workspace));
+            if let Err(broken) = self.ledger.enter(site, ask, &answer.limits, now) {
                 panic!("{broken} in {}", self.so_far(step));
             }
             if answer.name() == "CREDITS_EXHAUSTED" {

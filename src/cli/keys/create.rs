@@ -134,7 +134,7 @@ pub(super) async fn run(
     let place = args.handover.prepare()?;
     let again = again(&request);
     let reply = admin
-        .change(request, FLAGS, async |client, r| client.create_key(r).await)
+        .change_once(request, FLAGS, async |client, r| client.create_key(r).await)
         .await
         .map_err(|failure| match failure.exit() {
             Exit::NotKnown => failure.note(again),
@@ -175,7 +175,7 @@ fn again(request: &CreateKeyRequest) -> String {
         .map(|time| format!(" --expires {}", text::moment(time)))
         .unwrap_or_default();
     format!(
-        "The same line with `--request-id {}{expires}` issues no second key, and within 10 minutes shows the token of the first.",
+        "It may have been issued all the same: the same line with `--request-id {}{expires}` issues no second key, and within 10 minutes shows the token of the first.",
         request.request_id
     )
 }

@@ -99,11 +99,11 @@ pub(super) async fn run(
 /// it was done.
 async fn adjust(admin: &mut Admin, request: AdjustCreditsRequest) -> Result<Key, Failure> {
     let again = format!(
-        "The same line with `--request-id {}` adds no second time.",
+        "It may have been done all the same: the same line with `--request-id {}` adds no second time.",
         request.request_id
     );
     let reply = admin
-        .change(request, FLAGS, async |client, r| {
+        .change_once(request, FLAGS, async |client, r| {
             client.adjust_credits(r).await
         })
         .await

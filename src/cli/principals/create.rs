@@ -37,7 +37,7 @@ pub(crate) struct CreateArgs {
         hide_default_value = true
     )]
     description: String,
-    /// A limit that all its keys share, in all workspaces, such as
+    /// A limit that all its keys share in each workspace, such as
     /// `read=1000/1m` or, to count on every check, `all=5000/1h,always`. Can be
     /// given several times
     #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse)]

@@ -31,7 +31,7 @@ pub(crate) struct UpdateArgs {
     /// Who it is; `''` takes it away
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// The limits that all its keys share from now on, in all workspaces, in
+    /// The limits that all its keys share from now on in each workspace, in
     /// place of those that there are: each like `read=1000/1m` or
     /// `all=5000/1h,always`. What was spent counts on. Can be given several times
     #[arg(long = "limit", value_name = "NAME=COUNT/WINDOW", value_parser = LimitFlag::parse,

@@ -41,10 +41,7 @@ impl CreditsChange {
     ) -> Result<Option<Balance>, RegistryError> {
         match (self, before) {
             (Self::Set(None), _) => Ok(None),
-            (Self::Set(Some(draft)), before) => {
-                let current = before.map(|view| view.balance);
-                Ok(Some(draft.check(current, now)?))
-            }
+            (Self::Set(Some(draft)), before) => Ok(Some(draft.check(before, now)?)),
             (Self::Adjust(_), None) => Err(precondition(Kind::Key, key, Condition::NoCredits)),
             (Self::Adjust(adjustment), Some(view)) => {
                 let free = adjustment.of(view.balance)?;

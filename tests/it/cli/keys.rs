@@ -306,9 +306,10 @@ fn an_issue_that_was_not_answered_says_how_to_repeat_it() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("The same line with `--request-id ") && told.contains(" --expires 20"),
+        told.contains("the same line with `--request-id ") && told.contains(" --expires 20"),
         "{told}"
     );
+    assert!(!told.contains("look before you try again"), "{told}");
 }
 
 #[test]

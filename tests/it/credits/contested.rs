@@ -26,21 +26,21 @@ use super::midnight::{MIDNIGHT, Night, check};
 use crate::records;
 
 /// How many accounts are in one commit.
-const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 512;
 
 /// A store that others change in the moment before a commit of accounts.
-struct Contested {
+pub(super) struct Contested {
     inner: Arc<dyn Store>,
     /// What is changed before the next commits, each before one.
     changes: Mutex<Vec<Batch>>,
     /// Whether commits of accounts never end.
     hangs: AtomicBool,
     /// How many were tried.
-    tried: AtomicUsize,
+    pub(super) tried: AtomicUsize,
 }
 
 impl Contested {
-    fn over(inner: &Arc<dyn Store>) -> Arc<Self> {
+    pub(super) fn over(inner: &Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             inner: Arc::clone(inner),
             changes: Mutex::default(),
@@ -150,7 +150,7 @@ fn touched(night: &Night, account: &CreditAccount) -> Batch {
 }
 
 /// What is stored as free, of all accounts.
-fn free(night: &Night) -> u64 {
+pub(super) fn free(night: &Night) -> u64 {
     let accounts = night.index.all_credits();
     let free = accounts.iter().map(|account| {
         let found = night.store.get(&RecordId::Credits(account.key())).unwrap();

@@ -25,24 +25,24 @@ impl Ledger {
         self.0.clear();
     }
 
-    /// Writes down what was told of limits, and looks at the windows that end
+    /// Writes down what was told of the limits of a key in a workspace, and looks at the windows that end
     /// now; an error tells of one in which too much has passed. Whatever window there is ends with something that has passed, or has
     /// no more in it than one that does.
     pub(super) fn enter(
         &mut self,
-        key: &Key,
+        (key, place): (&Key, Option<&str>),
         ask: &Ask,
         limits: &[Reading],
         now: u64,
     ) -> Result<(), String> {
         let has_passed = !limits.iter().any(|reading| reading.denied);
         for reading in limits {
-            let owner = match (reading.layer, ask.workspace) {
+            let owner = match (reading.layer, place) {
                 (Layer::Workspace, Some(workspace)) if key.workspace.is_none() => {
                     format!("{} in {workspace}", key.id)
                 }
                 (Layer::Key | Layer::Workspace, _) => key.id.clone(),
-                (Layer::Principal, _) => key.principal.to_owned(),
+                (Layer::Principal, place) => format!("{} in {place:?}", key.principal),
             };
             let log = self.0.entry((owner, reading.name.clone())).or_default();
             if log.window != reading.window {

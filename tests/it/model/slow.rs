@@ -37,8 +37,8 @@ pub(super) enum Owner {
     Key(usize),
     /// A personal key's in that workspace.
     KeyWithin(usize, usize),
-    /// That of all keys of a principal.
-    Principal(&'static str),
+    /// That of all keys of a principal in that workspace.
+    Principal(&'static str, usize),
 }
 
 #[derive(Debug)]

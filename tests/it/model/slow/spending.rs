@@ -102,7 +102,7 @@ impl World {
                     Owner::KeyWithin(place.key, place.workspace)
                 }
                 Layer::Key | Layer::Workspace => Owner::Key(place.key),
-                Layer::Principal => Owner::Principal(key.principal),
+                Layer::Principal => Owner::Principal(key.principal, place.workspace),
             };
             all.push(Due {
                 name,
