@@ -23,10 +23,10 @@ pub const MAX_TOKEN_LEN: usize = MAX_LABEL_LEN + 1 + SECRET_LEN + CHECKSUM_LEN;
 pub const RESERVED_PREFIX: &str = "keyward";
 
 /// The fewest base62 digits that hold 256 bits: 62^43 is 1.02 * 2^256.
-const SECRET_LEN: usize = 43;
+pub(super) const SECRET_LEN: usize = 43;
 
 /// The fewest base62 digits that hold 32 bits.
-const CHECKSUM_LEN: usize = 6;
+pub(super) const CHECKSUM_LEN: usize = 6;
 
 /// How much randomness a secret is made of.
 const SECRET_BITS: usize = 256;
