@@ -261,7 +261,7 @@ async fn a_token_in_a_note_is_cut_out_and_stops_no_revocation() {
 
     let note = format!("KEY_{token}, in a log");
     let revoked = revoke_key(&mut owner, &key, 0, &note).await.unwrap();
-    assert_eq!(revoked.revocation.unwrap().note, "(a token), in a log");
+    assert_eq!(revoked.revocation_note, "(a token), in a log");
     // To say it again is to change nothing, and no error.
     revoke_key(&mut owner, &key, 0, &token).await.unwrap();
     let request = RevokeAdminKeyRequest {
@@ -271,7 +271,7 @@ async fn a_token_in_a_note_is_cut_out_and_stops_no_revocation() {
     };
     let revoked = owner.client.revoke_admin_key(request).await.unwrap();
     let revoked = revoked.into_inner().admin_key.unwrap();
-    assert_eq!(revoked.revocation.unwrap().note, "(a token)");
+    assert_eq!(revoked.revocation_note, "(a token)");
 
     let events = office.events(ListAuditEventsRequest::default()).await;
     for (resource, note) in [(&admin, "(a token)"), (&key, "(a token), in a log")] {
