@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip_debug([
             "keyward.v1.CheckRequest",
             "keyward.v1.CreateKeyResponse",
+            "keyward.v1.ImportKey",
+            "keyward.v1.TokenHash",
             "keyward.v1.CreateAdminKeyResponse",
             "keyward.v1.RotateAdminKeyResponse",
             "keyward.v1.RotateKeyResponse",

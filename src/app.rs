@@ -39,6 +39,10 @@ use crate::store::{OpenError, Store, StoreHealth};
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
 
+/// How many reads of the store there are at a time: sled leaves some megabytes
+/// in every thread that reads, and calls that are under way at once are many.
+const READING_THREADS: usize = 8;
+
 /// What a server runs on. It is there before everything else, because from then
 /// on a SIGHUP ends nothing: it may come while the store is read.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ impl Host {
     pub fn start() -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(CONTROL_THREADS)
+            .max_blocking_threads(READING_THREADS)
             .thread_name("control")
             .enable_all()
             .build()

@@ -24,6 +24,7 @@ mod event_view;
 mod expiry;
 mod failure;
 mod handover;
+mod import;
 mod init;
 mod key_view;
 mod keys;
@@ -98,6 +99,9 @@ enum Command {
     /// Issue, change and revoke keys
     #[command(visible_alias = "key", after_help = EXIT_CODES)]
     Keys(keys::KeysArgs),
+    /// Import keys that another product has issued, so that they go on working
+    #[command(after_help = EXIT_CODES)]
+    Import(Box<import::ImportArgs>),
     /// Show and switch those who act with keys, over all workspaces
     #[command(visible_alias = "principal", after_help = EXIT_CODES)]
     Principals(principals::PrincipalsArgs),
@@ -161,6 +165,7 @@ impl Cli {
             Command::Config(args) => config::run(&args),
             Command::Workspaces(args) => ask(workspaces::run(args)),
             Command::Keys(args) => ask(keys::run(args)),
+            Command::Import(args) => ask(import::run(*args)),
             Command::Principals(args) => ask(principals::run(args)),
             Command::Memberships(args) => ask(memberships::run(args)),
             Command::Admins(args) => admins::run(args),

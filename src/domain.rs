@@ -18,6 +18,7 @@ pub mod due;
 pub mod fields;
 pub mod granted;
 pub mod id;
+pub mod import;
 pub mod key;
 pub mod key_draft;
 pub mod limit;

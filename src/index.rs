@@ -5,9 +5,9 @@
 //! replaced whole, so that a reader sees the one before or the one after.
 
 pub mod credits;
-pub mod follower;
-
 mod effective;
+pub mod follower;
+mod imported;
 mod interner;
 mod members;
 mod packed;
@@ -26,6 +26,7 @@ use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
 use credits::CreditAccount;
+use imported::ImportedTokens;
 use members::{ById, IndexedWorkspace, Names, Seat};
 
 pub use effective::{Effective, EffectiveScopes};
@@ -41,6 +42,7 @@ pub struct Index {
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
+    imported: ImportedTokens,
     applied: watch::Receiver<Revision>,
 }
 
@@ -53,6 +55,7 @@ impl Index {
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
+            imported: ImportedTokens::default(),
             applied,
         }
     }

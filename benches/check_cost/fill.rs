@@ -129,6 +129,18 @@ struct Hand {
 }
 
 impl Hand {
+    /// What is kept of a token.
+    fn secret(&self, token: &Token) -> Secret {
+        Secret {
+            digest: self.pepper.token_hasher().digest(token.expose().as_bytes()),
+            tail: token.tail(),
+            create_time: self.clock.now(),
+            pepper_id: self.pepper.id(),
+            end: None,
+            imported: None,
+        }
+    }
+
     fn issue(&self, number: usize) -> std::result::Result<(String, Batch), String> {
         let now = self.clock.now();
         let draft = KeyDraft {
@@ -144,13 +156,6 @@ impl Hand {
             &self.workspace.token_prefix,
             self.workspace.mark(spec.environment.as_ref()),
         );
-        let secret = Secret {
-            digest: self.pepper.token_hasher().digest(token.expose().as_bytes()),
-            tail: token.tail(),
-            create_time: now,
-            pepper_id: self.pepper.id(),
-            end: None,
-        };
         let principal = Principal::plain(&draft.principal, OFFLINE.to_owned(), now);
         let membership = Membership {
             workspace: self.workspace.id.clone(),
@@ -169,7 +174,7 @@ impl Hand {
             description: String::new(),
             scopes: spec.scopes,
             metadata: BTreeMap::new(),
-            secrets: vec![secret],
+            secrets: vec![self.secret(&token)],
             create_time: now,
             created_by: OFFLINE.to_owned(),
             expire_time: None,

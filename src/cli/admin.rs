@@ -109,6 +109,27 @@ impl Admin {
         self.call(message, flags, true, send).await
     }
 
+    /// Opens a conversation, which has no deadline.
+    pub(crate) async fn converse<M, R>(
+        &mut self,
+        message: M,
+        send: impl AsyncFnOnce(&mut KeyAdminClient<Channel>, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Status> {
+        let mut request = Request::new(message);
+        let authorization = self.authorization.clone();
+        request
+            .metadata_mut()
+            .insert("authorization", authorization);
+        send(&mut self.client, request)
+            .await
+            .map(Response::into_inner)
+    }
+
+    /// The failure that the end of a conversation means.
+    pub(crate) fn failure(&self, status: &Status, flags: Flags) -> Failure {
+        self.target.asked(flags, true).failure(status)
+    }
+
     async fn call<M, R>(
         &mut self,
         message: M,

@@ -12,7 +12,7 @@ use super::refill;
 use super::table::{self, Properties, listing};
 use super::{rotation_view, text};
 use crate::domain::clock::{self, Clock, SystemClock};
-use crate::edge::pb::Key;
+use crate::edge::pb::{ImportedForm, ImportedToken, Key};
 
 /// The narrowest terminal, in columns, in which a list shows all that it can.
 const ROOMY: u16 = 140;
@@ -37,6 +37,9 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
     lines.add("Hint", &key.hint);
     lines.add("Created", by(key.create_time.as_ref(), &key.created_by));
     lines.add("Expires", text::expiry(key.expire_time.as_ref()));
+    if let Some(imported) = &key.imported {
+        lines.add("Imported", import_sentence(imported));
+    }
     lines.add("Rotation", rotation_view::sentence(key, now()));
     if let Some(credits) = &key.credits {
         lines.add("Credits", refill::line(credits));
@@ -47,6 +50,30 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Note", &key.revocation_note);
     }
     lines.lines(width)
+}
+
+/// That another product's token works, and how it came.
+fn import_sentence(imported: &ImportedToken) -> String {
+    let form = match imported.form() {
+        ImportedForm::Token => "its token",
+        ImportedForm::Sha256 => "the SHA-256 of its token",
+        ImportedForm::Blake3 => "the BLAKE3 of its token",
+        ImportedForm::Unspecified => "its token, in a way that this keyward does not know",
+    };
+    let time = imported.import_time.as_ref().map(text::second);
+    format!(
+        "{} by {form}, which another product has issued",
+        time.unwrap_or_default()
+    )
+}
+
+/// The same with the names of the API.
+fn import_json(imported: &ImportedToken) -> Value {
+    let form = imported.form().as_str_name();
+    json!({
+        "form": form.strip_prefix("IMPORTED_FORM_").unwrap_or(form),
+        "import_time": imported.import_time.as_ref().map(text::moment),
+    })
 }
 
 /// Where it works.
@@ -136,6 +163,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "revoked_by": key.revoked_by,
         "revocation_note": key.revocation_note,
         "source_addresses": key.source_addresses,
+        "imported": key.imported.as_ref().map(import_json),
         "rotation": key.rotation.as_ref().map(rotation_view::json),
         "rotate_time": key.rotate_time.as_ref().map(text::moment),
         "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
@@ -241,6 +269,7 @@ mod tests {
                 "revoked_by": "",
                 "revocation_note": "",
                 "source_addresses": [],
+                "imported": null,
                 "rotation": null,
                 "rotate_time": null,
                 "rotation_due_time": null,
@@ -304,5 +333,21 @@ mod tests {
             assert!(text.contains(&key.id), "{width}:\n{text}");
         }
         assert!(list(&[key], None).contains("klipy_api_live_…x7Qa"));
+    }
+
+    #[test]
+    fn an_imported_key_says_how_its_token_came() {
+        let imported = ImportedToken {
+            form: ImportedForm::Sha256.into(),
+            import_time: Some(Timestamp {
+                seconds: 1_780_000_000,
+                nanos: 0,
+            }),
+        };
+        assert_eq!(
+            import_sentence(&imported),
+            "2026-05-28T20:26:40Z by the SHA-256 of its token, which another product has issued"
+        );
+        assert_eq!(import_json(&imported)["form"], "SHA256");
     }
 }

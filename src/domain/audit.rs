@@ -59,6 +59,8 @@ pub enum AuditAction {
     DeleteWorkspace,
     /// A key was issued.
     CreateKey,
+    /// A key of another product was imported.
+    ImportKey,
     /// The token of a key that was just issued was shown again.
     RepeatKey,
     /// A key was changed.
@@ -109,7 +111,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All that can be done.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Init,
         Self::Recover,
         Self::DenyCall,
@@ -119,6 +121,7 @@ impl AuditAction {
         Self::EnableWorkspace,
         Self::DeleteWorkspace,
         Self::CreateKey,
+        Self::ImportKey,
         Self::RepeatKey,
         Self::UpdateKey,
         Self::DisableKey,
@@ -157,6 +160,7 @@ impl AuditAction {
             Self::EnableWorkspace => "workspace.enable",
             Self::DeleteWorkspace => "workspace.delete",
             Self::CreateKey => "key.create",
+            Self::ImportKey => "key.import",
             Self::RepeatKey => "key.repeat",
             Self::UpdateKey => "key.update",
             Self::DisableKey => "key.disable",

@@ -16,6 +16,13 @@ use super::token::{Shape, shape};
 /// so that nobody can make a check slow.
 pub const MAX_HEADER_LEN: usize = 1024;
 
+/// How many bytes a token of another product has, to be imported and to be
+/// told from a user's name in `Basic`.
+pub const MIN_FOREIGN_LEN: usize = 16;
+
+/// The most that it has. With `Basic`, one for the colon goes off.
+pub const MAX_FOREIGN_LEN: usize = 512;
+
 /// The most bytes that the base64 of `Basic` may decode to.
 const MAX_DECODED_LEN: usize = 512;
 
@@ -26,7 +33,8 @@ const MAX_PADDING: usize = 2;
 ///
 /// The forms are `Bearer T`, `Api-Key T`, `ApiKey T`, `Token T`, `Basic B` and
 /// the bare token, where B is base64 of a user and a password one of which is a
-/// token. Schemes are case-insensitive.
+/// token: the one that is built like a token of ours, or else the one that is
+/// long enough for another's. Schemes are case-insensitive.
 ///
 /// Total over any bytes, bounded in time, and without allocation. `scratch` is
 /// where `Basic` is decoded; the token is a part of it or of `header`, and is of
@@ -209,9 +217,20 @@ fn token_of_basic(pair: &[u8]) -> Result<&[u8], CredentialError> {
         (false, true) => Ok(password),
         // Two credentials: which one counts is not ours to guess.
         (true, true) => Err(CredentialError::Malformed),
-        // A user and password of somebody else's.
-        (false, false) => Err(CredentialError::Malformed),
+        // None of ours: one that was imported can be of any shape.
+        (false, false) => match (may_be_foreign(user), may_be_foreign(password)) {
+            // The other half is too short for a token.
+            (true, false) => Ok(user),
+            (false, true) => Ok(password),
+            // Two that may be credentials, or none.
+            (true, true) | (false, false) => Err(CredentialError::Malformed),
+        },
     }
+}
+
+/// Whether it is as long as the tokens of others that can be imported.
+fn may_be_foreign(text: &[u8]) -> bool {
+    (MIN_FOREIGN_LEN..=MAX_FOREIGN_LEN).contains(&text.len())
 }
 
 /// Whether it was meant to be a token of ours.
@@ -227,7 +246,7 @@ fn has_token_shape(text: &[u8]) -> bool {
 }
 
 /// Visible ASCII, but neither of the two that join and quote header values.
-fn may_be_in_token(byte: u8) -> bool {
+pub(super) fn may_be_in_token(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b',' && byte != b'"'
 }
 
@@ -457,10 +476,51 @@ mod tests {
             (String::new(), MALFORMED),
             (TOKEN.to_owned(), MALFORMED),
             // The first colon splits: here the token is a part of a password.
-            (format!("a:b:{TOKEN}"), MALFORMED),
-            (format!("::{TOKEN}"), MALFORMED),
+            // It is looked up as another product's, and found nowhere.
+            (format!("a:b:{TOKEN}"), token(&format!("b:{TOKEN}"))),
+            (format!("::{TOKEN}"), token(&format!(":{TOKEN}"))),
         ] {
             assert_eq!(parsed(basic(&pair)), expected, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn basic_without_a_token_of_ours_holds_the_one_that_is_long_enough() {
+        let (short, least) = ("a".repeat(MIN_FOREIGN_LEN - 1), "b".repeat(MIN_FOREIGN_LEN));
+        let most = "c".repeat(MAX_FOREIGN_LEN - 1);
+        for (pair, expected) in [
+            (format!("{least}:"), token(&least)),
+            (format!(":{least}"), token(&least)),
+            (format!("{short}:{least}"), token(&least)),
+            (format!("{least}:{short}"), token(&least)),
+            (format!("{most}:"), token(&most)),
+            (format!(":{most}"), token(&most)),
+            // Which of the two counts is not ours to guess.
+            (format!("{least}:{least}"), MALFORMED),
+            (format!("{short}:{short}"), MALFORMED),
+            (format!("{least}:{TOKEN}"), token(TOKEN)),
+            (format!("{least},:"), MALFORMED),
+        ] {
+            assert_eq!(parsed(basic(&pair)), expected, "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_of_another_product_is_found_in_every_form(
+            // A colon would split it in `Basic`.
+            text in "[!#-+\\--9;-~]{16,511}",
+        ) {
+            prop_assume!(shape(text.as_bytes()) == Shape::Foreign);
+            for header in [
+                text.clone(),
+                format!("Bearer {text}"),
+                format!("Api-Key {text}"),
+                basic(format!("{text}:")),
+                basic(format!(":{text}")),
+            ] {
+                prop_assert_eq!(parsed(&header), token(&text));
+            }
         }
     }
 

@@ -59,7 +59,10 @@ impl Pepper {
     /// The hasher of tokens.
     #[must_use]
     pub fn token_hasher(&self) -> TokenHasher {
-        TokenHasher(self.subkey("keyward v1 token"))
+        TokenHasher {
+            token: self.subkey("keyward v1 token"),
+            import: self.subkey("keyward v1 import"),
+        }
     }
 
     /// The sealer of the records of one store.
@@ -160,13 +163,65 @@ impl fmt::Debug for StoreId {
 
 /// Makes the digests by which tokens are known.
 #[derive(Clone)]
-pub struct TokenHasher(Zeroizing<[u8; 32]>);
+pub struct TokenHasher {
+    token: Zeroizing<[u8; 32]>,
+    /// That of tokens which others have issued. What is presented is hashed by
+    /// their algorithm first, so no hash, and no digest, is a token.
+    import: Zeroizing<[u8; 32]>,
+}
 
 impl TokenHasher {
     /// The digest of a presented token. It allocates nothing.
     #[must_use]
     pub fn digest(&self, token: &[u8]) -> TokenDigest {
-        TokenDigest(*blake3::keyed_hash(&self.0, token).as_bytes())
+        TokenDigest(*blake3::keyed_hash(&self.token, token).as_bytes())
+    }
+
+    /// The digest of a presented token that is none of ours, as if it had been
+    /// imported as a hash of this `algorithm`. It allocates nothing.
+    #[must_use]
+    pub fn foreign(&self, algorithm: HashAlgorithm, token: &[u8]) -> TokenDigest {
+        self.imported(algorithm, &algorithm.hash(token))
+    }
+
+    /// The digest of a token of which only this `hash` is known.
+    #[must_use]
+    pub fn imported(&self, algorithm: HashAlgorithm, hash: &[u8; 32]) -> TokenDigest {
+        let mut message = [0; 33];
+        message[0] = match algorithm {
+            HashAlgorithm::Sha256 => 1,
+            HashAlgorithm::Blake3 => 2,
+        };
+        message[1..].copy_from_slice(hash);
+        TokenDigest(*blake3::keyed_hash(&self.import, &message).as_bytes())
+    }
+}
+
+/// What other products hash tokens with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HashAlgorithm {
+    /// SHA-256.
+    Sha256,
+    /// BLAKE3, without a key.
+    Blake3,
+}
+
+impl HashAlgorithm {
+    /// All of them, in the order in which a token is looked up by them.
+    pub const ALL: [Self; 2] = [Self::Sha256, Self::Blake3];
+
+    /// The hash of a token.
+    #[must_use]
+    pub fn hash(self, token: &[u8]) -> [u8; 32] {
+        match self {
+            Self::Sha256 => {
+                let mut hash = [0; 32];
+                let digest = ring::digest::digest(&ring::digest::SHA256, token);
+                hash.copy_from_slice(digest.as_ref());
+                hash
+            }
+            Self::Blake3 => *blake3::hash(token).as_bytes(),
+        }
     }
 }
 
@@ -355,6 +410,37 @@ mod tests {
         macs.dedup();
         assert_eq!(macs.len(), sealers.len());
         assert_ne!(pepper.token_hasher().digest(b"k").0[..16], macs[0]);
+    }
+
+    #[test]
+    fn a_hash_is_known_by_its_token_alone() {
+        let hasher = pepper(7).token_hasher();
+        let hex = |bytes: [u8; 32]| data_encoding::HEXLOWER.encode(&bytes);
+        // As FIPS 180 and the paper on BLAKE3 have it.
+        assert_eq!(
+            hex(HashAlgorithm::Sha256.hash(b"abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            hex(HashAlgorithm::Blake3.hash(b"abc")),
+            "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+        );
+        for algorithm in HashAlgorithm::ALL {
+            let hash = algorithm.hash(b"abc");
+            let imported = hasher.imported(algorithm, &hash);
+            assert_eq!(imported, hasher.foreign(algorithm, b"abc"));
+            for presented in [hash.to_vec(), hex(hash).into_bytes(), imported.0.to_vec()] {
+                assert_ne!(hasher.digest(&presented), imported);
+                for other in HashAlgorithm::ALL {
+                    assert_ne!(hasher.foreign(other, &presented), imported);
+                }
+            }
+        }
+        let hash = [7; 32];
+        assert_ne!(
+            hasher.imported(HashAlgorithm::Sha256, &hash),
+            hasher.imported(HashAlgorithm::Blake3, &hash)
+        );
     }
 
     #[test]

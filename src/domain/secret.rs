@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use super::clock::Timestamp;
 use super::digest::{PepperId, TokenDigest};
+use super::import::Imported;
 
 /// One token of a key, of which only the digest is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Secret {
     /// The keyed digest of the token.
     pub digest: TokenDigest,
-    /// The token's last four characters, for display.
+    /// The token's last four characters, for display. Of an imported one, which
+    /// has a hint of its own, nothing.
     pub tail: [u8; 4],
     /// When it was minted.
     pub create_time: Timestamp,
@@ -22,6 +24,8 @@ pub struct Secret {
     pub pepper_id: PepperId,
     /// When the token stops working, if before its key does.
     pub end: Option<End>,
+    /// Set if another product has minted it.
+    pub imported: Option<Imported>,
 }
 
 /// When a token stops working that was replaced, or that was to replace
@@ -185,6 +189,7 @@ mod tests {
             create_time: at(u64::from(number)),
             pepper_id: PepperId([0; 8]),
             end: None,
+            imported: None,
         }
     }
 

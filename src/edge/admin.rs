@@ -3,6 +3,7 @@
 
 mod admin_keys;
 mod credits;
+mod import;
 mod keys;
 mod principals;
 mod rotation;
@@ -24,6 +25,9 @@ use super::status;
 
 /// The name of the service, as health and reflection know it.
 pub const SERVICE: &str = "keyward.v1.KeyAdmin";
+
+/// A call whose request goes on.
+pub(super) const IMPORT_KEYS: &str = "/keyward.v1.KeyAdmin/ImportKeys";
 
 /// The largest message that is read, in bytes: well above a key at all of its
 /// limits.
@@ -116,6 +120,15 @@ macro_rules! calls {
             ) -> Result<Response<$response>, Status> {
                 self.call(stringify!($call), request, $of::$method).await
             })*
+
+            type ImportKeysStream = import::Results;
+
+            async fn import_keys(
+                &self,
+                request: Request<tonic::Streaming<ImportKeysRequest>>,
+            ) -> Result<Response<import::Results>, Status> {
+                self.import(request)
+            }
         }
     };
 }

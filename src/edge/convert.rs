@@ -3,6 +3,7 @@
 pub(super) mod admin_key;
 pub(super) mod audit_event;
 pub(super) mod credits;
+pub(super) mod import;
 pub(super) mod key;
 pub(super) mod limit;
 pub(super) mod principal;

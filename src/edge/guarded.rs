@@ -19,6 +19,7 @@ use tracing::warn;
 use crate::build_info;
 use crate::config::listener::ConnectionLimits;
 
+use super::admin::IMPORT_KEYS;
 use super::check::CHECK_STREAM;
 use super::dialogue::{Dialogue, Held};
 use super::limit::{Call, Calls};
@@ -66,7 +67,7 @@ impl Kind {
     pub(super) fn of(path: &str) -> Self {
         match path {
             HEALTH => Self::Health,
-            CHECK_STREAM | WATCH => Self::Conversation,
+            CHECK_STREAM | IMPORT_KEYS | WATCH => Self::Conversation,
             _ if path.starts_with(REFLECTION) => Self::Asking,
             _ => Self::Call,
         }
@@ -149,7 +150,7 @@ impl Guarded {
     fn arriving(&self, path: &str, held: Held) -> impl FnOnce(Incoming) -> Body + Send + use<> {
         let share = self.gate.share();
         let within = self.gate.receive_timeout;
-        let goes_on = path == CHECK_STREAM;
+        let goes_on = matches!(path, CHECK_STREAM | IMPORT_KEYS);
         let within = match Kind::of(path) {
             Kind::Asking => within.max(ASKING),
             Kind::Call | Kind::Health | Kind::Conversation => within,

@@ -175,7 +175,9 @@ impl Follower {
         if let Some(Record::Key(key)) = before {
             let keys = self.index.keys.pin();
             for secret in &key.secrets {
-                keys.remove(&secret.digest);
+                if keys.remove(&secret.digest).is_some() {
+                    self.index.imported.went(secret);
+                }
             }
         }
     }
@@ -315,14 +317,24 @@ impl Follower {
             let bond = self.bond(key)?;
             let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
                 .with_credits(self.index.credits(key.id));
-            self.index.keys.pin().insert(secret.digest, packed);
+            if self
+                .index
+                .keys
+                .pin()
+                .insert(secret.digest, packed)
+                .is_none()
+            {
+                self.index.imported.came(secret);
+            }
         }
         let keys = self.index.keys.pin();
         // A token that no longer stands for the key stops last: at no moment
         // does a key that keeps a token go without it.
         for secret in before.iter().flat_map(|before| &before.secrets) {
-            if !key.secrets.iter().any(|kept| kept.digest == secret.digest) {
-                keys.remove(&secret.digest);
+            if !key.secrets.iter().any(|kept| kept.digest == secret.digest)
+                && keys.remove(&secret.digest).is_some()
+            {
+                self.index.imported.went(secret);
             }
         }
         Ok(())

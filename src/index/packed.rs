@@ -38,6 +38,9 @@ pub struct IndexedKey {
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
+    /// Whether another product has minted the token: then it has a hint of its
+    /// own before the name.
+    imported: bool,
     /// How many ranges there are.
     ranges: u8,
 }
@@ -64,6 +67,9 @@ impl IndexedKey {
     pub(super) fn new(key: &Key, secret: &Secret, bond: Bond, shared: &mut Shared) -> Self {
         let environment = key.environment.as_ref().map_or("", |name| name.as_str());
         let mut run = key.source_addresses.pack();
+        if let Some(imported) = &secret.imported {
+            push(&mut run, &imported.hint);
+        }
         Text::pack(key, &mut run);
         Self {
             id: key.id,
@@ -81,6 +87,7 @@ impl IndexedKey {
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
+            imported: secret.imported.is_some(),
             // Records have at most 16.
             ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
@@ -154,7 +161,8 @@ impl IndexedKey {
     }
 
     fn text(&self) -> Text<'_> {
-        Text(self.parts().1)
+        let texts = self.parts().1;
+        Text(if self.imported { pull(texts).1 } else { texts })
     }
 
     fn parts(&self) -> (&[u8], &[u8]) {
@@ -177,6 +185,9 @@ impl IndexedKey {
     /// What may be displayed of the token.
     #[must_use]
     pub fn hint(&self) -> String {
+        if self.imported {
+            return pull(self.parts().1).0.to_owned();
+        }
         let membership = match &self.bond {
             Bond::Bound(membership) => membership,
             Bond::Personal(personal) => {

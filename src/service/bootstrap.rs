@@ -42,6 +42,7 @@ fn owner(token: &Token, pepper: &Pepper, now: Timestamp, name: &str, action: Aud
         create_time: now,
         pepper_id: pepper.id(),
         end: None,
+        imported: None,
     };
     let owner = AdminKey {
         id,

@@ -239,8 +239,14 @@ impl Checker {
         })?;
         match token::shape(token) {
             Shape::Native => Ok(self.hasher.digest(token)),
-            // A typo, or a credential of some other system, such as a JWT.
-            Shape::BadChecksum | Shape::Foreign => Err(NoToken::Unknown),
+            // A typo: it was never issued, and nothing like it is imported.
+            Shape::BadChecksum => Err(NoToken::Unknown),
+            // Another product's token that was imported, or a credential of
+            // some other system, such as a JWT.
+            Shape::Foreign => self
+                .index
+                .foreign(&self.hasher, token)
+                .ok_or(NoToken::Unknown),
         }
     }
 }
@@ -299,8 +305,9 @@ mod tests {
     use super::*;
     use crate::domain::audit::{AuditAction, AuditEntry};
     use crate::domain::clock::{ManualClock, Timestamp};
-    use crate::domain::digest::Pepper;
+    use crate::domain::digest::{HashAlgorithm, Pepper};
     use crate::domain::id::KeyId;
+    use crate::domain::import::{Imported, ImportedForm};
     use crate::domain::key::Key;
     use crate::domain::key_draft::KeyDraft;
     use crate::domain::limit::LimitDraft;
@@ -423,6 +430,7 @@ mod tests {
                 create_time: now,
                 pepper_id: pepper.id(),
                 end: None,
+                imported: None,
             };
             let key = Key {
                 id: KeyId::generate(now),
@@ -433,7 +441,8 @@ mod tests {
                 description: draft.description,
                 scopes: spec.scopes,
                 metadata: draft.metadata,
-                secrets: vec![secret],
+                // Another product's token stands for the key, too.
+                secrets: vec![imported(&secret, pepper, tokens.len()), secret],
                 create_time: now,
                 created_by: "adm".to_owned(),
                 expire_time: None,
@@ -448,6 +457,23 @@ mod tests {
         }
         tokens.try_into().unwrap()
     }
+
+    /// What is kept of a token that was imported.
+    fn imported(secret: &Secret, pepper: &Pepper, number: usize) -> Secret {
+        let token = format!("{OTHERS}{number}");
+        let hasher = pepper.token_hasher();
+        Secret {
+            digest: hasher.foreign(HashAlgorithm::Blake3, token.as_bytes()),
+            imported: Some(Imported {
+                form: ImportedForm::Blake3,
+                hint: "".into(),
+            }),
+            ..secret.clone()
+        }
+    }
+
+    /// How the tokens of another product start.
+    const OTHERS: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 
     async fn commit(store: &MemoryStore, record: Record) -> Revision {
         let audit = AuditEntry {
@@ -506,6 +532,16 @@ mod tests {
         };
         assert_eq!((allocations(&without), meter.owners()), (0, 0));
         assert_eq!((allocations(&unnamed), meter.owners()), (0, 0));
+        assert_eq!((allocations(&format!("{OTHERS}0")), meter.owners()), (0, 0));
+        let unknown = format!("Bearer {OTHERS}x");
+        let denied = || {
+            let demand = Demand::default();
+            let denied = checker.check(unknown.as_bytes(), &ask, &demand, |outcome| {
+                outcome.verdict == Verdict::Denied(DenialReason::Unknown)
+            });
+            assert!(denied.unwrap());
+        };
+        assert_eq!(allocation_counter::measure(denied).count_total, 0);
         // One list of what counts, and nothing else.
         assert_eq!((allocations(&with), meter.owners()), (1, 1));
         assert_eq!((allocations(&shared), meter.owners()), (1, 2));

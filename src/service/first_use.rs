@@ -262,6 +262,7 @@ mod tests {
             create_time: at(1),
             pepper_id: pepper.id(),
             end: None,
+            imported: None,
         }
     }
 

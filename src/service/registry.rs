@@ -9,6 +9,8 @@ mod audit_size;
 mod changes;
 mod credits;
 mod footing;
+mod import;
+mod imported;
 mod key_list;
 mod key_rotation;
 mod keys;
@@ -51,6 +53,7 @@ use super::page::Pager;
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
+pub use import::{Import, ImportEnd, ImportOutcome};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
@@ -226,6 +229,7 @@ impl Registry {
             create_time: now,
             pepper_id: self.pepper.id(),
             end: None,
+            imported: None,
         }
     }
 

@@ -132,6 +132,7 @@ fn an_owner(pepper: &Pepper) -> (AdminKey, String) {
         create_time: now,
         pepper_id: pepper.id(),
         end: None,
+        imported: None,
     };
     let admin = AdminKey {
         id: AdminKeyId::generate(now),

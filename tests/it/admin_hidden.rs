@@ -13,13 +13,14 @@ use crate::support::Admin;
 const ROLES: [AdminRole; 3] = [AdminRole::Reader, AdminRole::Issuer, AdminRole::Owner];
 
 /// The calls that name a workspace, a key, an admin key.
-const OF_WORKSPACES: [&str; 13] = [
+const OF_WORKSPACES: [&str; 14] = [
     "GetWorkspace",
     "UpdateWorkspace",
     "DisableWorkspace",
     "EnableWorkspace",
     "DeleteWorkspace",
     "CreateKey",
+    "ImportKeys",
     "ListKeys",
     "CreateAdminKey",
     "ListAdminKeys",

@@ -20,13 +20,14 @@ const WITHIN: &str = "a:read";
 const BEYOND: &str = "b:read";
 
 /// What the audit log calls what a call does; other calls change nothing.
-const CHANGES: [(&str, &str); 27] = [
+const CHANGES: [(&str, &str); 28] = [
     ("CreateWorkspace", "workspace.create"),
     ("UpdateWorkspace", "workspace.update"),
     ("DisableWorkspace", "workspace.disable"),
     ("EnableWorkspace", "workspace.enable"),
     ("DeleteWorkspace", "workspace.delete"),
     ("CreateKey", "key.create"),
+    ("ImportKeys", "key.import"),
     ("UpdateKey", "key.update"),
     ("DisableKey", "key.disable"),
     ("EnableKey", "key.enable"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/credits.md",
     "docs/first-day.md",
     "docs/grpc.md",
+    "docs/import.md",
     "docs/installing.md",
     "docs/limits.md",
     "docs/operating.md",

@@ -189,6 +189,7 @@ fn key_for(token: &Token, workspace: &Workspace, pepper: &Pepper, number: u64) -
         create_time,
         pepper_id: pepper.id(),
         end: None,
+        imported: None,
     };
     Key {
         id: KeyId::generate(create_time),

@@ -29,6 +29,7 @@ mod docs;
 mod drain;
 mod h2raw;
 mod health;
+mod import;
 mod index;
 mod law_ceiling;
 mod law_durable;

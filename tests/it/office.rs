@@ -1,15 +1,16 @@
 //! A server with admin keys of any kind, made as operators make them; every
 //! call of KeyAdmin by its name; and what the audit log says of who called.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyward::edge::pb::list_audit_events_request::Log;
 use keyward::edge::pb::*;
 use prost_types::FieldMask;
-use tonic::Status;
 use tonic::transport::Channel;
-use tonic_types::StatusExt;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::support::{Admin, Server, Site, admin_over, code_name, connect, key_request};
 
@@ -480,8 +481,8 @@ impl Ask {
         })
     }
 
-    /// Makes the call of this name to the credits of a key, if it is one of
-    /// those.
+    /// Makes the call of this name to the credits of a key, or to many keys, if
+    /// it is one of those.
     async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
         let (client, key_id) = (&mut admin.client, self.id.clone());
         Some(match call {
@@ -501,8 +502,49 @@ impl Ask {
                 };
                 client.adjust_credits(request).await.map(drop)
             }
+            "ImportKeys" => self.import(admin).await,
             _ => return None,
         })
+    }
+
+    /// Imports one key. What is refused of it, and not of the call, is told in
+    /// the words of the call that would issue it.
+    async fn import(&self, admin: &mut Admin) -> Result<(), Status> {
+        let key = ImportKey {
+            token: format!("other_{}_{}", self.name.len(), rand::random::<u128>()),
+            name: self.name.clone(),
+            principal: "user:ada".to_owned(),
+            scopes: self.scopes.clone(),
+            ..ImportKey::default()
+        };
+        let options = Some(ImportOptions {
+            workspace: self.workspace.clone(),
+            dry_run: false,
+        });
+        let keys = vec![key];
+        let request = tokio_stream::iter([ImportKeysRequest { options, keys }]);
+        let mut results = admin.client.import_keys(request).await?.into_inner();
+        let mut outcome = None;
+        while let Some(message) = results.message().await? {
+            outcome = message.results.into_iter().next();
+        }
+        let outcome = outcome.unwrap();
+        let granted = outcome.outcome() == ImportOutcome::Imported;
+        if granted {
+            return Ok(());
+        }
+        let [violation] = outcome.violations.as_slice() else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(violation.field, "scopes", "{outcome:?}");
+        let mut details = ErrorDetails::new();
+        details.set_error_info("GRANT_CEILING_EXCEEDED", "keyward", HashMap::new());
+        let told = violation.description.clone();
+        Err(Status::with_error_details(
+            Code::PermissionDenied,
+            told,
+            details,
+        ))
     }
 
     /// Makes the call of this name, whichever it is.

@@ -165,6 +165,7 @@ pub(crate) fn secret(number: u64) -> Secret {
         create_time: time(number),
         pepper_id: pepper().id(),
         end: None,
+        imported: None,
     }
 }
 

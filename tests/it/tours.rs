@@ -61,6 +61,11 @@ fn keys_are_rotated_as_docs_rotation_shows() {
 }
 
 #[test]
+fn keys_come_in_as_docs_import_shows() {
+    Tour::of("docs/import.md", &["# Importing keys"]).play();
+}
+
+#[test]
 fn docs_cli_shows_every_command() {
     let tour = Tour::of("docs/cli.md", &["# The command line"]);
     let first_day = Tour::of("docs/first-day.md", &["# A first day"]);

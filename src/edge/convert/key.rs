@@ -1,5 +1,7 @@
 //! Keys.
 
+use crate::domain::clock::Timestamp;
+use crate::domain::import::ImportedForm;
 use crate::domain::key_draft::{KeyDraft, KeyPatch};
 use crate::domain::violation::Violations;
 use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
@@ -133,8 +135,21 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
             .collect(),
         credits: view.credits.map(credits::shown),
         rotation: view.rotation.map(rotation),
+        imported: view.imported.map(imported),
         rotate_time: view.rotate_time.map(wire_time),
         rotation_due_time: view.rotation_due_time.map(wire_time),
+    }
+}
+
+fn imported((form, time): (ImportedForm, Timestamp)) -> pb::ImportedToken {
+    let form = match form {
+        ImportedForm::Token => pb::ImportedForm::Token,
+        ImportedForm::Sha256 => pb::ImportedForm::Sha256,
+        ImportedForm::Blake3 => pb::ImportedForm::Blake3,
+    };
+    pb::ImportedToken {
+        form: form.into(),
+        import_time: Some(wire_time(time)),
     }
 }
 

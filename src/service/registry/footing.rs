@@ -100,6 +100,14 @@ impl Footing {
         violations.none()
     }
 
+    /// The same, for a call of another name than `CreateKey`.
+    pub(super) fn laid_by(mut self, call: &str) -> Self {
+        if let Some(made) = &mut self.principal_made {
+            made.detail.insert("call".to_owned(), call.to_owned());
+        }
+        self
+    }
+
     /// Puts what is to be made into the change that issues the key, and what it
     /// is to rely on.
     pub(super) fn lay(self, batch: &mut Batch) {

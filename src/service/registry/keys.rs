@@ -9,11 +9,12 @@ use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
 use crate::domain::credits::{Balance, CreditsView};
 use crate::domain::id::{KeyId, WorkspaceId};
+use crate::domain::import::ImportedForm;
 use crate::domain::key::{Bond, Key, KeyState};
 use crate::domain::key_draft::{KeyDraft, KeySpec};
 use crate::domain::rotation::{USUAL_PERIOD, due_time};
 use crate::domain::scope::ScopeSet;
-use crate::domain::secret::Rotation;
+use crate::domain::secret::{Rotation, Secret};
 use crate::domain::token::{self, EnvironmentName, Token, TokenPrefix};
 use crate::domain::violation::Violations;
 use crate::domain::workspace::Workspace;
@@ -40,6 +41,8 @@ pub struct KeyView {
     /// What it may do within its principal's ceiling in its workspace; none:
     /// all that its scopes say, or it is personal.
     pub effective_scopes: Option<ScopeSet>,
+    /// How the token of another product came that works, and when.
+    pub imported: Option<(ImportedForm, Timestamp)>,
     /// The rotation that is under way.
     pub rotation: Option<RotationView>,
     /// When its newest token was made.
@@ -65,13 +68,14 @@ impl Registry {
     /// What can be said of a key at `now`.
     pub(super) fn view(&self, found: Versioned<Key>, now: Timestamp) -> KeyView {
         let key = found.record;
-        let hint = |tail| self.hint(&key, tail);
+        let hint = |secret: &Secret| self.hint(&key, secret);
         let account = self.index.credits(key.id);
         let newest = key.secrets.last();
         let rotation = Rotation::of(&key.secrets, now).filter(|_| key.revocation.is_none());
         KeyView {
             state: key.state(now),
-            hint: hint(newest.map(|secret| secret.tail).unwrap_or_default()),
+            hint: newest.map(hint).unwrap_or_default(),
+            imported: import_under_way(&key, now),
             effective_scopes: self.effective_scopes(&key),
             rotation: rotation.map(|rotation| RotationView::new(rotation, hint)),
             rotate_time: newest.map(|secret| secret.create_time),
@@ -91,9 +95,16 @@ impl Registry {
         due_time(key, period, now)
     }
 
-    fn hint(&self, key: &Key, tail: [u8; 4]) -> String {
+    fn hint(&self, key: &Key, secret: &Secret) -> String {
+        if let Some(imported) = &secret.imported {
+            return imported.hint.to_string();
+        }
         let hint = |prefix: &TokenPrefix, mark: Option<&EnvironmentName>| {
-            token::hint(prefix.as_str(), mark.map(EnvironmentName::as_str), tail)
+            token::hint(
+                prefix.as_str(),
+                mark.map(EnvironmentName::as_str),
+                secret.tail,
+            )
         };
         let environment = key.environment.as_ref();
         match &key.bond {
@@ -291,6 +302,14 @@ impl Registry {
     }
 }
 
+/// How the token came that another product has issued, if it works yet.
+fn import_under_way(key: &Key, now: Timestamp) -> Option<(ImportedForm, Timestamp)> {
+    key.secrets.iter().find_map(|secret| {
+        let imported = secret.imported.as_ref().filter(|_| secret.is_live(now))?;
+        Some((imported.form, secret.create_time))
+    })
+}
+
 /// What is asked for, in `workspace` or as a personal key, and a token for it.
 fn specified(
     draft: &KeyDraft,
@@ -320,7 +339,7 @@ pub(super) fn refuse_disabled(workspace: Option<&Workspace>) -> Result<(), Regis
     }
 }
 
-fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry {
+pub(super) fn issue_entry(actor: &Actor, key: &Key, credits: Option<Balance>) -> AuditEntry {
     let environment = key.environment.as_ref().map(ToString::to_string);
     let expiry = key.expire_time.map(|expiry| expiry.to_string());
     entry(

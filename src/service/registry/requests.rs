@@ -17,8 +17,9 @@ use crate::domain::admin::Deed;
 use crate::domain::audit::AuditAction;
 use crate::domain::credits::Period;
 use crate::domain::credits_draft::Adjustment;
-use crate::domain::digest::Sealer;
+use crate::domain::digest::{Sealer, TokenDigest};
 use crate::domain::id::KeyId;
+use crate::domain::import::{ImportDraft, Imported};
 use crate::domain::key_draft::KeyDraft;
 use crate::domain::request::{IssueRequest, RequestId};
 use crate::domain::token::Token;
@@ -78,6 +79,16 @@ pub(super) struct Identified {
 }
 
 impl Identified {
+    /// Where it is noted once it is carried out.
+    pub(super) const fn record(&self) -> RecordId {
+        RecordId::Request(self.id)
+    }
+
+    /// Whether `carried_out` asked for the same.
+    pub(super) fn is_like(&self, carried_out: &IssueRequest) -> bool {
+        self.content == carried_out.content
+    }
+
     /// The write that notes that the request has issued `key`, or adjusted it.
     pub(super) fn carried_out(&self, key: KeyId) -> Write {
         let record = Record::Request(IssueRequest {
@@ -136,6 +147,25 @@ impl Requests {
             id: RequestId(of("id", &id)),
             content: of(what, &[&content()]),
         })
+    }
+
+    /// The import of a token, as the request to issue its key: it is carried out
+    /// once, whoever asks for it, and what it is known by stays taken.
+    pub(super) fn identify_import(
+        &self,
+        token: &TokenDigest,
+        draft: &ImportDraft,
+        imported: &Imported,
+    ) -> Identified {
+        let of = |what: &str, parts: &[&[u8]]| self.sealer.seal(what.as_bytes(), parts).mac.0;
+        let switch = [u8::from(draft.disabled)];
+        Identified {
+            id: RequestId(of("import", &[&token.0])),
+            content: of(
+                "import content",
+                &[&switch, &content(&draft.key), imported.hint.as_bytes()],
+            ),
+        }
     }
 
     /// Holds the token of a key that is about to be issued. Must be called in a

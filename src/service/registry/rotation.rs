@@ -27,10 +27,10 @@ pub struct RotationView {
 
 impl RotationView {
     /// What can be said of `rotation`, whose tokens `hint` tells of.
-    pub(super) fn new(rotation: Rotation<'_>, hint: impl Fn([u8; 4]) -> String) -> Self {
+    pub(super) fn new(rotation: Rotation<'_>, hint: impl Fn(&Secret) -> String) -> Self {
         Self {
-            new_hint: hint(rotation.new.tail),
-            old_hint: hint(rotation.old.tail),
+            new_hint: hint(rotation.new),
+            old_hint: hint(rotation.old),
             start_time: rotation.new.create_time,
             old_end_time: rotation.end.time(),
             overlap: rotation.end.overlap().unwrap_or_default(),

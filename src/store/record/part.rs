@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::digest::{PepperId, TokenDigest};
+use crate::domain::import::{Imported, ImportedForm};
 use crate::domain::key::{Revocation, RevocationReason};
 use crate::domain::scope::{Scope, ScopeSet};
 use crate::domain::secret::{End, Secret};
@@ -17,7 +18,10 @@ use super::Unreadable;
 pub(super) fn encode_secret(secret: &Secret) -> pb::SecretRecord {
     pb::SecretRecord {
         digest: secret.digest.0.to_vec(),
-        tail: String::from_utf8_lossy(&secret.tail).into_owned(),
+        tail: match secret.imported {
+            None => String::from_utf8_lossy(&secret.tail).into_owned(),
+            Some(_) => String::new(),
+        },
         create_time: secret.create_time.as_micros(),
         pepper_id: secret.pepper_id.0.to_vec(),
         // That it has ended says all.
@@ -27,7 +31,31 @@ pub(super) fn encode_secret(secret: &Secret) -> pb::SecretRecord {
             .map(Timestamp::as_micros),
         ended: secret.end == Some(End::Ended),
         overlap: secret.end.and_then(End::overlap).map(micros),
+        imported: secret.imported.as_ref().map(encode_imported),
     }
+}
+
+fn encode_imported(imported: &Imported) -> pb::ImportRecord {
+    pb::ImportRecord {
+        form: match imported.form {
+            ImportedForm::Token => 1,
+            ImportedForm::Sha256 => 2,
+            ImportedForm::Blake3 => 3,
+        },
+        hint: imported.hint.to_string(),
+    }
+}
+
+fn decode_imported(record: &pb::ImportRecord) -> Result<Imported, Unreadable> {
+    Ok(Imported {
+        form: match record.form {
+            1 => ImportedForm::Token,
+            2 => ImportedForm::Sha256,
+            3 => ImportedForm::Blake3,
+            _ => return Err(bad("imported.form")),
+        },
+        hint: record.hint.as_str().into(),
+    })
 }
 
 /// A span in microseconds.
@@ -49,6 +77,11 @@ fn end(record: &pb::SecretRecord) -> Option<End> {
 }
 
 fn decode_secret(record: &pb::SecretRecord) -> Result<Secret, Unreadable> {
+    let imported = record.imported.as_ref().map(decode_imported).transpose()?;
+    let tail = match &imported {
+        None => record.tail.as_bytes().try_into().map_err(|_| bad("tail"))?,
+        Some(_) => [0; 4],
+    };
     Ok(Secret {
         digest: TokenDigest(
             record
@@ -57,7 +90,7 @@ fn decode_secret(record: &pb::SecretRecord) -> Result<Secret, Unreadable> {
                 .try_into()
                 .map_err(|_| bad("digest"))?,
         ),
-        tail: record.tail.as_bytes().try_into().map_err(|_| bad("tail"))?,
+        tail,
         create_time: Timestamp::from_micros(record.create_time),
         pepper_id: PepperId(
             record
@@ -67,6 +100,7 @@ fn decode_secret(record: &pb::SecretRecord) -> Result<Secret, Unreadable> {
                 .map_err(|_| bad("pepper_id"))?,
         ),
         end: end(record),
+        imported,
     })
 }
 

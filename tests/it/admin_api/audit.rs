@@ -3,9 +3,9 @@
 
 use keyward::edge::pb::{
     AdjustCreditsRequest, AdminKey, AdminRole, AuditEvent, CreatePrincipalRequest, Credits,
-    CreditsPeriod, CreditsRefill, Limit, ListAuditEventsRequest, Principal, RevokeAdminKeyRequest,
-    RotateAdminKeyRequest, RotateKeyRequest, SetCreditsRequest, UpdatePrincipalRequest,
-    WhoAmIRequest,
+    CreditsPeriod, CreditsRefill, ImportKey, ImportKeysRequest, ImportOptions, Limit,
+    ListAuditEventsRequest, Principal, RevokeAdminKeyRequest, RotateAdminKeyRequest,
+    RotateKeyRequest, SetCreditsRequest, UpdatePrincipalRequest, WhoAmIRequest,
 };
 
 use super::calls::*;
@@ -177,6 +177,7 @@ async fn each_change_leaves_exactly_one_event() {
     principals(&mut admin, &mut watch).await;
     rotations(&mut admin, &mut server.checks().await, &mut watch).await;
     limits_and_credits(&mut admin, &mut watch).await;
+    imports(&mut admin, &mut watch).await;
     admin_keys(&mut admin, &mut watch).await;
     switch_workspace(&mut admin, "plain", "", true)
         .await
@@ -249,6 +250,67 @@ async fn workspaces(admin: &mut Admin, watch: &mut Watch) {
     watch.one("workspace.disable", "w", "w", &[]).await;
     switch_workspace(admin, "w", "", false).await.unwrap();
     watch.one("workspace.enable", "w", "w", &[]).await;
+}
+
+async fn imports(admin: &mut Admin, watch: &mut Watch) {
+    admin.workspace("moved", "mov", &["live"]).await;
+    let detail = [("token_prefix", "mov")];
+    watch
+        .one("workspace.create", "moved", "moved", &detail)
+        .await;
+    let key = ImportKey {
+        token: "3fa85f64-5717-4562-b3fc-2c963f66afa6".to_owned(),
+        name: "moved".to_owned(),
+        principal: "user:ada".to_owned(),
+        scopes: vec!["a:b".to_owned()],
+        expire_time: Some(Timestamp {
+            seconds: 4_070_908_800,
+            nanos: 0,
+        }),
+        limits: vec![limit("read", 10)],
+        source_addresses: vec!["10.0.0.0/8".to_owned()],
+        credits: Some(Credits {
+            balance: Some(7),
+            ..Credits::default()
+        }),
+        disabled: true,
+        ..ImportKey::default()
+    };
+    let options = ImportOptions {
+        workspace: "moved".to_owned(),
+        dry_run: false,
+    };
+    let mut id = String::new();
+    // The second time, it is there, and so is what tells of it.
+    for _ in 0..2 {
+        let request = ImportKeysRequest {
+            options: Some(options.clone()),
+            keys: vec![key.clone()],
+        };
+        let answers = admin.client.import_keys(tokio_stream::iter([request]));
+        let mut answers = answers.await.unwrap().into_inner();
+        while let Some(mut answer) = answers.message().await.unwrap() {
+            id = answer.results.remove(0).key_id;
+        }
+        if watch.events.iter().any(|event| event.resource == id) {
+            assert_eq!(watch.news().await, []);
+            continue;
+        }
+        let detail = [
+            ("name", "moved"),
+            ("principal", "user:ada"),
+            ("scopes", "a:b"),
+            ("environment", "live"),
+            ("expire_time", "2099-01-01T00:00:00Z"),
+            ("limits", "read=10/1m"),
+            ("source_addresses", "10.0.0.0/8"),
+            ("credits", "7"),
+            ("membership_made", "*"),
+            ("form", "token"),
+            ("disabled", "true"),
+        ];
+        watch.one("key.import", "moved", &id, &detail).await;
+    }
 }
 
 /// So much a minute.

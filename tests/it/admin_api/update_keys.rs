@@ -48,6 +48,7 @@ fn other_values(key: &Key) -> Key {
             always: true,
         }],
         source_addresses: names(&["::1", "10.0.0.0/8", "::ffff:127.0.0.1"]),
+        imported: None,
         rotation: Some(Rotation::default()),
         rotate_time: Some(Timestamp::default()),
         rotation_due_time: Some(Timestamp::default()),

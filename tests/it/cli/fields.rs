@@ -51,6 +51,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "revocation_reason": null,
         "revoked_by": "",
         "revocation_note": "",
+        "imported": null,
         "rotation": null,
         "rotate_time": "TIME",
         "rotation_due_time": "TIME",
@@ -183,6 +184,7 @@ key:
   expire_time: null
   hint: klg_…TAIL
   id: key_ID
+  imported: null
   limits: []
   metadata: {}
   name: \"n\"

@@ -12,6 +12,7 @@ use keyward::domain::fields::{
     MAX_PRINCIPAL_LEN, MAX_SCOPES, MAX_SCOPES_LEN,
 };
 use keyward::domain::id::WorkspaceId;
+use keyward::domain::import::{Imported, ImportedForm, MAX_HINT_LEN};
 use keyward::domain::key::{self, Key};
 use keyward::domain::key_draft::{KeyDraft, KeySpec};
 use keyward::domain::limit::{
@@ -246,6 +247,18 @@ fn largest_range(number: usize) -> String {
     )
 }
 
+/// The same of a token that was imported.
+fn imported(secret: key::Secret) -> key::Secret {
+    key::Secret {
+        imported: Some(Imported {
+            form: ImportedForm::Blake3,
+            hint: "h".repeat(MAX_HINT_LEN).into(),
+        }),
+        tail: [0; 4],
+        ..secret
+    }
+}
+
 /// A key with every field as long as it can be made, and two secrets.
 fn largest_key(workspace: &Workspace, number: u64) -> Key {
     let entry = |number: usize| {
@@ -295,7 +308,7 @@ fn largest_key(workspace: &Workspace, number: u64) -> Key {
         description: draft.description,
         scopes,
         metadata: draft.metadata,
-        secrets: vec![secret(2 * number), secret(2 * number + 1)],
+        secrets: vec![imported(secret(2 * number)), secret(2 * number + 1)],
         create_time: Timestamp::MAX,
         created_by: admin(0).id.to_string(),
         expire_time: draft.expire_time,

@@ -222,6 +222,7 @@ impl Maker {
                 create_time: made,
                 pepper_id: self.pepper_id,
                 end: None,
+                imported: None,
             }],
             create_time: made,
             created_by: OFFLINE.to_owned(),

@@ -1,0 +1,110 @@
+//! What is known of a token of another product: whether it was imported before,
+//! and whether it is a hash that must not work as a token.
+
+use crate::domain::digest::{HashAlgorithm, TokenDigest};
+use crate::domain::id::WorkspaceId;
+use crate::domain::import::{ForeignToken, ImportDraft, texts_of};
+use crate::domain::request::IssueRequest;
+use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::violation::Violations;
+use crate::store::{Record, RecordId};
+
+use super::super::error::{Kind, RegistryError};
+use super::Registry;
+use super::import::ImportOutcome;
+use super::requests::Identified;
+
+/// What a token is known by.
+pub(super) struct Known {
+    pub(super) digest: TokenDigest,
+    pub(super) request: Identified,
+    /// The same token, if it had come as a hash of the other algorithm.
+    pub(super) otherwise: Option<Identified>,
+}
+
+impl Known {
+    pub(super) fn new(registry: &Registry, token: &ForeignToken, draft: &ImportDraft) -> Self {
+        let of = |digest: &TokenDigest| {
+            registry
+                .requests
+                .identify_import(digest, draft, &token.imported)
+        };
+        let algorithm = token.imported.form.algorithm();
+        let digest = registry.hasher.imported(algorithm, &token.hash);
+        let otherwise = token.otherwise.as_ref();
+        Self {
+            request: of(&digest),
+            otherwise: otherwise
+                .map(|(algorithm, hash)| of(&registry.hasher.imported(*algorithm, hash))),
+            digest,
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Identified> {
+        [&self.request].into_iter().chain(&self.otherwise)
+    }
+}
+
+impl Registry {
+    /// What became of a token when it was imported before; none, if it was not.
+    pub(super) async fn imported_before(
+        &self,
+        own: &WorkspaceId,
+        request: &Identified,
+    ) -> Result<Option<ImportOutcome>, RegistryError> {
+        let found = self.read(request.record(), Kind::Key, "").await?;
+        let Some(Record::Request(carried_out)) = found.map(|found| found.record) else {
+            return Ok(None);
+        };
+        let IssueRequest { key, .. } = carried_out;
+        let found = self
+            .read(RecordId::Key(key), Kind::Key, &key.to_string())
+            .await?;
+        let reserved = |workspace| ImportOutcome::Reserved {
+            key: (workspace == Some(own)).then_some(key),
+        };
+        Ok(Some(match found.map(|found| found.record) {
+            Some(Record::Key(found))
+                if found.workspace() == Some(own) && found.revocation.is_none() =>
+            {
+                let differs = !request.is_like(&carried_out);
+                ImportOutcome::Already { key, differs }
+            }
+            Some(Record::Key(found)) => reserved(found.workspace()),
+            Some(Record::Tombstone(Tombstone {
+                of: Buried::Key { workspace, .. },
+                ..
+            })) => reserved(workspace.as_ref()),
+            // A key leaves its record, or a tombstone.
+            Some(_) | None => return Err(RegistryError::Internal),
+        }))
+    }
+
+    /// A hash that somebody stores must not work as a token, in whichever order
+    /// the two are imported: who reads the one would have the other.
+    pub(super) fn refuse_hash_as_token(&self, token: &ForeignToken) -> Result<(), Violations> {
+        let holds =
+            |algorithm, hash: &[u8; 32]| self.index.holds(&self.hasher.imported(algorithm, hash));
+        if let Some(hash) = &token.reads_as
+            && HashAlgorithm::ALL
+                .into_iter()
+                .any(|algorithm| holds(algorithm, hash))
+        {
+            return Err(Violations::of(
+                "token",
+                "is the hash of a token that was imported: give it as `hash`, if it is meant to be one",
+            ));
+        }
+        let is_token = |text: &str| {
+            let mut algorithms = HashAlgorithm::ALL.into_iter();
+            algorithms.any(|algorithm| holds(algorithm, &algorithm.hash(text.as_bytes())))
+        };
+        if token.otherwise.is_none() && texts_of(&token.hash).any(|text| is_token(&text)) {
+            return Err(Violations::of(
+                "hash.value",
+                "was imported as a token before, by mistake, and works as one: revoke that key first",
+            ));
+        }
+        Ok(())
+    }
+}
