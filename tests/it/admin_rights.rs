@@ -158,7 +158,7 @@ impl Cell {
         let mut done = office.events_of(&caller.id).await;
         // A principal that a call makes by the way is told of beside it, and a
         // refusal is none of its doings.
-        let makes_one = matches!(&*self.call, "CreateKey" | "SetMembership");
+        let makes_one = matches!(&*self.call, "CreateKey" | "SetMembership" | "ImportKeys");
         done.retain(|event: &AuditEvent| match &*event.action {
             "principal.create" => !makes_one,
             action => action != "call.deny",
