@@ -45,6 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "keyward.v1.CreateAdminKeyResponse",
             "keyward.v1.RotateAdminKeyResponse",
             "keyward.v1.RotateKeyResponse",
+            "keyward.v1.IdentifyTokensRequest",
+            "keyward.v1.ExplainCheckRequest",
         ])
         .compile_fds(files)?;
     Ok(())

@@ -185,16 +185,16 @@ impl App {
             Arc::clone(&clock),
             meter,
             desk,
-        )
-        .telling(first_uses);
+        );
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
-        let registry = Arc::new(Registry::new(
+        let registry = Registry::new(
             Arc::clone(&store),
             Arc::clone(&index),
             pepper,
             Arc::clone(&clock),
             config.key_retention,
-        ));
+        );
+        let registry = Arc::new(registry.explaining(checker.clone()));
         let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
         let parts = Parts {
             config,
@@ -202,7 +202,8 @@ impl App {
             admin,
             store,
             index,
-            checker,
+            // What is explained is no use.
+            checker: checker.telling(first_uses),
             first_use_notes,
             reserver,
             registry,

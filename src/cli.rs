@@ -22,12 +22,16 @@ mod edit;
 mod etag;
 mod event_view;
 mod expiry;
+mod explain;
+mod export;
 mod failure;
 mod handover;
 mod import;
 mod init;
 mod key_view;
 mod keys;
+mod leak_search;
+mod leak_view;
 mod limits;
 mod man;
 mod mask;
@@ -66,10 +70,11 @@ use failure::{Exit, Failure};
 
 const EXIT_CODES: &str = "\
 Exit codes, but for init, serve, config and admins recover:
-  0  done; for check: allowed, with --batch all of them
+  0  done; for check and explain: allowed, with --batch all of them
   1  the call failed
   2  the command line cannot be used, or there is no admin token
-  3  denied (check alone), with --batch at least one
+  3  denied, with --batch at least one; for keys leaked: a token was found
+     that is of use to whoever has it
   4  not known: the server was not reached, gave no answer in time, or could
      not decide, with --batch at least one; a change may have been made";
 
@@ -120,6 +125,9 @@ enum Command {
     /// Ask for the verdict on a header, and why
     #[command(after_help = EXIT_CODES)]
     Check(check::CheckArgs),
+    /// Tell at which step a check is denied, and why, and spend nothing
+    #[command(after_help = EXIT_CODES)]
+    Explain(explain::ExplainArgs),
     /// Name servers, so that a name is enough to reach them
     #[command(visible_alias = "context")]
     Contexts(contexts::ContextsArgs),
@@ -172,6 +180,7 @@ impl Cli {
             Command::Audit(args) => ask(audit::run(args)),
             Command::WhoAmI(args) => ask(whoami::run(args)),
             Command::Check(args) => ask(check::run(args)),
+            Command::Explain(args) => ask(explain::run(args)),
             Command::Contexts(args) => end(contexts::run(args)),
             Command::Completions(args) => end(completions::run(&args, Self::command())),
             Command::Man(args) => end(man::run(args, Self::command())),

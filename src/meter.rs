@@ -144,6 +144,29 @@ impl Meter {
         cost: u32,
         stake: impl FnOnce() -> S,
     ) -> (Spending, S) {
+        self.step(owners, readings, Cost::Spent(cost), stake)
+    }
+
+    /// Whether [`Self::spend`] would spend `cost` now, of which nothing is spent;
+    /// and writes into `readings` how each limit stands.
+    pub fn try_out<S: Stake>(
+        &self,
+        owners: Owners,
+        readings: &mut [Reading],
+        cost: u32,
+        stake: S,
+    ) -> Spending {
+        self.step(owners, readings, Cost::Supposed(cost), || stake)
+            .0
+    }
+
+    fn step<S: Stake>(
+        &self,
+        owners: Owners,
+        readings: &mut [Reading],
+        cost: Cost,
+        stake: impl FnOnce() -> S,
+    ) -> (Spending, S) {
         loop {
             let accounts: [_; OWNERS] =
                 array::from_fn(|place| self.account(owners, place, readings, cost));
@@ -174,17 +197,38 @@ impl Meter {
         owners: Owners,
         place: usize,
         readings: &[Reading],
-        cost: u32,
+        cost: Cost,
     ) -> Option<Arc<Account>> {
         let owner = owners.0.get(place).copied()??;
         let mut sources = readings.iter().map(|reading| reading.source);
         if !sources.any(|source| owners.place(source) == place) {
             None
-        } else if cost == 0 {
-            self.accounts.find(owner)
-        } else {
+        } else if cost.is_spent() {
             Some(self.accounts.open(owner))
+        } else {
+            self.accounts.find(owner)
         }
+    }
+}
+
+/// What a step is to cost.
+#[derive(Clone, Copy)]
+enum Cost {
+    /// It is spent, if it can be.
+    Spent(u32),
+    /// It is only asked whether it could be.
+    Supposed(u32),
+}
+
+impl Cost {
+    const fn amount(self) -> u32 {
+        match self {
+            Self::Spent(cost) | Self::Supposed(cost) => cost,
+        }
+    }
+
+    const fn is_spent(self) -> bool {
+        matches!(self, Self::Spent(1..))
     }
 }
 
@@ -192,13 +236,13 @@ impl Meter {
 struct Step<'m> {
     owners: Owners,
     held: [Option<MutexGuard<'m, State>>; OWNERS],
-    cost: u32,
+    cost: Cost,
     now: Moment,
 }
 
 impl Step<'_> {
     fn take(mut self, readings: &mut [Reading], stake: &mut impl Stake) -> Spending {
-        let (cost, now) = (self.cost, self.now);
+        let (cost, now) = (self.cost.amount(), self.now);
         let mut spending = Spending::Passed;
         for reading in &mut *readings {
             let count = u64::from(reading.limit.count);
@@ -211,7 +255,7 @@ impl Step<'_> {
         if spending == Spending::Passed && !stake.can(cost) {
             spending = Spending::Refused;
         }
-        if spending == Spending::Passed && cost > 0 {
+        if spending == Spending::Passed && self.cost.is_spent() {
             for reading in &*readings {
                 if let Some(state) = self.of(reading) {
                     state.admit(reading, cost, now);
@@ -315,6 +359,33 @@ mod tests {
         let mut other = [reading("read", 10, 60)];
         spend(&meter, self::key(), &mut other, 1);
         assert_eq!((meter.owners(), other[0].remaining), (2, 9));
+    }
+
+    #[test]
+    fn to_try_out_tells_what_spending_would_and_spends_nothing() {
+        let (meter, ..) = swept(0);
+        let key = key();
+        let fresh = [reading("read", 10, 60)];
+        let tried = |cost| {
+            let mut readings = fresh;
+            let spending = meter.try_out(Owners::of_key(key), &mut readings, cost, ());
+            (spending, readings[0].denied, readings[0].remaining)
+        };
+        assert_eq!(tried(10), (Spending::Passed, false, 10));
+        assert_eq!(tried(11), (Spending::Limited, true, 10));
+        assert_eq!(meter.owners(), 0);
+        spend(&meter, key, &mut fresh.clone(), 9);
+        for _ in 0..3 {
+            assert_eq!(tried(1), (Spending::Passed, false, 1));
+            assert_eq!(tried(2), (Spending::Limited, true, 1));
+        }
+        let mut left = 3;
+        let refused = meter.try_out(Owners::of_key(key), &mut [], 4, Balance(&mut left));
+        let passed = meter.try_out(Owners::of_key(key), &mut [], 3, Balance(&mut left));
+        assert_eq!(
+            (refused, passed, left),
+            (Spending::Refused, Spending::Passed, 3)
+        );
     }
 
     #[test]

@@ -7,9 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::admin::{Admin, AdminFlags};
+use super::export::{self, ExportFlags, Sheet};
 use super::failure::{Exit, Failure};
 use super::output::{self, Output};
-use super::pages::{self, PageFlags};
+use super::pages::{self, Page, PageFlags};
 use super::status::Flags;
 use super::when::When;
 use super::{event_view, table};
@@ -38,10 +39,31 @@ pub(crate) struct AuditArgs {
 enum AuditCommand {
     /// List audit events, newest first
     List(ListArgs),
+    /// Write all audit events that fit, newest first, for other programs
+    Export(ExportArgs),
 }
 
 #[derive(Args, Debug)]
 struct ListArgs {
+    #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
+    pages: PageFlags,
+    #[command(flatten)]
+    follow: follow::FollowFlag,
+}
+
+#[derive(Args, Debug)]
+struct ExportArgs {
+    #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
+    export: ExportFlags,
+}
+
+/// The flags that say which events.
+#[derive(Args, Debug)]
+struct FilterFlags {
     /// The log of this workspace, also of a deleted one [default: all logs]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace: Option<String>,
@@ -66,13 +88,9 @@ struct ListArgs {
     /// Only what was done before then, written in the same ways
     #[arg(long, value_name = "WHEN")]
     until: Option<When>,
-    #[command(flatten)]
-    pages: PageFlags,
-    #[command(flatten)]
-    follow: follow::FollowFlag,
 }
 
-impl ListArgs {
+impl FilterFlags {
     fn request(&self) -> Result<ListAuditEventsRequest, Failure> {
         let now = SystemClock::default().now();
         let time = |when: Option<When>, flag: &str| {
@@ -104,12 +122,13 @@ pub(crate) async fn run(args: AuditArgs) -> Result<Exit, Failure> {
     let (output, flags) = (args.flags.output, args.flags);
     match args.command {
         AuditCommand::List(args) => list(args, flags, output).await?,
+        AuditCommand::Export(args) => write(args, flags, output).await?,
     }
     Ok(Exit::Done)
 }
 
 async fn list(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), Failure> {
-    let request = args.request()?;
+    let request = args.filter.request()?;
     let mut admin = Admin::connect(flags).await?;
     if let Some(span) = args.follow.span() {
         return follow::run(&mut admin, request, args.pages, span, output).await;
@@ -125,24 +144,42 @@ async fn list(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), F
     )
 }
 
+async fn write(args: ExportArgs, flags: AdminFlags, output: Output) -> Result<(), Failure> {
+    let request = args.filter.request()?;
+    let mut admin = Admin::connect(flags).await?;
+    let sheet = Sheet {
+        columns: event_view::COLUMNS,
+        fields: event_view::json,
+    };
+    export::run(args.export, output, sheet, async |page| {
+        fetch_page(&mut admin, &request, page).await
+    })
+    .await
+}
+
 /// The events that fit, newest first.
 async fn fetch(
     admin: &mut Admin,
     request: &ListAuditEventsRequest,
     flags: PageFlags,
 ) -> Result<Vec<AuditEvent>, Failure> {
-    pages::all(flags, async |page| {
-        let request = ListAuditEventsRequest {
-            page_size: page.size,
-            page_token: page.token,
-            ..request.clone()
-        };
-        let reply = admin
-            .ask(request, FLAGS, async |client, r| {
-                client.list_audit_events(r).await
-            })
-            .await?;
-        Ok((reply.events, reply.next_page_token))
-    })
-    .await
+    pages::all(flags, async |page| fetch_page(admin, request, page).await).await
+}
+
+async fn fetch_page(
+    admin: &mut Admin,
+    request: &ListAuditEventsRequest,
+    page: Page,
+) -> Result<(Vec<AuditEvent>, String), Failure> {
+    let request = ListAuditEventsRequest {
+        page_size: page.size,
+        page_token: page.token,
+        ..request.clone()
+    };
+    let reply = admin
+        .ask(request, FLAGS, async |client, r| {
+            client.list_audit_events(r).await
+        })
+        .await?;
+    Ok((reply.events, reply.next_page_token))
 }

@@ -72,7 +72,7 @@ pub(crate) struct CheckArgs {
 /// A word of the header. Several are taken, so that forgotten quotes do not
 /// end in a message that shows the token.
 #[derive(Clone)]
-struct Word(String);
+pub(crate) struct Word(String);
 
 impl From<String> for Word {
     fn from(word: String) -> Self {
@@ -160,7 +160,7 @@ async fn run_one(mut gateway: Gateway, request: CheckRequest) -> Result<Exit, Fa
 }
 
 /// The header's value: the words, or what stdin holds.
-fn credential(words: &[Word]) -> Result<String, Failure> {
+pub(crate) fn credential(words: &[Word]) -> Result<String, Failure> {
     let typed = words
         .iter()
         .map(|word| word.0.as_str())

@@ -69,6 +69,17 @@ fn log(event: &AuditEvent) -> &str {
     }
 }
 
+/// The fields of an event, in the order of a table.
+pub(crate) const COLUMNS: &[&str] = &[
+    "time",
+    "workspace",
+    "sequence",
+    "action",
+    "actor",
+    "resource",
+    "detail",
+];
+
 /// An event with the names of the API.
 pub(crate) fn json(event: &AuditEvent) -> Value {
     let detail: &BTreeMap<String, String> = &event.detail;
@@ -86,6 +97,15 @@ pub(crate) fn json(event: &AuditEvent) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_has_all_fields() {
+        let fields = json(&sample());
+        let mut columns = COLUMNS.to_vec();
+        columns.sort_unstable();
+        let names: Vec<_> = fields.as_object().unwrap().keys().collect();
+        assert_eq!(columns, names);
+    }
 
     fn sample() -> AuditEvent {
         AuditEvent {

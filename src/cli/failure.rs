@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line or the settings cannot be used.
     Usage = 2,
-    /// The credential is denied.
+    /// The credential is denied; a search found tokens that are of use.
     Denied = 3,
     /// Nobody knows: there was no answer, or no verdict.
     NotKnown = 4,

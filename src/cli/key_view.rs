@@ -137,6 +137,38 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
     listing(&header, &rows, whole, width)
 }
 
+/// The fields of a key, in the order of a table.
+pub(crate) const COLUMNS: &[&str] = &[
+    "id",
+    "state",
+    "name",
+    "description",
+    "workspace",
+    "personal",
+    "environment",
+    "principal",
+    "scopes",
+    "effective_scopes",
+    "metadata",
+    "limits",
+    "source_addresses",
+    "hint",
+    "imported",
+    "create_time",
+    "created_by",
+    "expire_time",
+    "disabled",
+    "revoke_time",
+    "revocation_reason",
+    "revoked_by",
+    "revocation_note",
+    "rotation",
+    "rotate_time",
+    "rotation_due_time",
+    "credits",
+    "etag",
+];
+
 /// A key with the names of the API. All fields are always there; a time that
 /// is not set, and the reason of a revocation that was not, are null.
 pub(crate) fn json(key: &Key) -> Value {
@@ -210,6 +242,15 @@ pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::edge::pb::{KeyState, Limit, RevocationReason};
+
+    #[test]
+    fn a_table_has_all_fields() {
+        let fields = json(&sample());
+        let mut columns = COLUMNS.to_vec();
+        columns.sort_unstable();
+        let names: Vec<_> = fields.as_object().unwrap().keys().collect();
+        assert_eq!(columns, names);
+    }
 
     fn sample() -> Key {
         Key {

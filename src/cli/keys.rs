@@ -3,6 +3,8 @@
 mod create;
 mod credits;
 mod delete;
+mod export;
+mod leaked;
 mod list;
 mod revoke;
 mod rotate;
@@ -34,6 +36,8 @@ enum KeysCommand {
     Get(GetArgs),
     /// List keys, in the order of their creation
     List(list::ListArgs),
+    /// Write all keys that fit, for other programs
+    Export(export::ExportArgs),
     /// Change a key. What is not named stays as it is
     Update(update::UpdateArgs),
     /// Show the credits of a key, set them, add to them or take them away
@@ -52,6 +56,8 @@ enum KeysCommand {
     Revoke(revoke::RevokeArgs),
     /// Delete what is left of a key that was revoked long enough ago
     Delete(delete::DeleteArgs),
+    /// Find tokens where they do not belong, and say whose they are
+    Leaked(leaked::LeakedArgs),
 }
 
 #[derive(Args, Debug)]
@@ -71,6 +77,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
             key_view::show(output, &key)?;
         }
         KeysCommand::List(args) => list::run(args, flags, output).await?,
+        KeysCommand::Export(args) => export::run(args, flags, output).await?,
         KeysCommand::Update(args) => update::run(args, flags, output).await?,
         KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
@@ -80,6 +87,7 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::CancelRotation(args) => settle::cancel(args, flags, output).await?,
         KeysCommand::Revoke(args) => revoke::run(args, flags, output).await?,
         KeysCommand::Delete(args) => delete::run(args, flags, output).await?,
+        KeysCommand::Leaked(args) => return leaked::run(args, flags, output).await,
     }
     Ok(Exit::Done)
 }

@@ -44,15 +44,41 @@ pub(crate) async fn all<T>(
         if next.is_empty() {
             break;
         }
-        if next == token {
-            return Err(Failure::failed(
-                "the server sends the same page over and over",
-            ));
-        }
-        token = next;
+        token = further(&token, next)?;
     }
     items.truncate(limit);
     Ok(items)
+}
+
+/// Fetches pages until there are no more, and hands each to `take`.
+pub(crate) async fn each<T>(
+    size: i32,
+    mut fetch: impl AsyncFnMut(Page) -> Result<(Vec<T>, String), Failure>,
+    mut take: impl FnMut(Vec<T>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut token = String::new();
+    loop {
+        let page = Page {
+            size,
+            token: token.clone(),
+        };
+        let (items, next) = fetch(page).await?;
+        take(items)?;
+        if next.is_empty() {
+            return Ok(());
+        }
+        token = further(&token, next)?;
+    }
+}
+
+/// Where the next page starts, which is elsewhere than this one.
+fn further(token: &str, next: String) -> Result<String, Failure> {
+    if next == token {
+        return Err(Failure::failed(
+            "the server sends the same page over and over",
+        ));
+    }
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -89,5 +115,6 @@ mod tests {
         };
         let fetch = async |_: Page| Ok((vec![1], "again".to_owned()));
         assert!(all(flags, fetch).await.is_err());
+        assert!(each(2, fetch, |_| Ok(())).await.is_err());
     }
 }

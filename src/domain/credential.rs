@@ -4,6 +4,8 @@
 //! The grammar is narrow on purpose. Whatever could be read in two ways, by us
 //! and by whoever stands before or behind us, is refused.
 
+pub mod flaw;
+
 use std::fmt;
 
 use data_encoding::BASE64_NOPAD;

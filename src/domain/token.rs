@@ -35,7 +35,7 @@ const SECRET_BITS: usize = 256;
 const MIN_PREFIX_LEN: usize = 2;
 const MAX_PREFIX_LEN: usize = 21;
 const MAX_ENVIRONMENT_LEN: usize = 12;
-const MAX_LABEL_LEN: usize = MAX_PREFIX_LEN + 1 + MAX_ENVIRONMENT_LEN;
+pub(super) const MAX_LABEL_LEN: usize = MAX_PREFIX_LEN + 1 + MAX_ENVIRONMENT_LEN;
 
 /// How many characters at a token's end may be displayed. They are of the
 /// checksum, and show nothing of the secret that the checksum does not.
@@ -278,6 +278,18 @@ pub fn hint(prefix: &str, environment: Option<&str>, tail: [u8; TAIL_LEN]) -> St
     format!("{prefix}{mark}{environment}_…{a}{b}{c}{d}")
 }
 
+/// What may be displayed of a token that was presented or found; none, if it has
+/// not the shape of one.
+#[must_use]
+pub fn hint_of(token: &[u8]) -> Option<String> {
+    let (Shape::Native, Some(tail)) = (shape(token), token.last_chunk()) else {
+        return None;
+    };
+    let label = token.len().checked_sub(1 + SECRET_LEN + CHECKSUM_LEN)?;
+    let label = std::str::from_utf8(token.get(..label)?).ok()?;
+    Some(hint(label, None, *tail))
+}
+
 /// Whether `body` is all of a token but its checksum: label, underscore, secret.
 fn is_body(body: &[u8]) -> bool {
     let Some((head, secret)) = body.split_last_chunk::<SECRET_LEN>() else {
@@ -397,6 +409,19 @@ mod tests {
             assert_eq!(token.expose(), expected);
             assert_eq!(shape(expected.as_bytes()), Shape::Native);
         }
+    }
+
+    #[test]
+    fn the_hint_of_a_token_is_that_of_its_record() {
+        assert_eq!(
+            hint_of(LIVE.as_bytes()),
+            Some(hint("klg", Some("live"), *b"bUxd"))
+        );
+        assert_eq!(
+            hint_of(KLIPY.as_bytes()),
+            Some(hint("klipy_api", None, *b"Td9z"))
+        );
+        assert_eq!(hint_of(b"klg_live_secret"), None);
     }
 
     #[test]

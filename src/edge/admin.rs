@@ -3,10 +3,12 @@
 
 mod admin_keys;
 mod credits;
+mod explain;
 mod import;
 mod keys;
 mod principals;
 mod rotation;
+mod token_search;
 mod workspaces;
 
 use std::sync::Arc;
@@ -172,4 +174,6 @@ calls! {
     RotateAdminKey: admin_keys::rotate_admin_key(RotateAdminKeyRequest) -> RotateAdminKeyResponse;
     RevokeAdminKey: admin_keys::revoke_admin_key(RevokeAdminKeyRequest) -> RevokeAdminKeyResponse;
     ListAuditEvents: admin_keys::list_audit_events(ListAuditEventsRequest) -> ListAuditEventsResponse;
+    ExplainCheck: explain::explain_check(ExplainCheckRequest) -> ExplainCheckResponse;
+    IdentifyTokens: token_search::identify_tokens(IdentifyTokensRequest) -> IdentifyTokensResponse;
 }

@@ -3,10 +3,12 @@
 pub(super) mod admin_key;
 pub(super) mod audit_event;
 pub(super) mod credits;
+pub(super) mod explain;
 pub(super) mod import;
 pub(super) mod key;
 pub(super) mod limit;
 pub(super) mod principal;
+pub(super) mod token_search;
 pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;

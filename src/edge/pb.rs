@@ -82,3 +82,23 @@ impl std::fmt::Debug for RotateKeyResponse {
             .finish_non_exhaustive()
     }
 }
+
+impl std::fmt::Debug for IdentifyTokensRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdentifyTokensRequest")
+            .field("count", &self.tokens.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ExplainCheckRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExplainCheckRequest")
+            .field("workspace", &self.workspace)
+            .field("environment", &self.environment)
+            .field("required_scopes", &self.required_scopes)
+            .field("limits", &self.limits)
+            .field("cost", &self.cost)
+            .finish_non_exhaustive()
+    }
+}

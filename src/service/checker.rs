@@ -3,6 +3,8 @@
 //! No I/O, no lock, no allocation before a key is found; and none after that
 //! for a key without limits or credits, of which nothing is to be spent.
 
+mod trial;
+
 use std::sync::Arc;
 
 use crate::domain::clock::{Clock, Timestamp};
@@ -18,6 +20,8 @@ use crate::meter::{Meter, Owners, Spending};
 
 use super::credits::{Desk, Wait};
 use super::first_use::{self, FirstUses};
+
+pub use trial::Trial;
 
 /// Judges credentials. Cheap to clone.
 #[derive(Clone, Debug)]

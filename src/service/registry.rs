@@ -8,6 +8,7 @@ mod audit;
 mod audit_size;
 mod changes;
 mod credits;
+mod explain;
 mod footing;
 mod import;
 mod imported;
@@ -20,6 +21,7 @@ mod principal_deletion;
 mod principals;
 mod requests;
 mod rotation;
+mod token_search;
 mod walk;
 mod workspaces;
 
@@ -47,18 +49,21 @@ use crate::store::{
 };
 
 use super::admission::Actor;
+use super::checker::Checker;
 use super::error::{Condition, Kind, RegistryError};
 use super::page::Pager;
 
 pub use admins::{AdminKeyView, CreatedAdminKey};
 pub use audit::{AskedLog, ListAuditEvents};
 pub use credits::CreditsChange;
+pub use explain::{CheckQuestion, ExplainedCheck};
 pub use import::{Import, ImportEnd, ImportOutcome};
 pub use key_list::KeyFilter;
 pub use keys::{IssuedKey, KeyView};
 pub use memberships::MembershipView;
 pub use principals::PrincipalView;
 pub use rotation::RotationView;
+pub use token_search::{Holder, IdentifiedToken, MAX_TOKENS, TokenState};
 pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 
@@ -79,6 +84,8 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     /// How long a revoked key is kept before it can be deleted.
     key_retention: Duration,
+    /// None: no verdict is explained.
+    checker: Option<Checker>,
 }
 
 impl Registry {
@@ -104,6 +111,7 @@ impl Registry {
             requests,
             clock,
             key_retention,
+            checker: None,
         }
     }
 

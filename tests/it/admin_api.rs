@@ -12,6 +12,7 @@ mod deletion;
 mod details;
 mod error_sizes;
 mod etags;
+mod export;
 mod limits;
 mod many_keys;
 mod paging;

@@ -13,7 +13,7 @@ use crate::support::Admin;
 const ROLES: [AdminRole; 3] = [AdminRole::Reader, AdminRole::Issuer, AdminRole::Owner];
 
 /// The calls that name a workspace, a key, an admin key.
-const OF_WORKSPACES: [&str; 14] = [
+const OF_WORKSPACES: [&str; 15] = [
     "GetWorkspace",
     "UpdateWorkspace",
     "DisableWorkspace",
@@ -28,6 +28,7 @@ const OF_WORKSPACES: [&str; 14] = [
     "SetMembership",
     "RemoveMembership",
     "ListMemberships",
+    "ExplainCheck",
 ];
 const OF_KEYS: [&str; 8] = [
     "GetKey",

@@ -111,8 +111,10 @@ fn every_call_is_in_the_table_for_every_place_that_it_has() {
             "CreateWorkspace" => &["system"],
             "ListWorkspaces" => &["all"],
             "CreateAdminKey" => &["system", "own", "other"],
-            "ListKeys" | "ListAdminKeys" | "ListMemberships" => &["all", "own", "other"],
-            "ListPrincipals" => &["all"],
+            "ListKeys" | "ListAdminKeys" | "ListMemberships" | "ExplainCheck" => {
+                &["all", "own", "other"]
+            }
+            "ListPrincipals" | "IdentifyTokens" => &["all"],
             principals if principals.contains("Principal") => &["system"],
             "CreateKey" | "GetKey" | "UpdateKey" | "DisableKey" | "EnableKey" | "RevokeKey"
             | "DeleteKey" | "RotateKey" | "FinishRotation" | "CancelRotation" | "SetCredits"

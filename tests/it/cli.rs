@@ -16,6 +16,7 @@ mod fields;
 mod help;
 mod init;
 mod keys;
+mod leaked;
 mod reach;
 mod sources;
 mod terminal;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -15,10 +15,12 @@ const DOCUMENTS: [&str; 17] = [
     "docs/clients.md",
     "docs/configuration.md",
     "docs/credits.md",
+    "docs/explain.md",
     "docs/first-day.md",
     "docs/grpc.md",
     "docs/import.md",
     "docs/installing.md",
+    "docs/leaks.md",
     "docs/limits.md",
     "docs/operating.md",
     "docs/principals.md",

@@ -11,8 +11,9 @@ use std::process::Command;
 use keyward::edge::pb::key_admin_client::KeyAdminClient;
 use keyward::edge::pb::{
     ADMIN_DESCRIPTORS, CancelRotationRequest, CheckBatchRequest, CheckRequest, CheckStreamRequest,
-    CreateKeyRequest, CreateWorkspaceRequest, FinishRotationRequest, GetKeyRequest,
-    GetWorkspaceRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest, Workspace,
+    CreateKeyRequest, CreateWorkspaceRequest, ExplainCheckRequest, FinishRotationRequest,
+    GetKeyRequest, GetWorkspaceRequest, IdentifyTokensRequest, ListKeysRequest, RevokeKeyRequest,
+    RotateKeyRequest, Workspace,
 };
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -314,6 +315,7 @@ async fn check_in_every_way(server: &Server, heard: &mut Heard, token: &str) {
                 .await,
         );
     }
+    explain(server, heard, token, [0, last].map(typo)).await;
     let bearer = || format!("Bearer {token}");
     for request in [
         CheckRequest {
@@ -340,6 +342,43 @@ async fn check_in_every_way(server: &Server, heard: &mut Heard, token: &str) {
         heard.error(call, &refusal);
     }
     check_many(server, heard, token).await;
+}
+
+/// Asks why a check with the token is answered so, with the token in the place of
+/// everything else as well; and whose it is.
+async fn explain(server: &Server, heard: &mut Heard, token: &str, typos: [String; 2]) {
+    let mut client = server.admin().await.client;
+    let ask = |credential: String| ExplainCheckRequest {
+        credential,
+        required_scopes: vec![token.to_owned()],
+        limits: vec![token.to_owned()],
+        ..ExplainCheckRequest::default()
+    };
+    let bearer = format!("Bearer {token}");
+    for request in [
+        ask(bearer.clone()),
+        ask(format!("{bearer},")),
+        ask(format!("Basic {token}")),
+        ExplainCheckRequest {
+            workspace: token.to_owned(),
+            ..ask(bearer.clone())
+        },
+        ExplainCheckRequest {
+            environment: token.to_owned(),
+            ..ask(bearer.clone())
+        },
+        ExplainCheckRequest {
+            environment: "*".to_owned(),
+            source_address: token.to_owned(),
+            required_scopes: Vec::new(),
+            ..ask(bearer.clone())
+        },
+    ] {
+        heard.reply("ExplainCheck", client.explain_check(request).await);
+    }
+    let tokens = [vec![token.to_owned()], typos.to_vec()].concat();
+    let request = IdentifyTokensRequest { tokens };
+    heard.reply("IdentifyTokens", client.identify_tokens(request).await);
 }
 
 /// The same in a batch and in a conversation, beside what cannot be read.
@@ -540,6 +579,8 @@ fn command_line(server: &Server, heard: &mut Heard) -> Vec<String> {
     let stdout = String::from_utf8(output.unwrap().stdout).unwrap();
     let issued = stdout.trim().to_owned();
     assert!(issued.starts_with("klg_live_"));
+    let found = server.site.token_file();
+    let found = found.display();
     for token in [issued.clone(), server.site.admin_token()] {
         for (line, exit_code) in [
             (format!("check {token}"), None),
@@ -547,6 +588,13 @@ fn command_line(server: &Server, heard: &mut Heard) -> Vec<String> {
             (format!("check Bearer {token}x"), Some(3)),
             (format!("check Bearer {token} --workspace {token}"), Some(3)),
             (format!("check {token} --environment {token}"), Some(3)),
+            (
+                format!("explain Bearer {token} --environment {token}"),
+                Some(3),
+            ),
+            (format!("explain {token}, --scope {token}"), Some(3)),
+            (format!("keys leaked {token}"), Some(1)),
+            (format!("keys leaked {found}"), Some(3)),
             (format!("keys get {token}"), Some(2)),
             (format!("keys revoke {token}"), Some(2)),
             (format!("keys list --workspace {token}"), Some(1)),

@@ -481,8 +481,8 @@ impl Ask {
         })
     }
 
-    /// Makes the call of this name to the credits of a key, or to many keys, if
-    /// it is one of those.
+    /// Makes the call of this name to the credits of a key, to many keys, or that
+    /// takes tokens, if it is one of those.
     async fn of_credits(&self, admin: &mut Admin, call: &str) -> Option<Result<(), Status>> {
         let (client, key_id) = (&mut admin.client, self.id.clone());
         Some(match call {
@@ -501,6 +501,18 @@ impl Ask {
                     request_id: String::new(),
                 };
                 client.adjust_credits(request).await.map(drop)
+            }
+            "ExplainCheck" => {
+                let request = ExplainCheckRequest {
+                    workspace: self.workspace.clone(),
+                    ..ExplainCheckRequest::default()
+                };
+                client.explain_check(request).await.map(drop)
+            }
+            "IdentifyTokens" => {
+                let tokens = vec!["no token".to_owned()];
+                let request = IdentifyTokensRequest { tokens };
+                client.identify_tokens(request).await.map(drop)
             }
             "ImportKeys" => self.import(admin).await,
             _ => return None,

@@ -15,7 +15,7 @@ use crate::cli::{key_view, table};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::edge::pb::{Key, KeyState, ListKeysRequest};
 
-const FLAGS: Flags = &[
+pub(super) const FLAGS: Flags = &[
     ("workspace", "--workspace"),
     ("principal", "--principal"),
     ("environment", "--environment"),
@@ -26,6 +26,17 @@ const FLAGS: Flags = &[
 
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
+    #[command(flatten)]
+    filter: FilterFlags,
+    #[command(flatten)]
+    pages: PageFlags,
+    #[command(flatten)]
+    watch: WatchFlag,
+}
+
+/// The flags that say which keys.
+#[derive(Args, Debug)]
+pub(crate) struct FilterFlags {
     /// Only those of this workspace [default: all that the admin token may read]
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     workspace: Option<String>,
@@ -49,10 +60,6 @@ pub(crate) struct ListArgs {
     /// `2027-01-01` or `2027-01-01T09:30:00Z`
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "0s")]
     rotation_due: Option<When>,
-    #[command(flatten)]
-    pages: PageFlags,
-    #[command(flatten)]
-    watch: WatchFlag,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -78,8 +85,9 @@ impl From<State> for KeyState {
     }
 }
 
-impl ListArgs {
-    fn request(&self) -> Result<ListKeysRequest, Failure> {
+impl FilterFlags {
+    /// The request for the keys that fit, but for its page.
+    pub(super) fn request(&self) -> Result<ListKeysRequest, Failure> {
         let now = SystemClock::default().now();
         let ahead = |when: Option<When>, flag: &str| {
             when.map(|when| {
@@ -108,7 +116,7 @@ impl ListArgs {
 
 /// Lists the keys, and goes on to if they are watched.
 pub(super) async fn run(args: ListArgs, flags: AdminFlags, output: Output) -> Result<(), Failure> {
-    let request = args.request()?;
+    let request = args.filter.request()?;
     let span = args.watch.span(output)?;
     let mut admin = Admin::connect(flags).await?;
     if let Some(span) = span {

@@ -2,7 +2,7 @@
 //! once, in order, while others come and go; no page costs much, and the server
 //! grows by no more than its caches.
 
-mod fill;
+pub(super) mod fill;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,10 @@ use crate::support::{keyward, run, run_with_input};
 #[test]
 fn help_lists_the_exit_codes_and_a_bad_line_is_answered_with_2() {
     for (line, part) in [
-        ("--help", "3  denied (check alone)"),
+        (
+            "--help",
+            "3  denied, with --batch at least one; for keys leaked: a token",
+        ),
         ("serve --help", "68  the store is open in another process"),
         (
             "init --help",

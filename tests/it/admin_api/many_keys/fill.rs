@@ -26,8 +26,8 @@ const KEYS_PER_COMMIT: usize = 100;
 pub(super) const HOUR: u64 = 3_600_000_000;
 
 /// What is known of a key that is not touched again.
-pub(super) struct Known {
-    pub(super) id: String,
+pub(in super::super) struct Known {
+    pub(in super::super) id: String,
     pub(super) number: usize,
     /// When the first of them was made.
     pub(super) epoch: u64,
@@ -107,7 +107,7 @@ fn expiry_of(number: usize, epoch: u64) -> Option<u64> {
 }
 
 /// Makes the workspaces and the keys, through the store itself.
-pub(super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
+pub(in super::super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
     let epoch = now();
     let mut known = Vec::with_capacity(count);
     let keys = &mut known;

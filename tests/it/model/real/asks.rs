@@ -11,6 +11,7 @@ use keyward::domain::verdict::{Ask as RealAsk, Verdict as RealVerdict};
 use keyward::index::Rotating;
 use keyward::service::checker::Outcome;
 use keyward::service::credits::until_decided;
+use keyward::service::registry::CheckQuestion;
 use tokio::time::Instant;
 
 use super::super::slow::World;
@@ -45,13 +46,40 @@ impl Real {
             required_scopes: required.iter().map(String::as_str),
             source_address: source.as_deref(),
         };
+        let explained = self.explained(&credential, &ask, &demand);
         let check = || {
             let checker = &self.parts().checker;
-            checker.check(credential.as_bytes(), &ask, &demand, told)
+            checker.check(credential.as_bytes(), &ask, &demand, |outcome| {
+                (outcome.verdict, told(outcome))
+            })
         };
-        check().unwrap_or_else(|wait| {
+        let (verdict, answer) = check().unwrap_or_else(|wait| {
             block_on(until_decided(wait, Instant::now() + PATIENCE, check)).unwrap()
-        })
+        });
+        assert_eq!(explained, Some(verdict), "what is explained is the verdict");
+        answer
+    }
+
+    /// The verdict on a check as it is explained, before it is made.
+    fn explained<'a>(
+        &self,
+        credential: &str,
+        ask: &RealAsk<'a, impl Iterator<Item = &'a str> + Clone>,
+        demand: &Demand<'_>,
+    ) -> Option<RealVerdict> {
+        let named = demand.limits.as_slice().iter();
+        let question = CheckQuestion {
+            credential: credential.to_owned(),
+            workspace: ask.workspace.unwrap_or_default().to_owned(),
+            environment: ask.environment.unwrap_or_default().to_owned(),
+            required_scopes: ask.required_scopes.clone().map(str::to_owned).collect(),
+            limits: named.map(|&name| name.to_owned()).collect(),
+            cost: demand.cost,
+            source_address: ask.source_address.unwrap_or_default().to_owned(),
+        };
+        let parts = self.parts();
+        let explained = block_on(parts.registry.explain_check(&parts.actor, &question));
+        explained.unwrap().explanation.verdict
     }
 
     /// The next of several ways.

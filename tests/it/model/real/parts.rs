@@ -93,8 +93,9 @@ impl Parts {
         let retention = Duration::from_micros(RETENTION);
         Self {
             actor: admission.authenticate(header.as_bytes()).unwrap(),
+            registry: Registry::new(machine.store(), index, pepper(), clock, retention)
+                .explaining(checker.clone()),
             checker: checker.telling(first_uses),
-            registry: Registry::new(machine.store(), index, pepper(), clock, retention),
             reserving,
             runtime,
         }
