@@ -191,30 +191,7 @@ async fn a_workspace_is_not_told_who_was_deleted() {
         let left = memberships(&mut local, workspace, principal).await;
         assert_eq!(left, [""; 0]);
     }
-    let mut answers = Vec::new();
-    for principal in [ADA, "user:nobody"] {
-        let request = SetMembershipRequest {
-            membership: Some(Membership {
-                workspace: here.clone(),
-                principal: principal.to_owned(),
-                scope_ceiling: vec!["*".to_owned()],
-                etag: etag.clone(),
-                ..Membership::default()
-            }),
-        };
-        let set = local.client.set_membership(request).await.unwrap_err();
-        let request = RemoveMembershipRequest {
-            workspace: here.clone(),
-            principal: principal.to_owned(),
-            ..RemoveMembershipRequest::default()
-        };
-        let removed = local.client.remove_membership(request).await;
-        let told = [set, removed.unwrap_err()].map(|status| {
-            let message = status.message().replace(principal, "ID");
-            (told(&status), message)
-        });
-        answers.push(told);
-    }
+    let answers = answers_with(&mut local, &here, &etag).await;
     assert_eq!(answers[0], answers[1]);
     assert_eq!(answers[0][0].0, "ABORTED, ETAG_MISMATCH");
     let refusals = [
@@ -245,6 +222,36 @@ async fn a_workspace_is_not_told_who_was_deleted() {
     assert_eq!(of_her, ["membership.set"]);
     let refused = delete_principal(&mut local, ADA, "").await;
     assert_eq!(told_of(refused), "PERMISSION_DENIED, NOT_OF_THE_SYSTEM");
+}
+
+/// What a set with this etag and a removal are answered: of her, and of an id
+/// that nobody ever had.
+async fn answers_with(local: &mut Admin, here: &str, etag: &str) -> Vec<[(String, String); 2]> {
+    let mut answers = Vec::new();
+    for principal in [ADA, "user:nobody"] {
+        let request = SetMembershipRequest {
+            membership: Some(Membership {
+                workspace: here.to_owned(),
+                principal: principal.to_owned(),
+                scope_ceiling: vec!["*".to_owned()],
+                etag: etag.to_owned(),
+                ..Membership::default()
+            }),
+        };
+        let set = local.client.set_membership(request).await.unwrap_err();
+        let request = RemoveMembershipRequest {
+            workspace: here.to_owned(),
+            principal: principal.to_owned(),
+            ..RemoveMembershipRequest::default()
+        };
+        let removed = local.client.remove_membership(request).await;
+        let told = [set, removed.unwrap_err()].map(|status| {
+            let message = status.message().replace(principal, "ID");
+            (told(&status), message)
+        });
+        answers.push(told);
+    }
+    answers
 }
 
 /// Operators issue, delete and end at once. Whatever comes of it, no key is left

@@ -100,8 +100,38 @@ fn records_at_every_limit_fit(backend: Backend) {
         .unwrap();
 
     let key = largest_key(&workspace, 1);
-    // With the principal and the membership, whose ceiling is as large as that
-    // of an admin key can be, and credits.
+    let batch = largest_issue(&workspace, &key);
+    let at = subject.commit(batch).unwrap();
+    let mut revoked = revoked(&key);
+    let end = revoked.revocation.as_mut().unwrap();
+    end.by = key.created_by.clone();
+    end.note = "n".repeat(MAX_NOTE_LEN);
+    subject.commit(update(Record::Key(revoked), at)).unwrap();
+
+    let found = subject
+        .store
+        .get(&RecordId::Principal(key.principal.clone()));
+    let made = found.unwrap().unwrap().revision;
+    subject.commit(largest_principal(&key, made)).unwrap();
+
+    let largest_admin = AdminKey {
+        name: "x".repeat(MAX_NAME_LEN),
+        reach: Reach::Workspace(workspace.id),
+        grant_ceiling: key.scopes.clone(),
+        secrets: key.secrets,
+        created_by: key.created_by,
+        expire_time: Some(Timestamp::MAX),
+        ..admin(2)
+    };
+    subject
+        .commit(create(Record::AdminKey(largest_admin)))
+        .unwrap();
+    subject.load();
+}
+
+/// The issue of `key` with the principal and the membership, whose ceiling is as
+/// large as that of an admin key can be, and credits.
+fn largest_issue(workspace: &Workspace, key: &Key) -> Batch {
     let mut batch = records::issue(key.clone());
     for write in &mut batch.writes {
         if let Record::Membership(membership) = &mut write.record {
@@ -140,32 +170,7 @@ fn records_at_every_limit_fit(backend: Backend) {
         ]),
         ..batch.audit.clone()
     });
-    let at = subject.commit(batch).unwrap();
-    let mut revoked = revoked(&key);
-    let end = revoked.revocation.as_mut().unwrap();
-    end.by = key.created_by.clone();
-    end.note = "n".repeat(MAX_NOTE_LEN);
-    subject.commit(update(Record::Key(revoked), at)).unwrap();
-
-    let found = subject
-        .store
-        .get(&RecordId::Principal(key.principal.clone()));
-    let made = found.unwrap().unwrap().revision;
-    subject.commit(largest_principal(&key, made)).unwrap();
-
-    let largest_admin = AdminKey {
-        name: "x".repeat(MAX_NAME_LEN),
-        reach: Reach::Workspace(workspace.id),
-        grant_ceiling: key.scopes.clone(),
-        secrets: key.secrets,
-        created_by: key.created_by,
-        expire_time: Some(Timestamp::MAX),
-        ..admin(2)
-    };
-    subject
-        .commit(create(Record::AdminKey(largest_admin)))
-        .unwrap();
-    subject.load();
+    batch
 }
 
 fn largest_workspace() -> Workspace {
