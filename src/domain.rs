@@ -30,6 +30,7 @@ pub mod rotation;
 pub mod scope;
 pub mod secret;
 pub mod source;
+pub mod text;
 pub mod token;
 pub mod tombstone;
 pub mod usage;

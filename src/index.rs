@@ -102,12 +102,6 @@ impl Index {
         self.principals.pin().contains(principal)
     }
 
-    /// Whether `principal` is a member of `workspace`, or was.
-    fn has_seat(&self, workspace: &str, principal: &str) -> bool {
-        let memberships = self.memberships.pin();
-        memberships.contains(&Names(workspace, principal))
-    }
-
     /// What is left of `scopes` of a key of `principal` in `workspace`; none: all
     /// of them.
     #[must_use]

@@ -16,6 +16,7 @@ mod envelope;
 mod guard;
 mod pb;
 mod record;
+mod standing;
 
 use std::fmt;
 use std::future::Future;
@@ -38,6 +39,7 @@ use crate::domain::usage::Usage;
 use crate::domain::workspace::Workspace;
 
 pub use error::{Damage, OpenError, StoreError};
+use standing::Ground;
 
 /// The number of a commit, and of the state that it left.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -255,6 +257,20 @@ impl Snapshot {
             revision,
             records: Box::new(records),
         }
+    }
+
+    /// The same, that ends in an error at the first key whose workspace,
+    /// principal or membership is not among the records: nobody is to act, or
+    /// to put another OWNER, on such a store.
+    #[must_use]
+    pub fn standing(self) -> Self {
+        let mut ground = Ground::default();
+        let records = self.records.map(move |found| {
+            let found = found?;
+            ground.pass(&found.record)?;
+            Ok(found)
+        });
+        Self::new(self.revision, records)
     }
 
     /// The newest commit that the snapshot holds.

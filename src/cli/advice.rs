@@ -92,6 +92,9 @@ fn exists(failure: Failure, about: &About) -> Failure {
             "If its token was never received, `keyward keys rotate {} --overlap 0s` makes another.",
             text(about, "id")
         )),
+        Some("principals") => failure.note(
+            "If there is none, it was deleted, and its id is not used again: choose another.",
+        ),
         _ => failure,
     }
 }

@@ -147,7 +147,10 @@ impl Unmade {
 fn make_owner(home: &Home, token: &Token) -> Result<String, Unmade> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let (store, pepper) = home.open(Arc::clone(&clock))?;
-    store.snapshot()?.try_for_each(|record| record.map(drop))?;
+    store
+        .snapshot()?
+        .standing()
+        .try_for_each(|record| record.map(drop))?;
     let batch = bootstrap::recovered_owner(token, &pepper, clock.now());
     let id = batch.audit.resource.clone();
     let committed = tokio::runtime::Builder::new_current_thread()

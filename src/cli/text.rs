@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prost_types::{Duration as Delay, Timestamp};
 
-use crate::domain::token::{Shape, shape};
+pub(crate) use crate::domain::text::without_tokens;
 use crate::edge::pb::{
     AdminRole, CreditsPeriod, DenialReason, KeyState, RevocationReason, UndecidedReason,
 };
@@ -22,20 +22,6 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-/// The text with whatever has the shape of a token cut out: one that was given
-/// in the place of something else must not come back in an error.
-pub(crate) fn without_tokens(text: &str) -> String {
-    let is_joint = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
-    let masked = text.split_inclusive(is_joint).map(|part| {
-        let word = part.trim_end_matches(is_joint);
-        match shape(word.as_bytes()) {
-            Shape::Native | Shape::BadChecksum => part.replace(word, "(a token)"),
-            Shape::Foreign => part.to_owned(),
-        }
-    });
-    masked.collect()
 }
 
 /// Whether a terminal may take the character for an instruction.
@@ -123,23 +109,6 @@ pub(crate) fn bare<E>(known: Result<&str, E>, prefix: &str, value: i32) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_in_a_text_is_cut_out() {
-        let token = "klg_live_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp13kbUxd";
-        for (text, told) in [
-            (format!("no file `{token}`"), "no file `(a token)`"),
-            (format!("{token}: gone"), "(a token): gone"),
-            (format!("/tmp/{token}"), "/tmp/(a token)"),
-            (
-                "key_01m7ys7nm253ryvm0drpt5xew1 is no key".to_owned(),
-                "key_01m7ys7nm253ryvm0drpt5xew1 is no key",
-            ),
-            (String::new(), ""),
-        ] {
-            assert_eq!(without_tokens(&text), told);
-        }
-    }
 
     #[test]
     fn what_steers_a_terminal_is_made_visible() {

@@ -6,7 +6,8 @@ use super::fields::{self, GRANTED, MAX_PRINCIPAL_LEN};
 use super::id::WorkspaceId;
 use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::scope::{Scope, ScopeSet};
-use super::violation::{Violations, plain_text};
+use super::text::{plain_text, stored_text};
+use super::violation::Violations;
 use super::workspace::MAX_DISPLAY_NAME_LEN;
 
 /// Whoever acts: a user or a service.
@@ -44,16 +45,17 @@ impl Principal {
     }
 }
 
-/// Notes what is wrong with the id of a principal.
+/// Notes what is wrong with the id of a principal as it comes in.
 pub(super) fn check_principal(violations: &mut Violations, field: &str, id: &str) {
     plain_text(violations, field, id, true, MAX_PRINCIPAL_LEN);
 }
 
-/// Whether `id` can be that of a principal.
+/// Whether `id` can be that of a principal. It can have the form of a token, of
+/// which none is made any more.
 #[must_use]
 pub fn is_principal(id: &str) -> bool {
     let mut violations = Violations::default();
-    check_principal(&mut violations, "principal", id);
+    stored_text(&mut violations, "principal", id, true, MAX_PRINCIPAL_LEN);
     violations.is_empty()
 }
 
@@ -128,7 +130,8 @@ impl PrincipalDraft {
     pub fn build(self, created_by: String, now: Timestamp) -> Result<Principal, Violations> {
         let mut violations = Violations::default();
         check_principal(&mut violations, "principal.id", &self.id);
-        check_texts(&mut violations, &self.display_name, &self.description);
+        check_display_name(&mut violations, &self.display_name);
+        fields::check_description(&mut violations, DESCRIPTION_FIELD, &self.description);
         let limits = read_limits(&mut violations, LIMITS_FIELD, &self.limits);
         violations.none()?;
         Ok(Principal {
@@ -162,14 +165,17 @@ impl PrincipalPatch {
         principal: &Principal,
     ) -> Result<(Principal, Vec<&'static str>), Violations> {
         let mut changed = principal.clone();
+        // Only what is given is judged: what is there was, by the rules of its
+        // time.
+        let mut violations = Violations::default();
         if let Some(name) = self.display_name {
+            check_display_name(&mut violations, &name);
             changed.display_name = name;
         }
-        if let Some(description) = self.description {
-            changed.description = description;
+        if let Some(text) = self.description {
+            fields::check_description(&mut violations, DESCRIPTION_FIELD, &text);
+            changed.description = text;
         }
-        let mut violations = Violations::default();
-        check_texts(&mut violations, &changed.display_name, &changed.description);
         if let Some(drafts) = self.limits {
             changed.limits = read_limits(&mut violations, LIMITS_FIELD, &drafts);
         }
@@ -191,15 +197,12 @@ impl PrincipalPatch {
 /// What the field of the limits is called in what is wrong with them.
 const LIMITS_FIELD: &str = "principal.limits";
 
-fn check_texts(violations: &mut Violations, display_name: &str, description: &str) {
-    plain_text(
-        violations,
-        "principal.display_name",
-        display_name,
-        false,
-        MAX_DISPLAY_NAME_LEN,
-    );
-    fields::check_description(violations, "principal.description", description);
+/// What the description is called there.
+const DESCRIPTION_FIELD: &str = "principal.description";
+
+fn check_display_name(violations: &mut Violations, name: &str) {
+    let field = "principal.display_name";
+    plain_text(violations, field, name, false, MAX_DISPLAY_NAME_LEN);
 }
 
 /// A membership as it is asked for; nothing in it is checked yet.
@@ -333,6 +336,22 @@ mod tests {
         assert_eq!(limited_now.limits.to_string(), "read=5/1m,always");
         let (same, differing) = limited(vec![read.clone()]).apply(&limited_now).unwrap();
         assert_eq!((same, differing), (limited_now.clone(), Vec::new()));
+        // What was stored before there was a rule against it is in nobody's way.
+        let mut old = limited_now.clone();
+        old.description = format!("was x_{}", "0".repeat(49));
+        let named = |name: &str| PrincipalPatch {
+            display_name: Some(name.to_owned()),
+            ..PrincipalPatch::default()
+        };
+        let (renamed, differing) = named("Ada").apply(&old).unwrap();
+        assert_eq!(
+            (differing, renamed.description),
+            (vec!["display_name"], old.description.clone())
+        );
+        assert_eq!(
+            fields(named(&old.description).apply(&old)),
+            ["principal.display_name"]
+        );
         let nine = limited(vec![read; 9]).apply(&limited_now);
         assert_eq!(fields(nine), ["principal.limits"]);
     }

@@ -7,8 +7,9 @@ use super::clock::Timestamp;
 use super::id::WorkspaceId;
 use super::limit::{LimitDraft, LimitSet, read_limits};
 use super::rotation;
+use super::text::plain_text;
 use super::token::{EnvironmentName, TokenPrefix};
-use super::violation::{Violations, plain_text};
+use super::violation::Violations;
 
 /// The longest display name, in bytes.
 pub const MAX_DISPLAY_NAME_LEN: usize = 100;

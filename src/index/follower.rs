@@ -41,7 +41,7 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
         numbered: 0,
         told,
     };
-    let snapshot = store.snapshot()?;
+    let snapshot = store.snapshot()?.standing();
     let revision = snapshot.revision();
     follower.load(snapshot)?;
     let commits = store.follow(revision)?;
@@ -80,12 +80,8 @@ impl Follower {
                     self.load_usage(&usage);
                     continue;
                 }
-                // Its principal was deleted, and is no member any more.
-                Record::Membership(membership) if !self.index.is_known(&membership.principal) => {
-                    continue;
-                }
-                Record::Key(ref key) => self.refuse_dangling(key)?,
-                Record::Membership(_)
+                Record::Key(_)
+                | Record::Membership(_)
                 | Record::Workspace(_)
                 | Record::AdminKey(_)
                 | Record::Request(_)
@@ -104,23 +100,6 @@ impl Follower {
             })?;
         }
         Ok(())
-    }
-
-    /// Lets a key pass whose principal and membership were loaded: those of all
-    /// keys are before them. A membership that was removed is there, too.
-    fn refuse_dangling(&self, key: &Key) -> Result<(), Damage> {
-        let index = &self.index;
-        let missing = match key.workspace() {
-            _ if !index.is_known(&key.principal) => "its principal",
-            // That it is there is looked at where the key is put.
-            Some(workspace) if index.workspace(workspace.as_str()).is_none() => return Ok(()),
-            Some(workspace) if !index.has_seat(workspace.as_str(), &key.principal) => {
-                "its principal's membership in its workspace"
-            }
-            Some(_) | None => return Ok(()),
-        };
-        let place = format!("k/{}", key.id);
-        Err(Damage::Unreadable(place, format!("{missing} is missing")))
     }
 
     fn follow(mut self, commits: &Commits) {
@@ -193,11 +172,11 @@ impl Follower {
         match &tombstone.of {
             Buried::Workspace(id) => {
                 self.index.workspaces.pin().remove(id.as_str());
+                self.vacate(|seat| *seat.workspace.id == *id.as_str());
             }
-            // No key has it. What it was a member of is not looked for: nobody
-            // is found by that any more.
             Buried::Principal(id) => {
                 self.index.principals.pin().remove(id.as_str());
+                self.vacate(|seat| seat.principal.id() == id);
             }
             Buried::Key { .. } => {}
         }
@@ -212,6 +191,12 @@ impl Follower {
             // nothing is stored any more.
             self.index.usages.pin().remove(&key.id);
         }
+    }
+
+    /// Drops the memberships of what was buried. No key has one of them.
+    fn vacate(&self, of: impl Fn(&IndexedMembership) -> bool) {
+        let memberships = self.index.memberships.pin();
+        memberships.retain(|Seat(membership)| !of(membership));
     }
 
     /// What was reserved before this start is used up.
@@ -276,6 +261,10 @@ impl Follower {
             // It was deleted, and nobody can be a member of it any more.
             return;
         };
+        if !self.index.is_known(&membership.principal) {
+            // It was deleted too: one that is new comes before its memberships.
+            return;
+        }
         let ceiling = self.shared.scopes(&membership.scope_ceiling);
         let seat = self.seat(&workspace, &membership.principal);
         seat.set(membership, ceiling);

@@ -158,9 +158,13 @@ impl Cell {
             Err(status) => told(&status),
         };
         let mut done = office.events_of(&caller.id).await;
-        // A principal that a call makes by the way is told of beside it.
-        let beside = |event: &AuditEvent| event.detail.contains_key("call");
-        done.retain(|event| !beside(event));
+        // A principal that a call makes by the way is told of beside it, and a
+        // refusal is none of its doings.
+        let makes_one = matches!(&*self.call, "CreateKey" | "SetMembership" | "ImportKeys");
+        done.retain(|event: &AuditEvent| match &*event.action {
+            "principal.create" => !makes_one,
+            action => action != "call.deny",
+        });
         let done: Vec<_> = done.iter().map(|event| event.action.as_str()).collect();
         let change = CHANGES.iter().find(|(call, _)| *call == self.call);
         let to_do: Vec<_> = change

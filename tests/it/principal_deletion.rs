@@ -4,16 +4,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use keyward::domain::principal as domain;
 use keyward::edge::pb::*;
 use keyward::store::Record;
 use tonic::Status;
 use tonic_types::StatusExt;
 
-use crate::admin_api::calls::{delete_key, delete_principal, set_membership, switch_principal};
+use crate::admin_api::calls::{
+    delete_key, delete_principal, delete_workspace, remove_membership, set_membership,
+    switch_principal, switch_workspace, update_principal,
+};
 use crate::office::{Office, told};
-use crate::records::{buried, update};
-use crate::support::{Admin, Server, key_request};
+use crate::records::{self, buried, update};
+use crate::support::{Admin, Server, key_request, keyward, run};
 
 const INVALID: &str = "INVALID_ARGUMENT, INVALID_FIELDS";
 const PRECONDITION: &str = "FAILED_PRECONDITION, PRECONDITION_FAILED";
@@ -169,18 +174,26 @@ async fn is_gone(owner: &mut Admin, workspace: &str) {
     assert_eq!(newest.action, "principal.delete");
 }
 
-/// An admin of a workspace learns that the id cannot be used, and no more: not
-/// that there was one, and not from a log.
+/// An admin of a workspace in which there was one learns that the id cannot be
+/// used, and that its membership is none, and no more: not why, and not from a
+/// log. What he asks with an etag is answered as of an id that nobody ever had.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workspace_is_not_told_who_was_deleted() {
     let office = Office::open().await;
-    let (here, yonder) = (office.workspace().await, office.workspace().await);
+    let here = office.workspace().await;
     let mut owner = office.owner.clone();
-    set_membership(&mut owner, &yonder, ADA, &["*"])
-        .await
-        .unwrap();
-    delete_principal(&mut owner, ADA, "").await.unwrap();
+    let set = set_membership(&mut owner, &here, ADA, &["*"]).await;
+    let etag = set.unwrap().etag;
     let mut local = office.caller(AdminRole::Owner, &here, &["*"]).await.admin;
+    assert_eq!(memberships(&mut local, "", "").await.len(), 1);
+    delete_principal(&mut owner, ADA, "").await.unwrap();
+    for (workspace, principal) in [("", ""), (&*here, ADA)] {
+        let left = memberships(&mut local, workspace, principal).await;
+        assert_eq!(left, [""; 0]);
+    }
+    let answers = answers_with(&mut local, &here, &etag).await;
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0][0].0, "ABORTED, ETAG_MISMATCH");
     let refusals = [
         (issue(&mut local, &here).await.map(drop), "principal"),
         (
@@ -204,9 +217,41 @@ async fn a_workspace_is_not_told_who_was_deleted() {
     let log = ListAuditEventsRequest::default();
     let log = local.client.list_audit_events(log).await.unwrap();
     let log = log.into_inner().events;
-    assert!(log.iter().all(|event| event.resource != ADA), "{log:?}");
+    let of_her: Vec<_> = log.iter().filter(|event| event.resource == ADA).collect();
+    let of_her: Vec<_> = of_her.iter().map(|event| &*event.action).collect();
+    assert_eq!(of_her, ["membership.set"]);
     let refused = delete_principal(&mut local, ADA, "").await;
     assert_eq!(told_of(refused), "PERMISSION_DENIED, NOT_OF_THE_SYSTEM");
+}
+
+/// What a set with this etag and a removal are answered: of her, and of an id
+/// that nobody ever had.
+async fn answers_with(local: &mut Admin, here: &str, etag: &str) -> Vec<[(String, String); 2]> {
+    let mut answers = Vec::new();
+    for principal in [ADA, "user:nobody"] {
+        let request = SetMembershipRequest {
+            membership: Some(Membership {
+                workspace: here.to_owned(),
+                principal: principal.to_owned(),
+                scope_ceiling: vec!["*".to_owned()],
+                etag: etag.to_owned(),
+                ..Membership::default()
+            }),
+        };
+        let set = local.client.set_membership(request).await.unwrap_err();
+        let request = RemoveMembershipRequest {
+            workspace: here.to_owned(),
+            principal: principal.to_owned(),
+            ..RemoveMembershipRequest::default()
+        };
+        let removed = local.client.remove_membership(request).await;
+        let told = [set, removed.unwrap_err()].map(|status| {
+            let message = status.message().replace(principal, "ID");
+            (told(&status), message)
+        });
+        answers.push(told);
+    }
+    answers
 }
 
 /// Operators issue, delete and end at once. Whatever comes of it, no key is left
@@ -228,9 +273,21 @@ async fn no_key_is_left_of_a_principal_that_was_deleted_beside_it() {
         };
         let mut one = server.admin().await;
         let (mut other, mut third) = (one.clone(), one.clone());
+        // Now one starts first and now the other, by more and more.
+        let lead = Duration::from_micros(round as u64 / 2 * 200);
+        let (first, second) = match round % 2 {
+            0 => (Duration::ZERO, lead),
+            _ => (lead, Duration::ZERO),
+        };
         let (ended, key, _) = tokio::join!(
-            delete_principal(&mut one, &id, ""),
-            other.client.create_key(request),
+            async {
+                tokio::time::sleep(first).await;
+                delete_principal(&mut one, &id, "").await
+            },
+            async {
+                tokio::time::sleep(second).await;
+                other.client.create_key(request).await
+            },
             set_membership(&mut third, "w", &id, &["*"]),
         );
         match (ended, key) {
@@ -247,11 +304,100 @@ async fn no_key_is_left_of_a_principal_that_was_deleted_beside_it() {
             neither => panic!("{neither:?}"),
         }
     }
-    println!("deleted {deleted:?}, issued {issued:?}");
+    let counts = [&deleted, &issued].map(|count| count.load(Ordering::Relaxed));
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     let left = principals_in_pages(&mut owner).await;
     assert_eq!(left, issued.load(Ordering::Relaxed));
     let server = server.kill().serve();
     assert_eq!(principals_in_pages(&mut server.admin().await).await, left);
+}
+
+/// What was deleted takes no place on a page.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_full_after_deletions() {
+    let server = Server::start();
+    let mut owner = server.admin().await;
+    for number in 0..6 {
+        let id = format!("user:{number}");
+        create(&mut owner, &id).await.unwrap();
+        if number < 4 {
+            delete_principal(&mut owner, &id, "").await.unwrap();
+        }
+    }
+    let request = ListPrincipalsRequest {
+        page_size: 2,
+        ..ListPrincipalsRequest::default()
+    };
+    let page = owner.client.list_principals(request).await.unwrap();
+    let page = page.into_inner();
+    assert_eq!(page.principals.len(), 2);
+    assert_eq!(page.next_page_token, "");
+
+    for number in 0..6 {
+        let id = format!("w{number}");
+        owner.workspace(&id, &format!("klg{number}"), &[]).await;
+        if number < 4 {
+            switch_workspace(&mut owner, &id, "", true).await.unwrap();
+            delete_workspace(&mut owner, &id, "").await.unwrap();
+        }
+    }
+    let request = ListWorkspacesRequest {
+        page_size: 2,
+        ..ListWorkspacesRequest::default()
+    };
+    let page = owner.client.list_workspaces(request).await.unwrap();
+    let page = page.into_inner();
+    assert_eq!(page.workspaces.len(), 2);
+    assert_eq!(page.next_page_token, "");
+}
+
+/// Before there was a rule against it, a token could be a principal's id. The
+/// store of then is served, and the principal can be brought to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_principal_of_old_with_the_form_of_a_token_is_read_and_ended() {
+    let id = format!("ci_token_{}", "0".repeat(49));
+    let server = Server::start();
+    let mut owner = server.admin().await;
+    owner.workspace("w", "klg", &[]).await;
+    assert_eq!(told_of(create(&mut owner, &id).await), INVALID);
+    let site = server.kill();
+    site.edit(|_, _| {
+        let principal = domain::Principal::plain(&id, "adm".to_owned(), records::time(1));
+        let membership = domain::Membership {
+            workspace: "w".parse().unwrap(),
+            principal: id.clone(),
+            scope_ceiling: records::scopes(["*"]),
+            create_time: records::time(1),
+            created_by: "adm".to_owned(),
+            removal: None,
+        };
+        vec![
+            records::create(Record::Principal(principal)),
+            records::create(Record::Membership(membership)),
+        ]
+    })
+    .await;
+    let server = site.serve();
+    let mut owner = server.admin().await;
+    let found = show(&mut owner, &id).await.unwrap();
+    assert_eq!(found.principal.unwrap().id, id);
+    assert_eq!(memberships(&mut owner, "w", &id).await.len(), 1);
+    let renamed = Principal {
+        id: id.clone(),
+        display_name: "Old CI".to_owned(),
+        ..Principal::default()
+    };
+    update_principal(&mut owner, renamed, &["display_name"])
+        .await
+        .unwrap();
+    switch_principal(&mut owner, &id, true).await.unwrap();
+    remove_membership(&mut owner, "w", &id).await.unwrap();
+    delete_principal(&mut owner, &id, "").await.unwrap();
+    let server = server.kill().serve();
+    assert_eq!(
+        told_of(show(&mut server.admin().await, &id).await),
+        NOT_FOUND
+    );
 }
 
 async fn principals_in_pages(admin: &mut Admin) -> usize {
@@ -296,5 +442,15 @@ async fn a_store_with_a_key_of_nobody_is_refused_as_damaged() {
         "the store is damaged: the record under `k/{key}` cannot be read: its principal is missing; \
          put its files back as they were, or restore a backup"
     );
+    assert!(said.contains(&sentence), "{said}");
+
+    // Nor is another OWNER put on it.
+    let mut recover = keyward();
+    recover.args(["admins", "recover", "--data-dir"]);
+    recover.arg(site.data_dir()).arg("--token-file");
+    recover.arg(site.path().join("new.token"));
+    let output = run(&mut recover);
+    assert_eq!(output.status.code(), Some(65), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&sentence), "{said}");
 }

@@ -129,10 +129,11 @@ pub(crate) fn issue(key: Key) -> Batch {
         Record::Membership(membership_of(&key)),
     ];
     let mut batch = create(Record::Key(key));
-    batch.writes.extend(first.map(|record| Write {
+    let first = first.map(|record| Write {
         record,
         expect: Expect::Absent,
-    }));
+    });
+    batch.writes.splice(..0, first);
     batch
 }
 

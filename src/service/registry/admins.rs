@@ -6,7 +6,7 @@ use crate::domain::admin::{ADMIN_TOKEN_PREFIX, AdminKey, Deed, Reach};
 use crate::domain::admin_draft::{AdminKeyDraft, AdminKeyPatch};
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::clock::Timestamp;
-use crate::domain::fields::check_note;
+use crate::domain::fields::read_note;
 use crate::domain::id::AdminKeyId;
 use crate::domain::key::{KeyState, Revocation, RevocationReason};
 use crate::domain::secret::Rotation;
@@ -192,7 +192,7 @@ impl Registry {
             let found = self
                 .admin(actor, (id, "admin_key_id"), Own::Refused)
                 .await?;
-            check_note(note)?;
+            let note = read_note(note)?;
             let now = self.clock.now();
             if found.record.revocation.is_some() {
                 return Ok(AdminKeyView::new(found, now));
@@ -202,10 +202,10 @@ impl Registry {
                 time: now,
                 reason,
                 by: actor.id(),
-                note: note.to_owned(),
+                note: note.clone(),
             });
             let mut audit = admin_entry(actor, &admin, (AuditAction::RevokeAdmin, now), "");
-            audit.detail = [("reason", reason.as_str()), ("note", note)]
+            audit.detail = [("reason", reason.as_str()), ("note", &note)]
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -7,7 +7,7 @@ use crate::domain::admin::Deed;
 use crate::domain::audit::{AuditAction, AuditEntry};
 use crate::domain::catalog::ScopeCatalog;
 use crate::domain::clock::Timestamp;
-use crate::domain::fields::check_note;
+use crate::domain::fields::read_note;
 use crate::domain::key::{Key, Revocation, RevocationReason};
 use crate::domain::key_draft::KeyPatch;
 use crate::domain::principal::check_ceiling;
@@ -114,7 +114,7 @@ impl Registry {
     ) -> Result<KeyView, RegistryError> {
         for _ in 0..MAX_TRIES {
             let found = self.key(actor, Deed::ManageKeys, (id, "key_id")).await?;
-            check_note(note)?;
+            let note = read_note(note)?;
             let now = self.clock.now();
             if found.record.revocation.is_some() {
                 return Ok(self.view(found, now));
@@ -124,17 +124,14 @@ impl Registry {
                 time: now,
                 reason,
                 by: actor.id(),
-                note: note.to_owned(),
+                note: note.clone(),
             });
             let audit = entry(
                 actor,
                 key.workspace(),
                 (AuditAction::RevokeKey, now),
                 id,
-                [
-                    ("reason", reason.as_str().to_owned()),
-                    ("note", note.to_owned()),
-                ],
+                [("reason", reason.as_str().to_owned()), ("note", note)],
             );
             if let Some(changed) = self.put_key(actor, &found, key, audit).await? {
                 return Ok(self.view(changed, now));

@@ -115,7 +115,8 @@ impl Footing {
         let told = told.map(|ceiling| ("membership_made".to_owned(), ceiling));
         batch.audit.detail.extend(told);
         batch.beside = self.principal_made;
-        batch.writes.extend(self.writes);
+        // Before the key: a principal comes before its memberships and its keys.
+        batch.writes.splice(..0, self.writes);
         batch.requires.extend(self.requires);
     }
 }

@@ -79,7 +79,8 @@ impl Registry {
     }
 
     /// A new token for `key`, and what must stay as it is for it to be handed
-    /// out: its workspace and its principal are not switched off.
+    /// out: its workspace is not switched off, nor, where the caller is of the
+    /// system, its principal.
     async fn successor(
         &self,
         actor: &Actor,

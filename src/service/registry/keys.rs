@@ -135,8 +135,9 @@ impl Registry {
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::GrantCeiling`],
     /// [`RegistryError::NotFound`] for the workspace,
-    /// [`RegistryError::Precondition`] if that or the principal is disabled, or
-    /// the principal was taken out of it,
+    /// [`RegistryError::Precondition`] if that is disabled, or the principal
+    /// was taken out of it; for callers of the system, also if the principal
+    /// is disabled or was deleted,
     /// [`RegistryError::Issued`], or the caller may not, or the store fails.
     pub async fn create_key(
         &self,

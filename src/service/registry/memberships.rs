@@ -66,11 +66,13 @@ impl Registry {
             let place = RecordId::Workspace(workspace.record.id.clone());
             let stays = unchanged(place, workspace.revision);
             let workspace = workspace.record.id;
-            let principal = (draft.principal.as_str(), "membership.principal");
-            let principal = self.acting_principal(actor, principal).await?;
             let found = self.membership(&workspace, &draft.principal).await?;
             let id = label(&workspace, &draft.principal);
+            // First: with an etag of nothing, an id that was deleted is answered
+            // as one that nobody ever had.
             refuse_other(etag, found.as_ref(), &id)?;
+            let principal = (draft.principal.as_str(), "membership.principal");
+            let principal = self.acting_principal(actor, principal).await?;
             let now = self.clock.now();
             let before = found.as_ref().map(|found| &found.record);
             let removal = before.and_then(|before| before.removal.clone());
@@ -126,16 +128,16 @@ impl Registry {
     ) -> Result<MembershipView, RegistryError> {
         for _ in 0..MAX_TRIES {
             let deed = Deed::ManageMemberships;
-            let found = self.workspace(actor, deed, workspace, "workspace").await?;
+            let place = self.workspace(actor, deed, workspace, "workspace").await?;
             if principal.is_empty() {
                 return Err(Violations::of("principal", "is required").into());
             }
-            let id = label(&found.record.id, principal);
+            let id = label(&place.record.id, principal);
             let found = match is_principal(principal) {
-                true => self.membership(&found.record.id, principal).await?,
+                true => self.member(&place.record.id, principal).await?,
                 false => None,
             };
-            let Some(found) = found else {
+            let Some((found, of)) = found else {
                 let kind = Kind::Membership;
                 return Err(RegistryError::NotFound { kind, id });
             };
@@ -153,7 +155,14 @@ impl Registry {
             };
             let what = (AuditAction::RemoveMembership, now);
             let audit = entry(actor, Some(&membership.workspace), what, principal, []);
-            let batch = put_membership(Some(&found), &membership, audit);
+            let mut batch = put_membership(Some(&found), &membership, audit);
+            // Where one of them is deleted meanwhile, there is none to remove.
+            let workspace = RecordId::Workspace(place.record.id);
+            let principal = RecordId::Principal(of.record.id);
+            batch.requires.extend([
+                unchanged(workspace, place.revision),
+                unchanged(principal, of.revision),
+            ]);
             if let Some(removed) = self.commit_membership(actor, batch, membership).await? {
                 return Ok(removed);
             }
@@ -222,6 +231,17 @@ impl Registry {
         Ok(found.filter(|found| self.is_one(&found.record)))
     }
 
+    /// The membership of a principal, whose id is well formed, and the principal.
+    async fn member(
+        &self,
+        workspace: &WorkspaceId,
+        principal: &str,
+    ) -> Result<Option<(Versioned<Membership>, Versioned<Principal>)>, RegistryError> {
+        let of = self.principal(principal).await?;
+        let found = self.membership(workspace, principal).await?;
+        Ok(found.zip(of))
+    }
+
     /// Whether neither the workspace nor the principal was deleted. What is left
     /// of memberships in those stays in the store, for there can be any number
     /// of them, and is none.
@@ -280,7 +300,8 @@ fn act_through(
         None => {
             let by = ("SetMembership", Some(&membership.workspace));
             batch.beside = Some(made_entry(actor, by, id, now));
-            batch.writes.push(made(id, actor, now));
+            // Before its membership: of nobody there is none.
+            batch.writes.insert(0, made(id, actor, now));
         }
     }
 }

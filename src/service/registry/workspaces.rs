@@ -113,7 +113,8 @@ impl Registry {
         let walk = Walk {
             name: "workspaces".to_owned(),
             list: List::Workspaces,
-            filtered: false,
+            // Some were deleted.
+            filtered: true,
         };
         let keep = |found: Versioned| match found.record {
             Record::Workspace(record) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keyward::domain::admin::{AdminKey, Reach};
+use keyward::domain::audit::{AuditAction, AuditEntry};
 use keyward::domain::catalog::{MAX_CATALOG, MAX_CATALOG_LEN};
 use keyward::domain::clock::Timestamp;
 use keyward::domain::fields::{
@@ -24,7 +25,7 @@ use keyward::domain::source::MAX_SOURCE_RANGES;
 use keyward::domain::workspace::{
     MAX_DISPLAY_NAME_LEN, MAX_ENVIRONMENTS, Workspace, WorkspaceDraft,
 };
-use keyward::store::{Batch, Expect, Record, Revision, StoreError, StoreHealth, Write};
+use keyward::store::{Batch, Expect, Record, RecordId, Revision, StoreError, StoreHealth, Write};
 
 use crate::records::{self, admin, create, revoked, secret, time, update};
 
@@ -99,7 +100,45 @@ fn records_at_every_limit_fit(backend: Backend) {
         .unwrap();
 
     let key = largest_key(&workspace, 1);
-    let mut batch = create(Record::Key(key.clone()));
+    let batch = largest_issue(&workspace, &key);
+    let at = subject.commit(batch).unwrap();
+    let mut revoked = revoked(&key);
+    let end = revoked.revocation.as_mut().unwrap();
+    end.by = key.created_by.clone();
+    end.note = "n".repeat(MAX_NOTE_LEN);
+    subject.commit(update(Record::Key(revoked), at)).unwrap();
+
+    let found = subject
+        .store
+        .get(&RecordId::Principal(key.principal.clone()));
+    let made = found.unwrap().unwrap().revision;
+    subject.commit(largest_principal(&key, made)).unwrap();
+
+    let largest_admin = AdminKey {
+        name: "x".repeat(MAX_NAME_LEN),
+        reach: Reach::Workspace(workspace.id),
+        grant_ceiling: key.scopes.clone(),
+        secrets: key.secrets,
+        created_by: key.created_by,
+        expire_time: Some(Timestamp::MAX),
+        ..admin(2)
+    };
+    subject
+        .commit(create(Record::AdminKey(largest_admin)))
+        .unwrap();
+    subject.load();
+}
+
+/// The issue of `key` with the principal and the membership, whose ceiling is as
+/// large as that of an admin key can be, and credits.
+fn largest_issue(workspace: &Workspace, key: &Key) -> Batch {
+    let mut batch = records::issue(key.clone());
+    for write in &mut batch.writes {
+        if let Record::Membership(membership) = &mut write.record {
+            membership.scope_ceiling = key.scopes.clone();
+            membership.created_by = key.created_by.clone();
+        }
+    }
     let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let environment = key
         .environment
@@ -118,29 +157,20 @@ fn records_at_every_limit_fit(backend: Backend) {
             "source_addresses".to_owned(),
             key.source_addresses.to_string(),
         ),
+        ("credits".to_owned(), largest_credits()),
+        ("membership_made".to_owned(), scopes.join(" ")),
     ]);
-    let at = subject.commit(batch).unwrap();
-    let mut revoked = revoked(&key);
-    let end = revoked.revocation.as_mut().unwrap();
-    end.by = key.created_by.clone();
-    end.note = "n".repeat(MAX_NOTE_LEN);
-    subject.commit(update(Record::Key(revoked), at)).unwrap();
-
-    subject.commit(largest_principal(&key)).unwrap();
-
-    let largest_admin = AdminKey {
-        name: "x".repeat(MAX_NAME_LEN),
-        reach: Reach::Workspace(workspace.id),
-        grant_ceiling: key.scopes.clone(),
-        secrets: key.secrets,
-        created_by: key.created_by,
-        expire_time: Some(Timestamp::MAX),
-        ..admin(2)
-    };
-    subject
-        .commit(create(Record::AdminKey(largest_admin)))
-        .unwrap();
-    subject.load();
+    batch.beside = Some(AuditEntry {
+        workspace: None,
+        action: AuditAction::CreatePrincipal,
+        resource: key.principal.clone(),
+        detail: BTreeMap::from([
+            ("call".to_owned(), "CreateKey".to_owned()),
+            ("workspace".to_owned(), workspace.id.to_string()),
+        ]),
+        ..batch.audit.clone()
+    });
+    batch
 }
 
 fn largest_workspace() -> Workspace {
@@ -169,7 +199,7 @@ fn largest_workspace() -> Workspace {
 
 /// A principal with every field as long as it can be made, and all that the
 /// change of its limits tells.
-fn largest_principal(key: &Key) -> Batch {
+fn largest_principal(key: &Key, made: Revision) -> Batch {
     let draft = PrincipalDraft {
         id: key.principal.clone(),
         display_name: "x".repeat(MAX_DISPLAY_NAME_LEN),
@@ -180,7 +210,7 @@ fn largest_principal(key: &Key) -> Batch {
     let principal = draft.build(actor.clone(), Timestamp::MAX).unwrap();
     let fields = "display_name description limits".to_owned();
     let limits = principal.limits.to_string();
-    let mut batch = create(Record::Principal(principal));
+    let mut batch = update(Record::Principal(principal), made);
     batch.audit.actor = actor;
     batch.audit.detail = BTreeMap::from([
         ("fields".to_owned(), fields),
@@ -188,6 +218,11 @@ fn largest_principal(key: &Key) -> Batch {
         ("limits".to_owned(), limits),
     ]);
     batch
+}
+
+/// The text of a balance as long as can be, with its refill.
+fn largest_credits() -> String {
+    format!("{} MONTHLY={}", u64::MAX, u64::MAX)
 }
 
 /// As many limits as there can be, each as large as can be.
