@@ -1,12 +1,12 @@
 //! The composition root: the only place that puts the parts together.
 
+mod error;
+
 use std::future::{Future, ready};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
@@ -22,7 +22,7 @@ use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::listener::{Address, Bound};
 use crate::edge::server::{self, Door, ServeError};
-use crate::edge::tls::{self, Tls, TlsError};
+use crate::edge::tls::{self, Tls};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
@@ -34,7 +34,10 @@ use crate::service::credits::Reserver;
 use crate::service::denials::Denials;
 use crate::service::first_use::{FirstUseNotes, first_uses};
 use crate::service::registry::Registry;
-use crate::store::{OpenError, Store, StoreHealth};
+use crate::service::usage::UsageNotes;
+use crate::store::{Store, StoreHealth};
+
+pub use error::{RunError, StartError};
 
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
@@ -90,6 +93,7 @@ struct Parts {
     checker: Checker,
     first_use_notes: FirstUseNotes,
     reserver: Reserver,
+    usage_notes: UsageNotes,
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
@@ -102,59 +106,6 @@ pub struct Addresses {
     pub check: Address,
     /// Where operators call.
     pub admin: Address,
-}
-
-/// A server was not started.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// An address is not to be had.
-    #[error(
-        "cannot listen on {address}: {error}; stop what has it, or name another with --check-listen or --admin-listen"
-    )]
-    Bind {
-        /// The address.
-        address: Address,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A listener would send tokens in clear over a network.
-    #[error(
-        "{0} can be reached from other machines, and tokens would cross the network in clear: give the listener a \
-         certificate and a key, listen on a loopback address or a unix socket, or say with --encrypted-elsewhere that \
-         something else encrypts the traffic"
-    )]
-    Unencrypted(Address),
-    /// A listener cannot encrypt as it should.
-    #[error("the {listener} listener: {error}")]
-    Tls {
-        /// Which one: `check` or `admin`.
-        listener: &'static str,
-        /// What is wrong with its files.
-        error: TlsError,
-    },
-    /// The system gives no threads, or no signals.
-    #[error("cannot run on this system: {0}")]
-    System(io::Error),
-    /// The store cannot be served.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-}
-
-/// A server stopped other than by being told to.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The store was lost, and the grace is over.
-    #[error("the store was lost; start keyward again once its disk is well")]
-    StoreLost,
-    /// A listener is not served any more.
-    #[error("a listener failed: {0}")]
-    Serve(#[from] ServeError),
-    /// The descriptors for reflection cannot be read.
-    #[error("reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// A thread of the server has panicked.
-    #[error("a thread of the server has died; its panic is in the log")]
-    ThreadDied,
 }
 
 impl App {
@@ -186,6 +137,11 @@ impl App {
             meter,
             desk,
         );
+        let usage_notes = UsageNotes::new(
+            Arc::clone(&store),
+            Arc::clone(&index),
+            config.usage_write_interval,
+        );
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Registry::new(
             Arc::clone(&store),
@@ -193,8 +149,11 @@ impl App {
             pepper,
             Arc::clone(&clock),
             config.key_retention,
-        );
+        )
+        .telling_usage(config.usage.counted);
         let registry = Arc::new(registry.explaining(checker.clone()));
+        // Not what is explained: that is no use.
+        let checker = checker.telling(first_uses).counting(config.usage);
         let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
         let parts = Parts {
             config,
@@ -202,10 +161,10 @@ impl App {
             admin,
             store,
             index,
-            // What is explained is no use.
-            checker: checker.telling(first_uses),
+            checker,
             first_use_notes,
             reserver,
+            usage_notes,
             registry,
             admission,
             denials,
@@ -265,6 +224,7 @@ impl Parts {
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
         let mut reserving = self.reserver.start();
+        let mut usage_noting = self.usage_notes.start();
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(
@@ -293,6 +253,7 @@ impl Parts {
             // None of these ends before it is told to.
             _ = chores.join_next() => Err(RunError::ThreadDied),
             () = reserving.ended() => Err(RunError::ThreadDied),
+            () = usage_noting.ended() => Err(RunError::ThreadDied),
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
 
@@ -306,6 +267,7 @@ impl Parts {
             result = result.and(flatten(Some(ended)));
         }
         reserving.give_back(drained).await;
+        usage_noting.finish().await;
         result
     }
 }

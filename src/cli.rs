@@ -54,6 +54,7 @@ mod table;
 mod text;
 mod tls;
 mod usage;
+mod usage_view;
 mod verdict_view;
 mod watch;
 mod when;

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::domain::usage::UsageRule;
 use crate::store::OpenError;
 use crate::store::home::Home;
 use crate::telemetry::Form;
@@ -52,6 +53,10 @@ pub struct ServeConfig {
     pub store_lost_grace: Duration,
     /// How long a revoked key is kept before it can be deleted.
     pub key_retention: Duration,
+    /// What is counted of how keys are used.
+    pub usage: UsageRule,
+    /// How often that is written to the store.
+    pub usage_write_interval: Duration,
 }
 
 /// How the server logs.
@@ -169,6 +174,8 @@ fn finish(
             drain_timeout: draft.drain_timeout,
             store_lost_grace: draft.lost_grace,
             key_retention: draft.key_retention,
+            usage: draft.usage,
+            usage_write_interval: draft.usage_write_interval,
         },
         log: LogConfig {
             form,

@@ -33,6 +33,7 @@ pub mod source;
 pub mod text;
 pub mod token;
 pub mod tombstone;
+pub mod usage;
 pub mod verdict;
 pub mod violation;
 pub mod window;

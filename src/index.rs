@@ -5,13 +5,16 @@
 //! replaced whole, so that a reader sees the one before or the one after.
 
 pub mod credits;
-mod effective;
 pub mod follower;
+pub mod usage;
+
+mod effective;
 mod imported;
 mod interner;
 mod members;
 mod packed;
 mod rotating;
+mod text;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -28,10 +31,12 @@ use crate::store::Revision;
 use credits::CreditAccount;
 use imported::ImportedTokens;
 use members::{ById, IndexedWorkspace, Names, Seat};
+use usage::KeyUsage;
 
 pub use effective::{Effective, EffectiveScopes};
-pub use packed::{IndexedKey, Metadata};
+pub use packed::IndexedKey;
 pub use rotating::{FirstUse, Rotating};
+pub use text::Metadata;
 
 /// All records of one store, by what they are asked for by.
 #[derive(Debug)]
@@ -42,6 +47,7 @@ pub struct Index {
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
+    usages: papaya::HashMap<KeyId, Arc<KeyUsage>>,
     imported: ImportedTokens,
     applied: watch::Receiver<Revision>,
 }
@@ -55,6 +61,7 @@ impl Index {
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
+            usages: papaya::HashMap::default(),
             imported: ImportedTokens::default(),
             applied,
         }
@@ -128,6 +135,21 @@ impl Index {
     #[must_use]
     pub fn all_credits(&self) -> Vec<Arc<CreditAccount>> {
         self.credits.pin().values().cloned().collect()
+    }
+
+    /// How a key was used; none: nobody has shown a token of it.
+    #[must_use]
+    pub fn usage(&self, key: KeyId) -> Option<Arc<KeyUsage>> {
+        self.usages.pin().get(&key).cloned()
+    }
+
+    /// The usage of all keys that were used since it was stored. It walks over
+    /// all that were ever used: not for async code.
+    #[must_use]
+    pub fn changed_usages(&self) -> Vec<Arc<KeyUsage>> {
+        let usages = self.usages.pin();
+        let changed = usages.values().filter(|usage| usage.has_changed());
+        changed.cloned().collect()
     }
 
     /// How many tokens stand for a key.

@@ -13,3 +13,4 @@ pub mod error;
 pub mod first_use;
 pub mod page;
 pub mod registry;
+pub mod usage;

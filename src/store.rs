@@ -35,6 +35,7 @@ use crate::domain::key::Key;
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::request::{IssueRequest, RequestId};
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::usage::Usage;
 use crate::domain::workspace::Workspace;
 
 pub use error::{Damage, OpenError, StoreError};
@@ -61,6 +62,8 @@ pub enum Record {
     AdminKey(AdminKey),
     /// The credits of a key.
     Credits(Credits),
+    /// How a key was used.
+    Usage(Usage),
     /// A request to issue a key that may be repeated.
     Request(IssueRequest),
     /// A principal.
@@ -80,6 +83,7 @@ impl Record {
             Self::Key(key) => RecordId::Key(key.id),
             Self::AdminKey(admin) => RecordId::AdminKey(admin.id),
             Self::Credits(credits) => RecordId::Credits(credits.key),
+            Self::Usage(usage) => RecordId::Usage(usage.key),
             Self::Request(request) => RecordId::Request(request.id),
             Self::Principal(principal) => RecordId::Principal(principal.id.clone()),
             Self::Membership(membership) => {
@@ -105,6 +109,8 @@ pub enum RecordId {
     AdminKey(AdminKeyId),
     /// Those of a key's credits.
     Credits(KeyId),
+    /// That of a key's usage.
+    Usage(KeyId),
     /// A request's.
     Request(RequestId),
     /// A principal's.
@@ -120,6 +126,7 @@ impl fmt::Display for RecordId {
             Self::Key(id) => write!(f, "key {id}"),
             Self::AdminKey(id) => write!(f, "admin key {id}"),
             Self::Credits(id) => write!(f, "credits of key {id}"),
+            Self::Usage(id) => write!(f, "usage of key {id}"),
             Self::Request(id) => write!(f, "request {id}"),
             Self::Principal(id) => write!(f, "principal {id}"),
             Self::Membership(workspace, id) => write!(f, "membership {workspace}/{id}"),
@@ -346,6 +353,18 @@ pub trait Store: Send + Sync + fmt::Debug {
         &self,
         accounts: Vec<Versioned<Credits>>,
     ) -> BoxFuture<'_, Result<Revision, StoreError>>;
+
+    /// Makes durable how these keys were used, each named once, together with what
+    /// is stored of that: nothing of it goes back. Keys that are deleted are passed
+    /// by.
+    /// Followers are sent an empty commit, for the count is made in memory.
+    ///
+    /// As [`Self::reserve`], it has no audit entry.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::commit`].
+    fn note_usage(&self, usages: Vec<Usage>) -> BoxFuture<'_, Result<Revision, StoreError>>;
 
     /// Reads one record. May wait for the disk.
     ///

@@ -55,6 +55,37 @@ pub(crate) fn tokens(folder: &Path, count: usize) -> Result<Vec<String>> {
     Ok(tokens)
 }
 
+/// Makes `folder` a copy of the store in `from`, of the same keys, unless it is
+/// there. Nobody serves either.
+pub(crate) fn copy(from: &Path, folder: &Path) -> Result<()> {
+    if folder.join("tokens").exists() || from == folder {
+        return Ok(());
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    copy_within(from, folder)?;
+    // Last, for it says that the copy is whole.
+    fs::copy(from.join("tokens"), folder.join("tokens"))?;
+    Ok(())
+}
+
+fn copy_within(from: &Path, to: &Path) -> Result<()> {
+    // The guard's folder is refused if others can read it.
+    fs::create_dir_all(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, place) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_within(&path, &place)?;
+        } else if entry.file_name() != "tokens" {
+            fs::copy(&path, &place)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the store and commits the keys, each by itself, as the server would.
 fn fill(runtime: &tokio::runtime::Runtime, folder: &Path, count: usize) -> Result<Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -11,6 +11,10 @@
 //! - With random keys: `load` sends another key's token every time, so that
 //!   every lookup misses the caches, and the echo its empty message.
 //!
+//! `KEYWARD_BENCH_USAGE` says whether uses of keys are counted: `on`, as keyward
+//! comes, `off`, or `both`, which are then driven in the same rounds, so that the
+//! difference is told.
+//!
 //! `KEYWARD_BENCH_KEYS` (1000000), `KEYWARD_BENCH_ROUNDS` (6) and
 //! `KEYWARD_BENCH_CALLS` (100000 per round and figure) change the sizes. The
 //! store with its keys is kept under `target/bench/` for the next run.
@@ -25,6 +29,7 @@ mod quiet;
 mod report;
 mod server;
 mod stand;
+mod usage;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -33,6 +38,7 @@ use std::time::Duration;
 
 use report::Report;
 use stand::Stand;
+use usage::Usage;
 
 /// A disturbed round is taken again, up to so many times the rounds in all.
 const PATIENCE: usize = 3;
@@ -61,25 +67,41 @@ fn run() -> Result<()> {
     let calls = setting("KEYWARD_BENCH_CALLS", 100_000)?;
     h2load::require()?;
 
-    let stand = Stand::build(&work_folder(), keys)?;
+    let (work, usages) = (work_folder(), Usage::asked()?);
+    Stand::prepare(&work, keys, &usages)?;
+    let mut stands = Vec::new();
+    for usage in usages {
+        stands.push((Stand::build(&work, keys, usage)?, Report::of(usage)));
+    }
     println!(
         "{rounds} rounds of {calls} calls, {keys} keys, 16 connections with 8 calls in flight"
     );
     // To warm up.
-    stand.round(calls.min(10_000), false)?;
-    let mut report = Report::start();
+    for (stand, _) in &stands {
+        stand.round(calls.min(10_000), false)?;
+    }
+    Report::head();
     for number in 0..rounds * PATIENCE {
-        // Every other round runs backwards, so that a drift of the machine
-        // does not always meet the same server.
-        let quiet = report.add(stand.round(calls, number % 2 == 1)?);
-        if report.quiet_rounds() == rounds {
+        let mut quiet = true;
+        for (stand, report) in &mut stands {
+            // Every other round runs backwards, so that a drift of the machine
+            // does not always meet the same server.
+            quiet &= report.add(stand.round(calls, number % 2 == 1)?);
+        }
+        let mut reports = stands.iter().map(|(_, report)| report);
+        if reports.all(|report| report.quiet_rounds() >= rounds) {
             break;
         }
         if !quiet {
             std::thread::sleep(PAUSE);
         }
     }
-    report.finish(keys);
+    for (_, report) in &stands {
+        report.finish(keys);
+    }
+    if let [(_, with), (_, without)] = stands.as_slice() {
+        report::compare(with, without);
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::usage::Usage;
+
 /// What a server spent on one figure of one round.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cost {
@@ -57,15 +59,22 @@ impl Round {
 
 /// The rounds so far.
 pub(crate) struct Report {
+    usage: Usage,
     rounds: Vec<Round>,
 }
 
 impl Report {
+    /// One for rounds with or without usage.
+    pub(crate) fn of(usage: Usage) -> Self {
+        let rounds = Vec::new();
+        Self { usage, rounds }
+    }
+
     /// Prints the head of the table.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn head() {
         println!("\nServer processor time per call in microseconds (thousand calls per second)\n");
         println!(
-            "{:8} | {:^40} | {:^40}",
+            "{:12} | {:^40} | {:^40}",
             "", "by h2load", "by a generator on h2"
         );
         print_cells(
@@ -73,14 +82,17 @@ impl Report {
             ["stock echo", "one key", "ratio"],
             ["stock echo", "random keys", "ratio"],
         );
-        Self { rounds: Vec::new() }
     }
 
     /// Prints a round and keeps it. Returns whether it was a quiet one.
     pub(crate) fn add(&mut self, round: Round) -> bool {
         let quiet = round.quiet();
         let number = self.rounds.len() + 1;
-        let name = format!("{number}{}", if quiet { "" } else { " noisy" });
+        let name = format!(
+            "{number}{}{}",
+            self.usage.name(),
+            if quiet { "" } else { " noisy" }
+        );
         print_row(
             &name,
             &round,
@@ -113,7 +125,8 @@ impl Report {
         // machine, those of different rounds may not have.
         let one = self.median(Round::one_key_ratio);
         let random = self.median(Round::random_keys_ratio);
-        print_row("median", &medians, [one, random]);
+        let name = format!("median{}", self.usage.name());
+        print_row(&name, &medians, [one, random]);
         println!(
             "\nA check costs {random:.2} of a stock tonic empty echo with a random key of {keys} \
              ({:.1} of {:.1} us), {one:.2} with one key ({:.1} of {:.1} us).",
@@ -142,14 +155,43 @@ impl Report {
             .rounds
             .iter()
             .filter(|round| all_noisy || round.quiet());
-        let mut values: Vec<f64> = counted.map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        if values.len().is_multiple_of(2) {
-            f64::midpoint(values[middle - 1], values[middle])
-        } else {
-            values[middle]
-        }
+        median(counted.map(of).collect())
+    }
+}
+
+/// Prints what it costs to count uses: the medians of how rounds with it compare
+/// to those without it right beside them, where both were quiet.
+pub(crate) fn compare(with: &Report, without: &Report) {
+    let pairs: Vec<_> = with
+        .rounds
+        .iter()
+        .zip(&without.rounds)
+        .filter(|(with, without)| with.quiet() && without.quiet())
+        .collect();
+    if pairs.is_empty() {
+        println!("No pair of rounds was quiet: what it costs to count uses is not known.");
+        return;
+    }
+    let cost = |of: fn(&Round) -> f64| {
+        let ratios = pairs.iter().map(|(with, without)| of(with) / of(without));
+        100.0 * (median(ratios.collect()) - 1.0)
+    };
+    println!(
+        "\nTo count uses makes a check {:+.1} % dearer with random keys, {:+.1} % with one key \
+         (medians of {} pairs of rounds).",
+        cost(Round::random_keys_ratio),
+        cost(Round::one_key_ratio),
+        pairs.len()
+    );
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len().is_multiple_of(2) {
+        f64::midpoint(values[middle - 1], values[middle])
+    } else {
+        values[middle]
     }
 }
 
@@ -177,6 +219,6 @@ fn print_cells(
     [bare, random, random_ratio]: [&str; 3],
 ) {
     println!(
-        "{name:8} | {echo:>16} {one:>16} {one_ratio:>6} | {bare:>16} {random:>16} {random_ratio:>6}"
+        "{name:12} | {echo:>16} {one:>16} {one_ratio:>6} | {bare:>16} {random:>16} {random_ratio:>6}"
     );
 }

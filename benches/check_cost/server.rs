@@ -60,10 +60,11 @@ pub(crate) fn start_echo(build_folder: &Path) -> Result<Server> {
     })
 }
 
-/// Starts keyward on the store in `folder`.
-pub(crate) fn start_keyward(folder: &Path) -> Result<Server> {
+/// Starts keyward on the store in `folder`, with further `flags`.
+pub(crate) fn start_keyward(folder: &Path, flags: &[&str]) -> Result<Server> {
     let mut process = Command::new(env!("CARGO_BIN_EXE_keyward"))
         .arg("serve")
+        .args(flags)
         .arg("--data-dir")
         .arg(folder.join("data"))
         .arg("--guard-dir")

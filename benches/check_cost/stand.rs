@@ -8,6 +8,7 @@ use crate::frames::{self, Frames};
 use crate::quiet::Watch;
 use crate::report::{Cost, Round};
 use crate::server::{self, Server};
+use crate::usage::Usage;
 use crate::{fill, h2load, load};
 
 /// The least that a gRPC server can do.
@@ -27,14 +28,14 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// Starts both, keyward with `keys` keys, and makes sure that what will be
-    /// measured is the right answer. What is slow to make is kept in `work`.
-    pub(crate) fn build(work: &Path, keys: usize) -> Result<Self> {
-        let folder = work.join(keys.to_string());
+    /// Starts both, keyward on the store that [`Self::prepare`] has made, and
+    /// makes sure that what will be measured is the right answer.
+    pub(crate) fn build(work: &Path, keys: usize, usage: Usage) -> Result<Self> {
+        let folder = store(work, keys, usage);
         let tokens = fill::tokens(&folder, keys)?;
         let stand = Self {
             echo: server::start_echo(&work.join("stock_echo"))?,
-            keyward: server::start_keyward(&folder)?,
+            keyward: server::start_keyward(&folder, usage.flags())?,
             nothing: Frames::empty(),
             one_key: Frames::questions(&tokens[..1]),
             random_keys: Frames::questions(&tokens),
@@ -42,6 +43,16 @@ impl Stand {
         };
         stand.verify()?;
         Ok(stand)
+    }
+
+    /// Makes the stores of `keys` keys for those stands, before any is built. What
+    /// is slow to make is kept in `work`.
+    pub(crate) fn prepare(work: &Path, keys: usize, usages: &[Usage]) -> Result<()> {
+        let first = store(work, keys, Usage::Counted);
+        fill::tokens(&first, keys)?;
+        usages
+            .iter()
+            .try_for_each(|usage| fill::copy(&first, &store(work, keys, *usage)))
     }
 
     fn verify(&self) -> Result<()> {
@@ -103,6 +114,11 @@ impl Stand {
             load::drive(server.address, path, bodies, calls)
         })
     }
+}
+
+/// Where the store of a stand is.
+fn store(work: &Path, keys: usize, usage: Usage) -> PathBuf {
+    work.join(format!("{keys}{}", usage.suffix()))
 }
 
 /// What the server spends while it is driven.

@@ -37,6 +37,9 @@ pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
             None => failure,
         },
         "PRECONDITION_FAILED" => precondition(failure, about),
+        "USAGE_NOT_COUNTED" => failure.note(
+            "It was started with --no-usage, or `usage.count` is false in its file or KEYWARD_NO_USAGE set.",
+        ),
         "OVERLOADED" => failure.note("Nothing was done: try again in a moment."),
         "INTERNAL" => failure.note("See the server's log."),
         "OUTCOME_UNKNOWN" => failure.with_exit(Exit::NotKnown),
@@ -164,7 +167,7 @@ mod tests {
         &'static str,
     );
 
-    const ROWS: [Row; 17] = [
+    const ROWS: [Row; 18] = [
         ("INVALID_FIELDS", &[], ""),
         (
             "ADMIN_TOKEN_INVALID",
@@ -178,6 +181,7 @@ mod tests {
         ),
         ("NOT_OF_THE_SYSTEM", &[], "of the whole system"),
         ("GRANT_CEILING_EXCEEDED", &[], "or leave them out"),
+        ("USAGE_NOT_COUNTED", &[], "usage.count"),
         (
             "RESOURCE_NOT_FOUND",
             &[("type", "key")],

@@ -10,15 +10,22 @@ use super::limits;
 use super::output::Output;
 use super::refill;
 use super::table::{self, Properties, listing};
-use super::{rotation_view, text};
+use super::{rotation_view, text, usage_view};
 use crate::domain::clock::{self, Clock, SystemClock};
 use crate::edge::pb::{ImportedForm, ImportedToken, Key};
 
 /// The narrowest terminal, in columns, in which a list shows all that it can.
-const ROOMY: u16 = 140;
+const ROOMY: u16 = 160;
+
+/// The narrowest one in which it shows when keys were used.
+const SOME_ROOM: u16 = 100;
 
 /// All of a key, a line for each property that it has.
 pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
+    properties(key).lines(width)
+}
+
+fn properties(key: &Key) -> Properties {
     let mut lines = Properties::default();
     lines.add("Key", &key.id);
     lines.add("State", text::key_state(key.state));
@@ -49,7 +56,7 @@ pub(crate) fn lines(key: &Key, width: Option<u16>) -> String {
         lines.add("Reason", reason(key.revocation_reason));
         lines.add("Note", &key.revocation_note);
     }
-    lines.lines(width)
+    lines
 }
 
 /// That another product's token works, and how it came.
@@ -101,9 +108,17 @@ pub(crate) fn reason(value: i32) -> String {
 /// rest is shown by `keyward keys get`.
 pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
     let roomy = width.is_none_or(|width| width >= ROOMY);
+    let tells_use =
+        width.is_none_or(|width| width >= SOME_ROOM) && keys.iter().any(|key| key.usage.is_some());
     let mut header = vec!["KEY", "STATE", "NAME", "PRINCIPAL"];
     if roomy {
-        header.extend(["WORKSPACE", "HINT", "SCOPES", "EXPIRES"]);
+        header.extend(["WORKSPACE", "HINT", "SCOPES"]);
+    }
+    if tells_use {
+        header.push("LAST USED");
+    }
+    if roomy {
+        header.push("EXPIRES");
     }
     let now = now();
     let rotations = keys.iter().map(|key| rotation_view::brief(key, now));
@@ -119,13 +134,17 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
             key.principal.clone(),
         ];
         if roomy {
-            let expires = text::expiry(key.expire_time.as_ref());
             row.extend([
                 workspace(key).to_owned(),
                 key.hint.clone(),
                 scopes(&key.scopes),
-                expires,
             ]);
+        }
+        if tells_use {
+            row.push(usage_view::last_used(key).unwrap_or_default());
+        }
+        if roomy {
+            row.push(text::expiry(key.expire_time.as_ref()));
         }
         if rotates {
             row.push(rotation_view::brief(key, now));
@@ -133,8 +152,11 @@ pub(crate) fn list(keys: &[Key], width: Option<u16>) -> String {
         row
     };
     let rows: Vec<_> = keys.iter().map(row).collect();
-    let whole: &[usize] = if roomy { &[0, 1, 5, 7] } else { &[0, 1] };
-    listing(&header, &rows, whole, width)
+    let is_whole = |name: &str| ["KEY", "STATE", "HINT", "LAST USED", "EXPIRES"].contains(&name);
+    let whole: Vec<_> = (0..header.len())
+        .filter(|column| is_whole(header[*column]))
+        .collect();
+    listing(&header, &rows, &whole, width)
 }
 
 /// The fields of a key, in the order of a table.
@@ -166,6 +188,7 @@ pub(crate) const COLUMNS: &[&str] = &[
     "rotate_time",
     "rotation_due_time",
     "credits",
+    "usage",
     "etag",
 ];
 
@@ -200,6 +223,7 @@ pub(crate) fn json(key: &Key) -> Value {
         "rotate_time": key.rotate_time.as_ref().map(text::moment),
         "rotation_due_time": key.rotation_due_time.as_ref().map(text::moment),
         "credits": key.credits.as_ref().map(refill::json),
+        "usage": key.usage.as_ref().map(usage_view::json),
         "etag": key.etag,
     })
 }
@@ -235,6 +259,16 @@ pub(crate) fn by(time: Option<&Timestamp>, who: &str) -> String {
 /// Shows a key in either form.
 pub(crate) fn show(output: Output, key: &Key) -> Result<(), Failure> {
     let table = || lines(key, table::terminal_width());
+    output.print(table, || json!({ "key": json(key) }))
+}
+
+/// The same, with how it was used.
+pub(crate) fn show_with_usage(output: Output, key: &Key) -> Result<(), Failure> {
+    let table = || {
+        let mut lines = properties(key);
+        usage_view::add(&mut lines, key);
+        lines.lines(table::terminal_width())
+    };
     output.print(table, || json!({ "key": json(key) }))
 }
 
@@ -315,6 +349,7 @@ mod tests {
                 "rotate_time": null,
                 "rotation_due_time": null,
                 "credits": null,
+                "usage": null,
                 "etag": "e1",
             })
         );

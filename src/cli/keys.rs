@@ -6,6 +6,7 @@ mod delete;
 mod export;
 mod leaked;
 mod list;
+mod prune;
 mod revoke;
 mod rotate;
 mod settle;
@@ -38,6 +39,12 @@ enum KeysCommand {
     List(list::ListArgs),
     /// Write all keys that fit, for other programs
     Export(export::ExportArgs),
+    /// List keys that were not used for a long time, and how to revoke them
+    Stale(prune::StaleArgs),
+    /// List keys that were never used, and how to revoke them
+    NeverUsed(prune::NeverUsedArgs),
+    /// List keys that expire soon, and how to let them work on
+    Expiring(prune::ExpiringArgs),
     /// Change a key. What is not named stays as it is
     Update(update::UpdateArgs),
     /// Show the credits of a key, set them, add to them or take them away
@@ -74,11 +81,14 @@ pub(crate) async fn run(args: KeysArgs) -> Result<Exit, Failure> {
         KeysCommand::Get(GetArgs { key_id }) => {
             let key_id = argument::key_id(key_id)?;
             let key = read(&mut Admin::connect(flags).await?, &key_id).await?;
-            key_view::show(output, &key)?;
+            key_view::show_with_usage(output, &key)?;
         }
         KeysCommand::List(args) => list::run(args, flags, output).await?,
         KeysCommand::Export(args) => export::run(args, flags, output).await?,
-        KeysCommand::Update(args) => update::run(args, flags, output).await?,
+        KeysCommand::Stale(args) => prune::stale(args, flags, output).await?,
+        KeysCommand::NeverUsed(args) => prune::never_used(args, flags, output).await?,
+        KeysCommand::Expiring(args) => prune::expiring(args, flags, output).await?,
+        KeysCommand::Update(args) => Box::pin(update::run(args, flags, output)).await?,
         KeysCommand::Credits(args) => credits::run(args, flags, output).await?,
         KeysCommand::Disable(args) => switch::off(args, flags, output).await?,
         KeysCommand::Enable(args) => switch::on(args, flags, output).await?,

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::usage::UsageRule;
 use crate::edge::listener::Address;
 
 use super::listener::{ConnectionLimits, ListenerConfig, TlsConfig};
@@ -18,6 +19,8 @@ pub(super) struct Draft {
     pub(super) guard_dir: Option<PathBuf>,
     pub(super) lost_grace: Duration,
     pub(super) key_retention: Duration,
+    pub(super) usage: UsageRule,
+    pub(super) usage_write_interval: Duration,
     pub(super) check: ListenerDraft,
     pub(super) admin: ListenerDraft,
     /// None: one per core.

@@ -166,6 +166,31 @@ const CHECK: &[Setting] = listener!(
 
 const ADMIN: &[Setting] = listener!(admin, "127.0.0.1:50052", "admin calls", []);
 
+/// What is kept of how keys are used.
+const USAGE: &[Setting] = &[
+    row(
+        "usage.count",
+        "no-usage",
+        Preset::Is("true"),
+        Kind::Negated(|to, on| to.usage.counted = on),
+        "Whether uses of keys are counted; flag and variable switch it off",
+    ),
+    row(
+        "usage.addresses",
+        "no-usage-addresses",
+        Preset::Is("true"),
+        Kind::Negated(|to, on| to.usage.addresses = on),
+        "Whether the address of each key's last use is kept; flag and variable switch it off",
+    ),
+    row(
+        "usage.write_interval",
+        "usage-write-interval",
+        Preset::Is("1m"),
+        Kind::Span(SECOND, |to, span| to.usage_write_interval = span),
+        "How often what was counted is written to the store; a crash loses as much",
+    ),
+];
+
 /// What concerns all listeners.
 const SERVER: &[Setting] = &[
     row(
@@ -214,7 +239,9 @@ const LOG: &[Setting] = &[
 
 /// All settings, section by section.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [STORE, CHECK, ADMIN, SERVER, LOG].into_iter().flatten()
+    [STORE, USAGE, CHECK, ADMIN, SERVER, LOG]
+        .into_iter()
+        .flatten()
 }
 
 const fn row(

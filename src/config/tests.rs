@@ -76,6 +76,8 @@ fn nothing_given_is_all_defaults() {
     assert_eq!(serve.drain_timeout, Duration::from_secs(10));
     assert_eq!(serve.store_lost_grace, Duration::from_secs(5 * 60));
     assert_eq!(serve.key_retention, Duration::from_secs(30 * 24 * 60 * 60));
+    assert!(serve.usage.counted && serve.usage.addresses);
+    assert_eq!(serve.usage_write_interval, Duration::from_secs(60));
     assert_eq!(log.form, Form::Text);
     assert_eq!(log.filter, "info");
 }
@@ -116,6 +118,10 @@ const ALL: &str = r#"
     encrypted_elsewhere = true
     reflection = false
     drain_timeout = "22s"
+    [usage]
+    count = false
+    addresses = false
+    write_interval = "23s"
     [log]
     format = "json"
     filter = "debug"
@@ -173,6 +179,8 @@ fn every_setting_of_the_file_gets_to_its_field() {
     assert_eq!(serve.admin.limits, limits);
     assert!(serve.encrypted_elsewhere && !serve.reflection);
     assert_eq!(serve.drain_timeout, second(22));
+    assert!(!serve.usage.counted && !serve.usage.addresses);
+    assert_eq!(serve.usage_write_interval, second(23));
     assert_eq!((log.form, log.filter.as_str()), (Form::Json, "debug"));
 }
 

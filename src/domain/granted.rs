@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::scope::{ScopeSet, met_by};
+use super::scope::{ScopeSet, met_by, one_spelling};
 
 /// The scopes of a key, within a ceiling if there is one.
 ///
@@ -43,6 +43,25 @@ impl<'k> Granted<'k> {
                 self.scopes.covers_text(required) && ceiling.covers_text(required)
             }),
         }
+    }
+
+    /// The place, among the key's own scopes, of the narrowest that meets
+    /// `requirement`, which is well formed. Of those that meet it by different
+    /// alternatives, it is one that names a single thing, or the longest.
+    #[must_use]
+    pub(super) fn needed(&self, requirement: &str) -> Option<usize> {
+        let mut needed = None;
+        for alternative in requirement.split('|').map(one_spelling) {
+            let is_within = |ceiling: &ScopeSet| ceiling.covers_text(alternative);
+            let found = self.scopes.narrowest(alternative);
+            if let Some((place, scope)) = found
+                && self.ceiling.is_none_or(is_within)
+                && needed.is_none_or(|(_, width)| width < scope.narrowness())
+            {
+                needed = Some((place, scope.narrowness()));
+            }
+        }
+        needed.map(|(place, _)| place)
     }
 
     /// What is granted, as scopes. It is computed where there is a ceiling.

@@ -35,6 +35,15 @@ impl Scope {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// How narrow it is: more, the less it covers.
+    pub(super) fn narrowness(&self) -> usize {
+        if self.0.ends_with(WILDCARD) {
+            self.0.len()
+        } else {
+            usize::MAX
+        }
+    }
 }
 
 impl TryFrom<&str> for Scope {
@@ -154,6 +163,16 @@ impl ScopeSet {
         met_by(requirement, |required| self.covers_text(required))
     }
 
+    /// The narrowest of the scopes that cover `required`, which is well formed,
+    /// and its place. Each of them covers those that are narrower, and is less by
+    /// its bytes: where the wider one has its `*`, they go on with something that
+    /// is greater than that.
+    pub(super) fn narrowest(&self, required: &str) -> Option<(usize, &Scope)> {
+        self.iter()
+            .enumerate()
+            .rfind(|(_, granted)| granted_covers(&granted.0, required))
+    }
+
     /// Whether one of the scopes covers `required`, which is well formed.
     pub(super) fn covers_text(&self, required: &str) -> bool {
         self.iter()
@@ -222,10 +241,7 @@ pub fn granted_covers(granted: &str, required: &str) -> bool {
 
 /// The scope that `text` writes, in the one spelling that we keep.
 fn read(text: &str) -> Result<&str, ScopeError> {
-    // Exactly this word: `all` is an ordinary scope, and `All` is none.
-    if text == ALL {
-        return Ok(WILDCARD);
-    }
+    let text = one_spelling(text);
     if text.is_empty() {
         return Err(ScopeError::Empty);
     }
@@ -244,6 +260,12 @@ fn read(text: &str) -> Result<&str, ScopeError> {
         start += segment.len() + SEPARATOR.len_utf8();
     }
     Ok(text)
+}
+
+/// The spelling of `text` that we keep, if it is well formed.
+pub(super) fn one_spelling(text: &str) -> &str {
+    // Exactly this word: `all` is an ordinary scope, and `All` is none.
+    if text == ALL { WILDCARD } else { text }
 }
 
 /// Checks a segment that names something, and whose first character is the one

@@ -258,9 +258,12 @@ fn prefix_len(text: &str, max: u8) -> Option<u8> {
 }
 
 /// The address in a text such as `1.2.3.4`, `1.2.3.4:5`, `::1`, `[::1]` or
-/// `[::1]:5`. One with a zone (`fe80::1%eth0`) means nothing on another machine,
+/// `[::1]:5`.
+///
+/// One with a zone (`fe80::1%eth0`) means nothing on another machine,
 /// and of several, nobody can tell which is meant: they are none.
-fn address(text: &str) -> Option<IpAddr> {
+#[must_use]
+pub fn address(text: &str) -> Option<IpAddr> {
     if text.len() > MAX_ADDRESS_LEN || text.contains('%') {
         return None;
     }

@@ -9,6 +9,7 @@ pub(super) mod key;
 pub(super) mod limit;
 pub(super) mod principal;
 pub(super) mod token_search;
+pub(super) mod usage;
 pub(super) mod workspace;
 
 use crate::domain::clock::Timestamp;

@@ -208,6 +208,17 @@ fn more(error: &RegistryError, message: &str) -> Option<Any> {
             };
             Some(detail("google.rpc.PreconditionFailure", &failure))
         }
+        RegistryError::UsageNotCounted => {
+            let violation = Violation {
+                r#type: "USAGE_NOT_COUNTED".to_owned(),
+                subject: "usage.count".to_owned(),
+                description: message.to_owned(),
+            };
+            let failure = PreconditionFailure {
+                violations: vec![violation],
+            };
+            Some(detail("google.rpc.PreconditionFailure", &failure))
+        }
         RegistryError::Conflict { .. } | RegistryError::StoreUnavailable => {
             let retry = RetryInfo {
                 retry_delay: Some(RETRY_DELAY),
@@ -258,6 +269,7 @@ fn code_and_reason(error: &RegistryError) -> (Code, ErrorReason) {
             (Code::FailedPrecondition, ErrorReason::PreconditionFailed)
         }
         RegistryError::Conflict { .. } => (Code::Aborted, ErrorReason::Conflict),
+        RegistryError::UsageNotCounted => (Code::FailedPrecondition, ErrorReason::UsageNotCounted),
         RegistryError::StoreUnavailable => (Code::Unavailable, ErrorReason::StoreUnavailable),
         RegistryError::OutcomeUnknown => (Code::Unavailable, ErrorReason::OutcomeUnknown),
         RegistryError::Internal => (Code::Internal, ErrorReason::Internal),
@@ -294,6 +306,7 @@ fn metadata(error: &RegistryError) -> BTreeMap<String, String> {
         } => precondition(*kind, id, *condition),
         RegistryError::Invalid(_)
         | RegistryError::NotOfTheSystem
+        | RegistryError::UsageNotCounted
         | RegistryError::StoreUnavailable
         | RegistryError::OutcomeUnknown
         | RegistryError::Internal => Vec::new(),

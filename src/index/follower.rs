@@ -13,6 +13,7 @@ use crate::domain::limit::LimitSet;
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
+use crate::domain::usage::Usage;
 use crate::domain::verdict::{PrincipalNumber, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 use crate::store::{
@@ -23,6 +24,7 @@ use super::Index;
 use super::credits::CreditAccount;
 use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
 use super::packed::{Bond, IndexedKey, Personal, Shared};
+use super::usage::KeyUsage;
 
 /// Loads the whole store into an index and starts the thread that follows it.
 /// The thread ends when the store is closed.
@@ -74,6 +76,10 @@ impl Follower {
                     self.load_credits(credits, revision);
                     continue;
                 }
+                Record::Usage(usage) => {
+                    self.load_usage(&usage);
+                    continue;
+                }
                 Record::Key(_)
                 | Record::Membership(_)
                 | Record::Workspace(_)
@@ -122,6 +128,7 @@ impl Follower {
                         Record::Workspace(_)
                         | Record::AdminKey(_)
                         | Record::Credits(_)
+                        | Record::Usage(_)
                         | Record::Request(_)
                         | Record::Principal(_)
                         | Record::Membership(_)
@@ -152,8 +159,9 @@ impl Follower {
             Record::Membership(membership) => self.put_membership(membership),
             Record::Tombstone(tombstone) => self.bury(tombstone, change.before.as_ref()),
             Record::Credits(credits) => self.put_credits(credits, revision),
-            // Looked up in the store, by who repeats one.
-            Record::Request(_) => {}
+            // Looked up in the store, by who repeats one; or counted here, and
+            // noted there.
+            Record::Request(_) | Record::Usage(_) => {}
         }
         Ok(())
     }
@@ -179,6 +187,9 @@ impl Follower {
                     self.index.imported.went(secret);
                 }
             }
+            // A check that runs at this moment may begin another, of which
+            // nothing is stored any more.
+            self.index.usages.pin().remove(&key.id);
         }
     }
 
@@ -195,6 +206,12 @@ impl Follower {
             let account = Arc::new(CreditAccount::load(credits, revision));
             self.index.credits.pin().insert(key, account);
         }
+    }
+
+    fn load_usage(&mut self, stored: &Usage) {
+        let scopes = self.shared.scopes(&stored.exercised);
+        let usage = Arc::new(KeyUsage::load(stored, scopes));
+        self.index.usages.pin().insert(stored.key, usage);
     }
 
     /// An account that comes or goes is in the same commit as its key, which is
@@ -316,7 +333,8 @@ impl Follower {
         for secret in &key.secrets {
             let bond = self.bond(key)?;
             let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
-                .with_credits(self.index.credits(key.id));
+                .with_credits(self.index.credits(key.id))
+                .with_usage(self.index.usage(key.id));
             if self
                 .index
                 .keys

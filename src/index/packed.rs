@@ -1,7 +1,7 @@
 //! A key as the index holds it: what checks look at side by side, what many
 //! keys share held once, and the rest in one run of bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::domain::clock::Timestamp;
 use crate::domain::granted::Granted;
@@ -11,7 +11,8 @@ use crate::domain::limit::LimitSet;
 use crate::domain::scope::ScopeSet;
 use crate::domain::source::PackedRanges;
 use crate::domain::token;
-use crate::domain::verdict::{Standing, WorkspaceNumber};
+use crate::domain::usage::Marks;
+use crate::domain::verdict::{DenialReason, Standing, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 
 use super::Index;
@@ -20,6 +21,8 @@ use super::effective::Effective;
 use super::interner::Interner;
 use super::members::{Acting, IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
+use super::text::{Metadata, Text, pull, push};
+use super::usage::{KeyUsage, Use};
 
 /// A key, as one of its tokens finds it.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct IndexedKey {
     /// Apart, as few keys are being rotated at a time.
     rotating: Option<Box<Rotating>>,
     credits: Option<Arc<CreditAccount>>,
+    /// Made by the first use. All that stand for the key lead to the same.
+    usage: OnceLock<Arc<KeyUsage>>,
     tail: [u8; 4],
     revoked: bool,
     disabled: bool,
@@ -84,6 +89,7 @@ impl IndexedKey {
             run: run.into(),
             rotating: Rotating::of(key, secret).map(Box::new),
             credits: None,
+            usage: OnceLock::new(),
             tail: secret.tail,
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
@@ -103,6 +109,33 @@ impl IndexedKey {
     #[must_use]
     pub const fn credits(&self) -> Option<&Arc<CreditAccount>> {
         self.credits.as_ref()
+    }
+
+    /// The same key with what is known of its use.
+    pub(super) fn with_usage(mut self, usage: Option<Arc<KeyUsage>>) -> Self {
+        self.usage = usage.map(OnceLock::from).unwrap_or_default();
+        self
+    }
+
+    /// Counts a use of the key, and which of its scopes are `needed` for it:
+    /// asked only while some never were. Allocates at the first use. The key must
+    /// be of `index`.
+    pub fn count_use(&self, index: &Index, used: Use, needed: impl Fn() -> Marks) {
+        self.usage(index).allowed(&self.scopes, used, needed);
+    }
+
+    /// Counts that the key was denied, for a reason that tells of it. Allocates
+    /// the first time. The key must be of `index`.
+    pub fn count_denial(&self, index: &Index, reason: DenialReason, time: Timestamp) {
+        self.usage(index).denied(reason, time);
+    }
+
+    fn usage(&self, index: &Index) -> &KeyUsage {
+        self.usage.get_or_init(|| {
+            let first = || Arc::new(KeyUsage::new(self.id, &self.scopes));
+            let usages = index.usages.pin();
+            Arc::clone(usages.get_or_insert_with(self.id, first))
+        })
     }
 
     /// The id.
@@ -162,7 +195,7 @@ impl IndexedKey {
 
     fn text(&self) -> Text<'_> {
         let texts = self.parts().1;
-        Text(if self.imported { pull(texts).1 } else { texts })
+        Text::new(if self.imported { pull(texts).1 } else { texts })
     }
 
     fn parts(&self) -> (&[u8], &[u8]) {
@@ -340,88 +373,5 @@ impl Shared {
     pub(super) fn scopes(&mut self, scopes: &ScopeSet) -> Arc<ScopeSet> {
         self.scopes
             .intern(scopes, |scopes| Arc::new(scopes.clone()))
-    }
-}
-
-/// Name and metadata, each behind its length in one byte: the
-/// limits on the fields of a key see to it that one is enough.
-struct Text<'a>(&'a [u8]);
-
-impl<'a> Text<'a> {
-    fn pack(key: &Key, bytes: &mut Vec<u8>) {
-        let entries = key.metadata.iter().flat_map(|(name, value)| [name, value]);
-        for text in [&key.name].into_iter().chain(entries) {
-            push(bytes, text);
-        }
-    }
-
-    fn name(&self) -> &'a str {
-        pull(self.0).0
-    }
-
-    fn metadata(&self) -> Metadata<'a> {
-        Metadata(pull(self.0).1)
-    }
-}
-
-/// The metadata of a key, by name.
-#[derive(Clone, Debug)]
-pub struct Metadata<'a>(&'a [u8]);
-
-impl<'a> Iterator for Metadata<'a> {
-    type Item = (&'a str, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (name, rest) = pull(self.0);
-        let (value, rest) = pull(rest);
-        self.0 = rest;
-        Some((name, value))
-    }
-}
-
-/// A text too long for its length byte is cut at a character: it names things
-/// for people and decides nothing.
-fn push(bytes: &mut Vec<u8>, text: &str) {
-    let text = &text[..text.floor_char_boundary(usize::from(u8::MAX))];
-    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-    bytes.extend(text.as_bytes());
-}
-
-fn pull(bytes: &[u8]) -> (&str, &[u8]) {
-    let Some((length, rest)) = bytes.split_first() else {
-        return ("", &[]);
-    };
-    let (text, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-    (std::str::from_utf8(text).unwrap_or_default(), rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn texts_come_out_as_they_went_in(texts in proptest::collection::vec(".{0,60}", 0..20)) {
-            let mut bytes = Vec::new();
-            texts.iter().for_each(|text| push(&mut bytes, text));
-            let mut rest = bytes.as_slice();
-            for text in &texts {
-                let (pulled, behind) = pull(rest);
-                prop_assert_eq!(pulled, text);
-                rest = behind;
-            }
-            prop_assert!(rest.is_empty());
-        }
-    }
-
-    #[test]
-    fn an_overlong_text_is_cut_between_characters() {
-        let mut bytes = Vec::new();
-        push(&mut bytes, &"ä".repeat(200));
-        assert_eq!(pull(&bytes), ("ä".repeat(127).as_str(), [].as_slice()));
     }
 }

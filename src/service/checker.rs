@@ -1,7 +1,9 @@
 //! The read path: from a raw header to a verdict, in memory alone.
 //!
 //! No I/O, no lock, no allocation before a key is found; and none after that
-//! for a key without limits or credits, of which nothing is to be spent.
+//! for a key without limits or credits, of which nothing is to be spent, but for
+//! the count of its uses: a lock of the key's own, and an allocation by the
+//! first of them.
 
 mod trial;
 
@@ -12,9 +14,12 @@ use crate::domain::credential::{self, CredentialError, Scratch};
 use crate::domain::credits::CreditsLeft;
 use crate::domain::digest::{TokenDigest, TokenHasher};
 use crate::domain::due::{Demand, Reading, Source, UnknownLimit, due};
+use crate::domain::source;
 use crate::domain::token::{self, Shape};
+use crate::domain::usage::{UsageRule, needed};
 use crate::domain::verdict::{Ask, DenialReason, Presented, Standing, Verdict, judge};
 use crate::index::credits::CreditsSpent;
+use crate::index::usage::Use;
 use crate::index::{Effective, Index, IndexedKey, Rotating};
 use crate::meter::{Meter, Owners, Spending};
 
@@ -33,6 +38,7 @@ pub struct Checker {
     desk: Desk,
     /// None: nobody notes them.
     first_uses: Option<FirstUses>,
+    usage: UsageRule,
 }
 
 /// A verdict, and the key that it is about.
@@ -90,6 +96,7 @@ impl Checker {
             meter,
             desk,
             first_uses: None,
+            usage: UsageRule::default(),
         }
     }
 
@@ -100,6 +107,12 @@ impl Checker {
             first_uses: Some(first_uses),
             ..self
         }
+    }
+
+    /// The same, that counts how keys are used.
+    #[must_use]
+    pub fn counting(self, usage: UsageRule) -> Self {
+        Self { usage, ..self }
     }
 
     /// Judges the raw header value `credential`, spends what `demand` says if
@@ -153,6 +166,9 @@ impl Checker {
                     Verdict::Allowed => self.spend(key, &standing, demand, now)?,
                     denied @ Verdict::Denied(_) => Spent::nothing(denied),
                 };
+                if self.usage.counted {
+                    self.count(key, &standing, ask, (spent.verdict, now));
+                }
                 let may_tell = match spent.verdict {
                     Verdict::Allowed => true,
                     Verdict::Denied(reason) => reason.tells_identity(),
@@ -212,6 +228,34 @@ impl Checker {
                 credits: credits.and_then(CreditsSpent::left),
                 ..Spent::nothing(Verdict::Allowed)
             }),
+        }
+    }
+
+    /// Counts a check of `key`, unless the asker may not know of the key.
+    fn count<'a, R>(
+        &self,
+        key: &IndexedKey,
+        standing: &Standing<'_>,
+        ask: &Ask<'a, R>,
+        (verdict, now): (Verdict, Timestamp),
+    ) where
+        R: Iterator<Item = &'a str> + Clone,
+    {
+        match verdict {
+            Verdict::Allowed => {
+                let asked = ask.source_address.filter(|_| self.usage.addresses);
+                let used = Use {
+                    time: now,
+                    source: asked.and_then(source::address),
+                    superseded: key.rotating().is_some_and(Rotating::superseded),
+                };
+                let needed = || needed(&standing.scopes, ask.required_scopes.clone());
+                key.count_use(&self.index, used, needed);
+            }
+            Verdict::Denied(reason) if reason.tells_identity() => {
+                key.count_denial(&self.index, reason, now);
+            }
+            Verdict::Denied(_) => {}
         }
     }
 

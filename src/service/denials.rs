@@ -127,6 +127,7 @@ impl Denials {
             | RegistryError::Precondition { .. }
             | RegistryError::Exists { .. }
             | RegistryError::Conflict { .. }
+            | RegistryError::UsageNotCounted
             | RegistryError::StoreUnavailable
             | RegistryError::OutcomeUnknown
             | RegistryError::Internal => {}

@@ -267,6 +267,11 @@ pub enum RegistryError {
         /// The id.
         id: String,
     },
+    /// Uses of keys are not counted, so that all of them look unused.
+    #[error(
+        "the server does not count uses of keys, so it cannot tell which are unused: leave `unused_since` and `never_used` out, or start it with `usage.count` on"
+    )]
+    UsageNotCounted,
     /// The store takes no changes.
     #[error("the store takes no changes; nothing was changed: see the server's log")]
     StoreUnavailable,
@@ -318,6 +323,7 @@ impl RegistryError {
             | Self::Precondition { .. }
             | Self::Exists { .. }
             | Self::Conflict { .. }
+            | Self::UsageNotCounted
             | Self::StoreUnavailable
             | Self::OutcomeUnknown
             | Self::Internal => None,

@@ -173,6 +173,7 @@ impl FirstUseNotes {
             Record::Workspace(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
+            | Record::Usage(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_)

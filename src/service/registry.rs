@@ -22,6 +22,7 @@ mod principals;
 mod requests;
 mod rotation;
 mod token_search;
+mod usage;
 mod walk;
 mod workspaces;
 
@@ -64,6 +65,7 @@ pub use memberships::MembershipView;
 pub use principals::PrincipalView;
 pub use rotation::RotationView;
 pub use token_search::{Holder, IdentifiedToken, MAX_TOKENS, TokenState};
+pub use usage::{UnusedFilter, UsageView};
 pub use walk::{Page, PageQuestion};
 pub use workspaces::WorkspaceView;
 
@@ -86,6 +88,8 @@ pub struct Registry {
     key_retention: Duration,
     /// None: no verdict is explained.
     checker: Option<Checker>,
+    /// Whether it is known how keys are used.
+    counts_usage: bool,
 }
 
 impl Registry {
@@ -112,6 +116,16 @@ impl Registry {
             clock,
             key_retention,
             checker: None,
+            counts_usage: false,
+        }
+    }
+
+    /// The same, that tells how keys are used if that is `counted`.
+    #[must_use]
+    pub fn telling_usage(self, counted: bool) -> Self {
+        Self {
+            counts_usage: counted,
+            ..self
         }
     }
 

@@ -26,6 +26,7 @@ use crate::domain::audit::{AuditEvent, AuditLog};
 use crate::domain::clock::Clock;
 use crate::domain::credits::Credits;
 use crate::domain::digest::{Pepper, Sealer, StoreId};
+use crate::domain::usage::Usage;
 
 use super::record;
 use super::{
@@ -239,6 +240,10 @@ impl<E: Engine> Store for LocalStore<E> {
         accounts: Vec<Versioned<Credits>>,
     ) -> BoxFuture<'_, Result<Revision, StoreError>> {
         Box::pin(self.commit_one(accounts.into()))
+    }
+
+    fn note_usage(&self, usages: Vec<Usage>) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        Box::pin(self.commit_one(usages.into()))
     }
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {

@@ -9,6 +9,7 @@ mod part;
 mod place;
 mod principal;
 mod request;
+mod usage;
 mod workspace;
 
 use prost::Message;
@@ -29,6 +30,7 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
         Record::Key(key) => key::encode(key).encode_to_vec(),
         Record::AdminKey(admin) => admin_key::encode(admin).encode_to_vec(),
         Record::Credits(credits) => credits::encode(credits).encode_to_vec(),
+        Record::Usage(usage) => usage::encode(usage).encode_to_vec(),
         Record::Request(request) => request::encode(request).encode_to_vec(),
         Record::Principal(principal) => principal::encode(principal).encode_to_vec(),
         Record::Membership(membership) => principal::encode_membership(membership).encode_to_vec(),
@@ -41,8 +43,8 @@ pub(super) fn encode(record: &Record) -> Vec<u8> {
 }
 
 /// Reads the payload of the record at `place`, which is under [`WORKSPACES`],
-/// [`ADMIN_KEYS`], [`PRINCIPALS`], [`MEMBERSHIPS`], [`KEYS`], [`CREDITS`] or
-/// [`REQUESTS`].
+/// [`ADMIN_KEYS`], [`PRINCIPALS`], [`MEMBERSHIPS`], [`KEYS`], [`CREDITS`],
+/// [`USAGES`] or [`REQUESTS`].
 pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable> {
     if place.starts_with(WORKSPACES) {
         workspace::decode(pb::WorkspaceRecord::decode(payload)?)
@@ -56,6 +58,8 @@ pub(super) fn decode(place: &[u8], payload: &[u8]) -> Result<Record, Unreadable>
         principal::decode_membership(pb::MembershipRecord::decode(payload)?)
     } else if place.starts_with(CREDITS) {
         credits::decode(&pb::CreditsRecord::decode(payload)?).map(Record::Credits)
+    } else if place.starts_with(USAGES) {
+        usage::decode(&pb::UsageRecord::decode(payload)?).map(Record::Usage)
     } else if place.starts_with(REQUESTS) {
         request::decode(&pb::RequestRecord::decode(payload)?).map(Record::Request)
     } else {

@@ -29,6 +29,7 @@ impl Ground {
             Record::AdminKey(_)
             | Record::Credits(_)
             | Record::Request(_)
+            | Record::Usage(_)
             | Record::Tombstone(_) => return Ok(()),
         };
         self.held.insert(self.hasher.hash_one(place));

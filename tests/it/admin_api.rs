@@ -43,7 +43,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use crate::support::{self, Admin, Server, Site, key_request};
+use crate::support::{self, Admin, Server, Site, but_for_usage, key_request};
 
 async fn create_workspace(admin: &mut Admin, workspace: Workspace) -> Result<Workspace, Status> {
     let request = CreateWorkspaceRequest {

@@ -653,6 +653,7 @@ async fn end_offline(site: &Site, expired: &str, disabled: &str) {
                 | Record::Workspace(_)
                 | Record::AdminKey(_)
                 | Record::Credits(_)
+                | Record::Usage(_)
                 | Record::Request(_)
                 | Record::Principal(_)
                 | Record::Membership(_)

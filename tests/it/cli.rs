@@ -22,6 +22,7 @@ mod sources;
 mod terminal;
 mod tls;
 mod tour;
+mod usage;
 mod workspaces;
 
 use std::fs;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 19] = [
+const DOCUMENTS: [&str; 20] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 19] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/usage.md",
     "docs/verdict.md",
 ];
 

@@ -75,4 +75,5 @@ mod sync_order;
 mod tls;
 mod tls_rotation;
 mod tours;
+mod usage;
 mod vendors;

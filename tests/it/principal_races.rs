@@ -10,6 +10,7 @@ use keyward::domain::credits::Credits;
 use keyward::domain::digest::StoreId;
 use keyward::domain::key_draft::KeyDraft;
 use keyward::domain::principal::{Membership, MembershipDraft, Removal};
+use keyward::domain::usage::Usage;
 use keyward::index::follower;
 use keyward::service::admission::{Actor, Admission};
 use keyward::service::bootstrap::{first_owner, mint_admin_token};
@@ -59,6 +60,10 @@ impl Store for Meddled {
         accounts: Vec<Versioned<Credits>>,
     ) -> BoxFuture<'_, Result<Revision, StoreError>> {
         self.store.reserve(accounts)
+    }
+
+    fn note_usage(&self, usages: Vec<Usage>) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        self.store.note_usage(usages)
     }
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {

@@ -205,6 +205,7 @@ pub(crate) fn buried(record: &Record) -> Record {
         Record::Principal(principal) => Buried::Principal(principal.id.clone()),
         Record::AdminKey(_)
         | Record::Credits(_)
+        | Record::Usage(_)
         | Record::Request(_)
         | Record::Membership(_)
         | Record::Tombstone(_) => {
@@ -287,6 +288,7 @@ fn entry(record: &Record) -> AuditEntry {
         ),
         Record::AdminKey(admin) => (None, AuditAction::Init, admin.id.to_string()),
         Record::Credits(credits) => (None, AuditAction::SetCredits, credits.key.to_string()),
+        Record::Usage(usage) => (None, AuditAction::CreateKey, usage.key.to_string()),
         Record::Request(request) => (None, AuditAction::CreateKey, request.id.to_string()),
         Record::Tombstone(tombstone) => match &tombstone.of {
             Buried::Workspace(id) => (
@@ -335,6 +337,7 @@ pub(crate) fn replay(state: &mut State, commit: &Commit) {
             | Record::Key(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
+            | Record::Usage(_)
             | Record::Principal(_)
             | Record::Membership(_) => state.insert(change.after.id(), after),
             // What is over, and what is only looked up, is in no snapshot.

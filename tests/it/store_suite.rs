@@ -48,6 +48,7 @@ mod lists;
 mod requests;
 mod requirements;
 mod sizes;
+mod usage;
 
 /// A store, with what it takes to try it.
 struct Subject {

@@ -440,6 +440,14 @@ pub(crate) fn key_request(workspace: &str, scopes: &[&str]) -> CreateKeyRequest 
     }
 }
 
+/// The key but for how it was used, which goes on while all else stays.
+pub(crate) fn but_for_usage(key: &Key) -> Key {
+    Key {
+        usage: None,
+        ..key.clone()
+    }
+}
+
 /// A gateway.
 #[derive(Clone)]
 pub(crate) struct Checks {

@@ -61,6 +61,11 @@ fn keys_are_rotated_as_docs_rotation_shows() {
 }
 
 #[test]
+fn usage_is_as_docs_usage_shows() {
+    Tour::of("docs/usage.md", &["# Usage of keys"]).play();
+}
+
+#[test]
 fn keys_come_in_as_docs_import_shows() {
     Tour::of("docs/import.md", &["# Importing keys"]).play();
 }

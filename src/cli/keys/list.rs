@@ -22,6 +22,7 @@ pub(super) const FLAGS: Flags = &[
     ("scope", "--scope"),
     ("expiring_before", "--expiring-before"),
     ("rotation_due_before", "--rotation-due"),
+    ("unused_since", "--unused-since"),
 ];
 
 #[derive(Args, Debug)]
@@ -60,6 +61,13 @@ pub(crate) struct FilterFlags {
     /// `2027-01-01` or `2027-01-01T09:30:00Z`
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "0s")]
     rotation_due: Option<When>,
+    /// Only those that were created before this and not used since: `90d` ago,
+    /// `2027-01-01` or `2027-01-01T09:30:00Z`
+    #[arg(long, value_name = "WHEN")]
+    unused_since: Option<When>,
+    /// Only those that were never used
+    #[arg(long)]
+    never_used: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -98,6 +106,10 @@ impl FilterFlags {
         };
         let expiring_before = ahead(self.expiring_before, "--expiring-before")?;
         let rotation_due_before = ahead(self.rotation_due, "--rotation-due")?;
+        let unused_since = self.unused_since.map(|when| {
+            when.ago(now)
+                .ok_or_else(|| Failure::usage("--unused-since is too far away"))
+        });
         Ok(ListKeysRequest {
             workspace: self.workspace.clone().unwrap_or_default(),
             principal: self.principal.clone().unwrap_or_default(),
@@ -109,6 +121,8 @@ impl FilterFlags {
             scope: self.scope.clone().unwrap_or_default(),
             expiring_before,
             rotation_due_before,
+            unused_since: unused_since.transpose()?,
+            never_used: self.never_used,
             ..ListKeysRequest::default()
         })
     }
@@ -137,7 +151,8 @@ pub(super) async fn run(args: ListArgs, flags: AdminFlags, output: Output) -> Re
     )
 }
 
-async fn fetch(
+/// All pages of the keys that are asked for.
+pub(super) async fn fetch(
     admin: &mut Admin,
     request: &ListKeysRequest,
     flags: PageFlags,

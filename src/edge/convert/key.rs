@@ -4,11 +4,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::import::ImportedForm;
 use crate::domain::key_draft::{KeyDraft, KeyPatch};
 use crate::domain::violation::Violations;
-use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView};
+use crate::service::registry::{KeyFilter, KeyView, PageQuestion, RotationView, UnusedFilter};
 
 use super::{
-    credits, key_state, limit, mask, pb, read_filter_time, read_time, wire_revocation_reason,
-    wire_span, wire_state, wire_time,
+    credits, key_state, limit, mask, pb, read_filter_time, read_time, usage,
+    wire_revocation_reason, wire_span, wire_state, wire_time,
 };
 
 /// What the issuer of a key asks for.
@@ -78,6 +78,10 @@ pub(in crate::edge) fn question(
             "rotation_due_before",
             request.rotation_due_before,
         ),
+        unused: UnusedFilter {
+            since: read_filter_time(&mut violations, "unused_since", request.unused_since),
+            never: request.never_used,
+        },
     };
     let page = PageQuestion {
         size: request.page_size,
@@ -138,6 +142,7 @@ pub(in crate::edge) fn shown(view: KeyView) -> pb::Key {
         imported: view.imported.map(imported),
         rotate_time: view.rotate_time.map(wire_time),
         rotation_due_time: view.rotation_due_time.map(wire_time),
+        usage: view.usage.as_ref().map(usage::shown),
     }
 }
 

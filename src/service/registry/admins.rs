@@ -302,6 +302,7 @@ pub(super) fn admin_in(found: Versioned) -> Option<Versioned<AdminKey>> {
         Record::Workspace(_)
         | Record::Key(_)
         | Record::Credits(_)
+        | Record::Usage(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Membership(_)

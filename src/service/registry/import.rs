@@ -272,6 +272,7 @@ impl Registry {
                 RecordId::Workspace(_) => Stop::OutdatedGround,
                 RecordId::Key(_)
                 | RecordId::Credits(_)
+                | RecordId::Usage(_)
                 | RecordId::Request(_)
                 | RecordId::Principal(_)
                 | RecordId::Membership(..) => Stop::Outdated,

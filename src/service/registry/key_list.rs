@@ -10,6 +10,7 @@ use crate::store::{List, Record, Versioned};
 
 use super::super::admission::Actor;
 use super::super::error::{Kind, RegistryError};
+use super::usage::UnusedFilter;
 use super::walk::{Page, PageQuestion, Walk};
 use super::{KeyView, Registry};
 
@@ -30,6 +31,8 @@ pub struct KeyFilter {
     pub expiring_before: Option<Timestamp>,
     /// Only those that should be given a new token before this.
     pub rotation_due_before: Option<Timestamp>,
+    /// Only those that are unused.
+    pub unused: UnusedFilter,
 }
 
 impl KeyFilter {
@@ -40,7 +43,8 @@ impl KeyFilter {
             && self.environment.is_empty()
             && self.scope.is_empty()
             && self.expiring_before.is_none()
-            && self.rotation_due_before.is_none())
+            && self.rotation_due_before.is_none()
+            && !self.unused.is_selective())
     }
 
     /// Whether `key` fits at `now`, as far as it is for the key alone. The
@@ -65,7 +69,7 @@ impl Registry {
     /// # Errors
     ///
     /// [`RegistryError::Invalid`], [`RegistryError::NotFound`] for the
-    /// workspace, or the caller may not, or the store fails.
+    /// workspace, [`RegistryError::UsageNotCounted`], or the caller may not, or the store fails.
     pub async fn list_keys(
         &self,
         actor: &Actor,
@@ -79,16 +83,18 @@ impl Registry {
             text => violations.check("scope", Scope::try_from(text)),
         };
         violations.none()?;
+        self.refuse_uncounted(filter.unused)?;
         let of = workspace.as_ref().map_or("", WorkspaceId::as_str);
         let walk = Walk {
             name: format!(
-                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}\0{:?}",
+                "keys\0{of}\0{}\0{:?}\0{}\0{}\0{:?}\0{:?}\0{:?}",
                 filter.principal,
                 filter.state,
                 filter.environment,
                 filter.scope,
                 filter.expiring_before,
-                filter.rotation_due_before
+                filter.rotation_due_before,
+                filter.unused
             ),
             list: listed(actor, workspace, &filter.principal),
             filtered: filter.is_selective(),
@@ -97,7 +103,9 @@ impl Registry {
         let keep = |found: Versioned| match found.record {
             Record::Key(record) if filter.fits(&record, scope.as_ref(), now) => {
                 let due = |end| self.due_time(&record, now).is_some_and(|due| due < end);
-                if !filter.rotation_due_before.is_none_or(due) {
+                if !filter.rotation_due_before.is_none_or(due)
+                    || !self.is_unused(&record, filter.unused)
+                {
                     return None;
                 }
                 let revision = found.revision;
@@ -108,6 +116,7 @@ impl Registry {
             | Record::Workspace(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
+            | Record::Usage(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_) => None,

@@ -25,6 +25,7 @@ use super::super::error::{Condition, Kind, RegistryError};
 use super::credits::first_credits;
 use super::principals::harmless;
 use super::rotation::RotationView;
+use super::usage::UsageView;
 use super::{
     MAX_TRIES, Registry, conflict, entry, etag, precondition, put, told_limits, unchanged,
 };
@@ -53,6 +54,8 @@ pub struct KeyView {
     pub etag: String,
     /// What it has left to use up; none: it needs nothing of the kind.
     pub credits: Option<CreditsView>,
+    /// How it was used; none: that is not known.
+    pub usage: Option<UsageView>,
 }
 
 /// A key that was just issued.
@@ -80,6 +83,7 @@ impl Registry {
             rotation: rotation.map(|rotation| RotationView::new(rotation, hint)),
             rotate_time: newest.map(|secret| secret.create_time),
             rotation_due_time: self.due_time(&key, now),
+            usage: self.usage_view(&key, now),
             key,
             etag: etag(found.revision),
             credits: account.and_then(|account| account.view(now)),

@@ -364,6 +364,7 @@ fn membership_in(found: Versioned) -> Option<Versioned<Membership>> {
         | Record::Key(_)
         | Record::AdminKey(_)
         | Record::Credits(_)
+        | Record::Usage(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Tombstone(_) => None,

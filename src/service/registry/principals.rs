@@ -337,6 +337,7 @@ fn principal_in(found: Versioned) -> Option<Versioned<Principal>> {
         | Record::Key(_)
         | Record::AdminKey(_)
         | Record::Credits(_)
+        | Record::Usage(_)
         | Record::Request(_)
         | Record::Membership(_)
         | Record::Tombstone(_) => None,

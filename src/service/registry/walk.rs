@@ -152,6 +152,7 @@ impl std::fmt::Display for PassedId {
             RecordId::Key(id) => write!(f, "k/{id}"),
             RecordId::AdminKey(id) => write!(f, "a/{id}"),
             RecordId::Credits(id) => write!(f, "c/{id}"),
+            RecordId::Usage(id) => write!(f, "u/{id}"),
             RecordId::Request(id) => write!(f, "r/{id}"),
             RecordId::Principal(id) => write!(f, "p/{id}"),
             RecordId::Membership(workspace, id) => write!(f, "m/{workspace}\0{id}"),
@@ -208,6 +209,6 @@ fn text_len(record: &Record) -> usize {
             Record::Membership(membership) => {
                 membership.principal.len() + scopes(&membership.scope_ceiling)
             }
-            Record::Tombstone(_) | Record::Credits(_) | Record::Request(_) => 0,
+            Record::Tombstone(_) | Record::Credits(_) | Record::Usage(_) | Record::Request(_) => 0,
         }
 }

@@ -125,6 +125,7 @@ impl Registry {
             | Record::Key(_)
             | Record::AdminKey(_)
             | Record::Credits(_)
+            | Record::Usage(_)
             | Record::Request(_)
             | Record::Principal(_)
             | Record::Membership(_) => None,

@@ -1,6 +1,8 @@
 //! A group of commits: gathered on top of the store's state, each seeing those
 //! before it, into one list of entries to be applied at once. No I/O but reads.
 
+mod usage;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -136,6 +138,7 @@ impl<'e, E: Engine> Group<'e, E> {
                 after: write.record.clone(),
             });
         }
+        self.put_usages(&mut step, revision, work)?;
         for entry in &work.audit {
             self.append_audit(&mut step, revision, entry)?;
         }
@@ -149,10 +152,10 @@ impl<'e, E: Engine> Group<'e, E> {
             }));
         }
 
-        // What use has left of credits bears no time: the period that it was
-        // filled in is in the record, and comes once whatever the clock says. So
-        // a clock that was ahead for a moment keeps no start out because checks
-        // went on.
+        // How keys were used decides nothing, and what use has left of credits
+        // bears no time: the period that it was filled in is in the record, and
+        // comes once whatever the clock says. So a clock that was ahead for a
+        // moment keeps no start out because checks went on.
         if !work.audit.is_empty() {
             self.commit_time = self.now;
         }
@@ -220,20 +223,32 @@ impl<'e, E: Engine> Group<'e, E> {
 
     /// The record that a write replaces, if it is the one that was expected.
     fn current(&self, id: &RecordId, expect: Expect) -> Result<Option<(Record, Seal)>, Halt> {
-        let place = record::place(id);
-        let Some(value) = self.read(&place)? else {
-            return match expect {
-                Expect::Absent => Ok(None),
-                Expect::At(_) => Err(Halt::Refused(StoreError::Conflict(id.clone()))),
-            };
+        let found = self.found(id)?;
+        let is_expected = match (&found, expect) {
+            (None, Expect::Absent) => true,
+            (Some(found), Expect::At(revision)) => found.revision == revision,
+            (None, Expect::At(_)) | (Some(_), Expect::Absent) => false,
         };
-        let opened = self.ledger.open(&place, &value)?;
-        if expect != Expect::At(opened.revision) {
+        if !is_expected {
             return Err(Halt::Refused(StoreError::Conflict(id.clone())));
         }
+        Ok(found.map(|found| (found.record, found.seal)))
+    }
+
+    /// What lies where `id` does.
+    fn found(&self, id: &RecordId) -> Result<Option<Found>, Halt> {
+        let place = record::place(id);
+        let Some(value) = self.read(&place)? else {
+            return Ok(None);
+        };
+        let opened = self.ledger.open(&place, &value)?;
         let record = record::decode(&place, opened.payload)
             .map_err(|error| OpenError::Damaged(Damage::Unreadable(readable(&place), error.0)))?;
-        Ok(Some((record, opened.seal)))
+        Ok(Some(Found {
+            record,
+            revision: opened.revision,
+            seal: opened.seal,
+        }))
     }
 
     /// Puts a record that counts in the state digest.
@@ -304,6 +319,13 @@ impl<'e, E: Engine> Group<'e, E> {
             None => self.engine.get(place),
         }
     }
+}
+
+/// A record that was read, with the seal that counts in the state digest.
+struct Found {
+    record: Record,
+    revision: Revision,
+    seal: Seal,
 }
 
 /// What one commit adds to a group, until it is known to be complete.

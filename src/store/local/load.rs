@@ -107,7 +107,7 @@ pub(in crate::store) fn records<E: Engine>(
     let mut expected = Postings::default();
     let mut chunk = Vec::with_capacity(CHUNK);
     // Workspaces first, keys last: a key is indexed under its workspace, and
-    // under its principal's membership there, with its credits.
+    // under its principal's membership there, with its credits and its usage.
     for prefix in [
         record::WORKSPACES,
         record::ADMIN_KEYS,
@@ -116,6 +116,7 @@ pub(in crate::store) fn records<E: Engine>(
         record::AUDIT_HEADS,
         record::REQUESTS,
         record::CREDITS,
+        record::USAGES,
         record::KEYS,
     ] {
         for entry in engine.scan(prefix, b"") {

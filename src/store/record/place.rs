@@ -7,6 +7,7 @@
 //! | `a/<admin key>` | an admin key |
 //! | `k/<key>` | a key, or what is left of one |
 //! | `c/<key>` | the credits of a key |
+//! | `u/<key>` | how a key was used |
 //! | `r/<request, in hex>` | a request to issue a key that may be repeated |
 //! | `h/<chain>` | the newest link of an audit chain |
 //! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |
@@ -35,6 +36,8 @@ pub(in crate::store) const KEYS: &[u8] = b"k/";
 
 /// What the places of credits start with.
 pub(in crate::store) const CREDITS: &[u8] = b"c/";
+/// What the places of keys' usage start with.
+pub(in crate::store) const USAGES: &[u8] = b"u/";
 /// What the places of principals start with.
 pub(in crate::store) const PRINCIPALS: &[u8] = b"p/";
 /// What the places of memberships start with.
@@ -56,6 +59,7 @@ pub(in crate::store) fn place(id: &RecordId) -> Vec<u8> {
         RecordId::Key(id) => format!("k/{id}"),
         RecordId::AdminKey(id) => format!("a/{id}"),
         RecordId::Credits(id) => format!("c/{id}"),
+        RecordId::Usage(id) => format!("u/{id}"),
         RecordId::Request(id) => format!("r/{id}"),
         RecordId::Principal(id) => format!("p/{id}"),
         RecordId::Membership(workspace, id) => format!("m/{workspace}\0{id}"),
@@ -82,6 +86,7 @@ pub(in crate::store) fn postings(record: &Record) -> Vec<Vec<u8>> {
         Record::Workspace(_)
         | Record::AdminKey(_)
         | Record::Credits(_)
+        | Record::Usage(_)
         | Record::Request(_)
         | Record::Principal(_)
         | Record::Tombstone(_) => Vec::new(),

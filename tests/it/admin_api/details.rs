@@ -178,6 +178,8 @@ async fn every_error_has_the_details_that_are_documented() {
     // That is for gateways, and seen where credits are tried.
     let of_checks = expected.remove("CREDITS_UNAVAILABLE");
     assert_eq!(of_checks, Some(BTreeSet::new()));
+    // That is of a server that counts nothing, and seen where usage is tried.
+    assert_eq!(expected.remove("USAGE_NOT_COUNTED"), Some(BTreeSet::new()));
     assert_eq!(seen.metadata, expected);
     assert_eq!(seen.conditions, conditions);
 }
@@ -489,12 +491,13 @@ fn the_proto_names_a_code_for_each_reason() {
         ("OVERLOADED", "UNAVAILABLE"),
         ("INTERNAL", "INTERNAL"),
         ("CREDITS_UNAVAILABLE", "UNAVAILABLE"),
+        ("USAGE_NOT_COUNTED", "FAILED_PRECONDITION"),
     ] {
         assert_eq!(code(reason), expected);
     }
     assert_eq!(
         (documented.len(), conditions.len()),
-        (15, 15),
+        (16, 15),
         "{documented:#?}"
     );
 }

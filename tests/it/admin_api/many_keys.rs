@@ -74,6 +74,23 @@ fn filters(epoch: u64) -> Vec<Filter> {
             }),
         ),
         (
+            "unused_since",
+            ListKeysRequest {
+                unused_since: Some(wire(epoch - 10 * HOUR + 250_000)),
+                ..ask()
+            },
+            // One every ten microseconds, and none was ever used.
+            Box::new(|key| key.number < 25_000),
+        ),
+        (
+            "never_used",
+            ListKeysRequest {
+                never_used: true,
+                ..ask()
+            },
+            Box::new(|_| true),
+        ),
+        (
             "expiring_before",
             ListKeysRequest {
                 expiring_before: Some(wire(soon)),

@@ -144,9 +144,9 @@ async fn both_tokens_stand_for_the_one_key_while_it_is_rotated() {
         }),
         ..before.clone()
     };
-    assert_eq!(key, expected);
+    assert_eq!(but_for_usage(&key), but_for_usage(&expected));
     assert_ne!(key.etag, before.etag);
-    assert_eq!(desk.key().await, key);
+    assert_eq!(but_for_usage(&desk.key().await), but_for_usage(&key));
     // Who asks is told which of the two it is.
     let of_new = desk.allowed(&new).await;
     let of_old = desk.allowed(&old).await;
@@ -248,7 +248,11 @@ async fn while_one_is_under_way_only_what_ends_all_old_tokens_is_taken() {
         let status = rotate_key(&mut desk.admin, usual).await.unwrap_err();
         let info = status.get_details_error_info().unwrap();
         assert_eq!(info.metadata.contains_key("endTime"), !pending);
-        assert_eq!(desk.key().await, key, "nothing was changed");
+        assert_eq!(
+            but_for_usage(&desk.key().await),
+            but_for_usage(&key),
+            "nothing was changed"
+        );
         let (key, third) = desk.rotate(0).await;
         assert_eq!(key.rotation, None);
         desk.ended(&second).await;
@@ -280,7 +284,7 @@ async fn a_rotation_is_finished_or_cancelled_for_the_very_next_check() {
             (key.hint.clone(), key.rotation.clone()),
             (hint(&stays), None)
         );
-        assert_eq!(desk.key().await, key);
+        assert_eq!(but_for_usage(&desk.key().await), but_for_usage(&key));
         desk.is_settled().await;
         stands = stays;
     }
@@ -319,7 +323,7 @@ async fn an_old_token_waits_for_the_first_use_of_the_new_one_that_counts() {
         assert_eq!(denied.reason(), DenialReason::Environment);
     }
     tokio::time::sleep(Duration::from_millis(800)).await;
-    assert_eq!(desk.key().await, key);
+    assert_eq!(but_for_usage(&desk.key().await), but_for_usage(&key));
     // One that asks for too much is one.
     let start = now();
     let denied = desk.checks.header(&new, &["b"]).await.unwrap_err();
@@ -405,7 +409,7 @@ async fn what_cannot_be_rotated_is_refused_and_left_alone() {
         "RESOURCE_NOT_FOUND",
         &of,
     );
-    assert_eq!(desk.key().await, before);
+    assert_eq!(but_for_usage(&desk.key().await), but_for_usage(&before));
 
     // A key that is switched off can be given a new token before it is on again.
     switch_key(&mut desk.admin, &before.id, "", true)

@@ -27,14 +27,17 @@ async fn a_key_is_switched_off_and_on_for_the_very_next_check() {
             etag: off.etag.clone(),
             ..last.clone()
         };
-        assert_eq!(off, expected);
+        assert_eq!(but_for_usage(&off), but_for_usage(&expected));
         assert_ne!(off.etag, last.etag);
         // Again changes nothing, not even the etag.
         assert_eq!(
-            switch_key(&mut admin, &last.id, "", true).await.unwrap(),
-            off
+            but_for_usage(&switch_key(&mut admin, &last.id, "", true).await.unwrap()),
+            but_for_usage(&off)
         );
-        assert_eq!(get_key(&mut admin, &last.id).await.unwrap(), off);
+        assert_eq!(
+            but_for_usage(&get_key(&mut admin, &last.id).await.unwrap()),
+            but_for_usage(&off)
+        );
         let on = switch_key(&mut admin, &last.id, &off.etag, false)
             .await
             .unwrap();
@@ -43,10 +46,10 @@ async fn a_key_is_switched_off_and_on_for_the_very_next_check() {
             etag: on.etag.clone(),
             ..last.clone()
         };
-        assert_eq!(on, expected);
+        assert_eq!(but_for_usage(&on), but_for_usage(&expected));
         assert_eq!(
-            switch_key(&mut admin, &last.id, "", false).await.unwrap(),
-            on
+            but_for_usage(&switch_key(&mut admin, &last.id, "", false).await.unwrap()),
+            but_for_usage(&on)
         );
         last = on;
     }
@@ -136,7 +139,10 @@ async fn a_workspace_is_switched_off_and_on_with_all_of_its_keys() {
                 ("condition", "WORKSPACE_DISABLED"),
             ],
         );
-        assert_eq!(get_key(&mut admin, &key.id).await.unwrap(), key);
+        assert_eq!(
+            but_for_usage(&get_key(&mut admin, &key.id).await.unwrap()),
+            but_for_usage(&key)
+        );
         assert_eq!(list(&mut admin, "w", 0, "").await.unwrap().keys.len(), 2);
         let on = switch_workspace(&mut admin, "w", &off.etag, false)
             .await

@@ -57,6 +57,17 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         "rotation_due_time": "TIME",
         "source_addresses": [],
         "credits": null,
+        "usage": {
+            "first_used_time": null,
+            "last_used_time": null,
+            "last_source_address": "",
+            "allowed": 0,
+            "denied": {},
+            "last_denied_time": null,
+            "last_denial_reason": "",
+            "unexercised_scopes": [],
+            "old_token_last_used_time": null,
+        },
         "etag": "ETAG",
     });
     let line = "keys create --workspace kling --name crm --principal user:ada --scope ALL \
@@ -138,6 +149,10 @@ fn json_holds_every_field_by_its_name_in_the_api() {
         denied("MISSING", 401, &[], "", "")
     );
 
+    // Two checks of it were made since.
+    let mut usage = shell.json(&format!("keys get {id}")).0["key"]["usage"].take();
+    assert_eq!(usage["first_used_time"], "TIME");
+    key["usage"] = usage.take();
     for (field, value) in [
         ("state", "REVOKED"),
         ("revoke_time", "TIME"),
@@ -201,5 +216,15 @@ key:
   - \"*\"
   source_addresses: []
   state: ACTIVE
+  usage:
+    allowed: 0
+    denied: {}
+    first_used_time: null
+    last_denial_reason: \"\"
+    last_denied_time: null
+    last_source_address: \"\"
+    last_used_time: null
+    old_token_last_used_time: null
+    unexercised_scopes: []
   workspace: klipy
 ";

@@ -69,9 +69,9 @@ DENIED: UNKNOWN (HTTP 401)
 No key has this token: it is mistyped, was never issued here, is an admin's, or its key is of another workspace or of nobody who is a member of this one.
 [3]
 $ keyward keys list
-KEY                             STATE   NAME      PRINCIPAL       WORKSPACE  HINT             SCOPES                                 EXPIRES
-key_ID  ACTIVE  CRM sync  user:ada        kling      klg_live_…TAIL   read:customers read:flows write:forms  2099-01-01T00:00:00Z
-key_ID  ACTIVE  Zapier    service:zapier  klipy      klipy_api_…TAIL  *                                      never
+KEY                             STATE   NAME      PRINCIPAL       WORKSPACE  HINT             SCOPES                                 LAST USED             EXPIRES
+key_ID  ACTIVE  CRM sync  user:ada        kling      klg_live_…TAIL   read:customers read:flows write:forms  TIME  2099-01-01T00:00:00Z
+key_ID  ACTIVE  Zapier    service:zapier  klipy      klipy_api_…TAIL  *                                      never                 never
 $ keyward keys revoke key_ID --reason leaked --yes
 Key          key_ID
 State        REVOKED
@@ -95,8 +95,8 @@ Key   key_ID
 Hint  klg_live_…TAIL
 [3]
 $ keyward keys list --workspace kling
-KEY                             STATE    NAME      PRINCIPAL  WORKSPACE  HINT            SCOPES                                 EXPIRES
-key_ID  REVOKED  CRM sync  user:ada   kling      klg_live_…TAIL  read:customers read:flows write:forms  2099-01-01T00:00:00Z
+KEY                             STATE    NAME      PRINCIPAL  WORKSPACE  HINT            SCOPES                                 LAST USED             EXPIRES
+key_ID  REVOKED  CRM sync  user:ada   kling      klg_live_…TAIL  read:customers read:flows write:forms  TIME  2099-01-01T00:00:00Z
 $ keyward keys revoke key_ID --yes
 Key          key_ID
 State        REVOKED

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use keyward::domain::audit::{AuditEvent, AuditLog};
 use keyward::domain::credits::{Balance, Credits};
 use keyward::domain::digest::StoreId;
+use keyward::domain::usage::Usage;
 use keyward::domain::verdict::Verdict;
 use keyward::index::credits::CreditAccount;
 use keyward::service::credits::{Reserver, until_decided};
@@ -87,6 +88,10 @@ impl Store for Contested {
             }
             self.inner.reserve(accounts).await
         })
+    }
+
+    fn note_usage(&self, usages: Vec<Usage>) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        self.inner.note_usage(usages)
     }
 
     fn get(&self, id: &RecordId) -> Result<Option<Versioned>, StoreError> {

@@ -117,10 +117,9 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "P5",
         "no alert comes before expiry",
-        More(
-            "keys that expire soon are listed, by `keyward keys list --expiring-before`; alerts are planned",
-        ),
+        More("keys that expire soon are listed, by `keyward keys expiring`; alerts are planned"),
         &[
+            "cli::usage::what_is_to_be_pruned_comes_with_the_command_that_works",
             "cli::keys::filters_leave_what_fits",
             "admin_api::many_keys::every_filter_pages_through_a_hundred_thousand_keys",
         ],
@@ -207,18 +206,23 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "C6",
         "usage for audits: last-used time, created by",
-        InPart("who created it, and when; last-used times are not built yet"),
-        &["vendors::cluedin"],
+        Yes,
+        &[
+            "vendors::cluedin",
+            "usage::counts::each_check_of_one_two_or_sixty_four_gateways_is_counted_once",
+            "usage::kept::a_stop_keeps_all_that_was_counted",
+            "cli::usage::a_key_shows_its_use_and_how_to_narrow_it",
+        ],
     ),
     promise(
         "C7",
         "rotate regularly; revoke what is no longer needed",
-        InPart(
-            "rotating, finding keys that are due for it, and revoking; lists of unused keys are not built yet",
-        ),
+        Yes,
         &[
             "vendors::cluedin",
             "admin_api::rotation::a_key_is_due_by_the_period_of_its_workspace_and_is_found_by_that",
+            "usage::lists::a_key_is_unused_since_its_last_use_or_since_it_was_made",
+            "cli::usage::what_is_to_be_pruned_comes_with_the_command_that_works",
         ],
     ),
     promise(
@@ -256,8 +260,12 @@ pub(super) const PROMISES: [Promise; 34] = [
     promise(
         "G5",
         "the list shows creation date, last-used time, a permission summary",
-        InPart("last-used times are not built yet"),
-        &["vendors::kling"],
+        Yes,
+        &[
+            "vendors::kling",
+            "usage::lists::a_key_is_unused_since_its_last_use_or_since_it_was_made",
+            "cli::usage::a_key_shows_its_use_and_how_to_narrow_it",
+        ],
     ),
     promise(
         "G6",
@@ -304,9 +312,10 @@ pub(super) const PROMISES: [Promise; 34] = [
         "G10",
         "key usage is in audit logs; alerts on unusual activity; failed attempts are monitored",
         InPart(
-            "what admins do, and what they are refused, is in the audit log; use, failed checks and alerts are not yet",
+            "what admins do, and what they are refused, is in the audit log; how often each key was used and denied, and why, is counted; alerts are not built yet",
         ),
         &[
+            "usage::counts::every_verdict_on_a_key_counts_for_it_and_no_other_does",
             "admin_api::audit::each_change_leaves_exactly_one_event",
             "admin_denials::each_kind_of_refusal_is_in_its_log_and_in_the_servers_once",
         ],

@@ -1,9 +1,11 @@
 //! A record that was changed, moved, taken away or put back.
 
 use keyward::domain::key::Key;
-use keyward::store::{Damage, OpenError, Record, Revision};
+use keyward::domain::usage::Usage;
+use keyward::store::local::SledStore;
+use keyward::store::{Damage, OpenError, Record, Revision, Store};
 
-use crate::records::{self, buried, create, request, update, workspace};
+use crate::records::{self, block_on, buried, create, request, update, workspace};
 
 use super::{Sample, place};
 
@@ -118,6 +120,12 @@ fn every_kind_of_record_is_sealed() {
     let first = &sample.keys[0];
     sample.commit(create(Record::Principal(records::principal_of(first))));
     sample.commit(create(Record::Membership(records::membership_of(first))));
+    let usage = Usage {
+        allowed: 7,
+        ..Usage::none(first.id)
+    };
+    let noted = |store: &SledStore| block_on(store.note_usage(vec![usage])).unwrap();
+    sample.disk.run(noted);
     let places = sample.disk.raw(|tree| {
         let places = tree.iter().keys().map(|place| place.unwrap().to_vec());
         places
@@ -127,9 +135,9 @@ fn every_kind_of_record_is_sealed() {
     });
     assert_eq!(
         places.len(),
-        13,
-        "state, workspace, admin key, principal, membership, two keys, request, what is left of \
-         a key and of a workspace, three audit heads: {places:?}"
+        14,
+        "state, workspace, admin key, principal, membership, two keys, usage, request, what is left \
+         of a key and of a workspace, three audit heads: {places:?}"
     );
     for place in places {
         let whole = sample.value(&place);
