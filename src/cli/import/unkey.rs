@@ -142,7 +142,7 @@ fn one_limit(fields: &mut Fields, row: &mut Row, place: &str, limit: Value) {
     let count = limit.number("limit");
     let millis = limit.number("duration");
     let millis = limit.number("refill_interval").or(millis);
-    let always = limit.switch("auto_apply").unwrap_or(name.is_none());
+    let always = limit.switch("auto_apply").unwrap_or_else(|| name.is_none());
     // A bucket that fills more slowly than it may be emptied.
     if limit
         .number("refill_rate")
