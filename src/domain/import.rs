@@ -363,10 +363,11 @@ mod tests {
             (UUID, "…afa6", false),
             ("sk-proj-9dKx2mQv7LpR4tYw8ZbN3cHf6JgS1aVe", "…1aVe", false),
             ("unkey_3ZfKq8vTn2Lr7WxYb5Hc9D", "", false),
+            // It reads as a hash.
             (
                 "q83vEjRWeJCrze8SNFZ4kKvN7xI0Vniqu8zd7v8AESI=",
                 "…ESI=",
-                false,
+                true,
             ),
             ("a1+b2/c3d4E5f6G7h8I9j0==", "", false),
             (
