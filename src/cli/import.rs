@@ -80,6 +80,17 @@ pub(crate) struct ImportArgs {
     /// place of
     #[arg(long, value_name = "CHARACTER")]
     scope_separator: Option<char>,
+    /// Let `*` and `ALL` in another product's scopes permit all that they stand
+    /// for here
+    #[arg(long)]
+    wildcards: bool,
+    /// better-auth's column `key` holds the tokens themselves, and no hashes
+    #[arg(long)]
+    plain_keys: bool,
+    /// When Kong's file was made, from which a `ttl` in it counts: a time or
+    /// a day
+    #[arg(long, value_name = "TIME", value_parser = fields::exported_at)]
+    exported_at: Option<i64>,
     /// Leave all metadata out
     #[arg(long)]
     no_metadata: bool,
@@ -96,6 +107,9 @@ pub(crate) async fn run(args: ImportArgs) -> Result<Exit, Failure> {
         scopes: Scopes::all(args.scopes),
         scope_separator: args.scope_separator,
         no_metadata: args.no_metadata,
+        wildcards: args.wildcards,
+        plain_keys: args.plain_keys,
+        exported_at: args.exported_at,
     };
     let reader = Reader::open(&args.file, args.format, args.map, args.ignore, defaults)?;
     let mut report = match (args.report, args.resume) {

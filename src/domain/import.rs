@@ -173,7 +173,12 @@ impl Given {
     }
 }
 
-fn of_token(token: &str, warning: Option<String>) -> ForeignToken {
+const LIKE_A_HASH: &str = "the token reads as a hash: if it is one, whoever reads it where it is stored has a working key: revoke this one, and import it as a hash";
+
+fn of_token(token: &str, weak: Option<String>) -> ForeignToken {
+    let hash_like = reads_as_hash(token).then(|| LIKE_A_HASH.to_owned());
+    let warning: Vec<_> = [weak, hash_like].into_iter().flatten().collect();
+    let warning = (!warning.is_empty()).then(|| warning.join("; "));
     let hash = |algorithm: HashAlgorithm| Zeroizing::new(algorithm.hash(token.as_bytes()));
     let form = ImportedForm::Token;
     let tail = (token.len() >= MIN_TAILED_LEN).then(|| token.get(token.len() - 4..));
@@ -224,6 +229,13 @@ pub fn texts_of(hash: &[u8; 32]) -> impl Iterator<Item = Zeroizing<String>> {
     encodings
         .into_iter()
         .map(move |encoding| Zeroizing::new(encoding.encode(hash.as_slice())))
+}
+
+/// Whether a text reads as a hash of 32 bytes, in one of the ways in which those
+/// are written.
+#[must_use]
+pub fn reads_as_hash(text: &str) -> bool {
+    read_hash(text.as_bytes()).is_some()
 }
 
 /// The 32 bytes that a text stands for: which encoding it is, its length tells.
@@ -351,10 +363,11 @@ mod tests {
             (UUID, "…afa6", false),
             ("sk-proj-9dKx2mQv7LpR4tYw8ZbN3cHf6JgS1aVe", "…1aVe", false),
             ("unkey_3ZfKq8vTn2Lr7WxYb5Hc9D", "", false),
+            // It reads as a hash.
             (
                 "q83vEjRWeJCrze8SNFZ4kKvN7xI0Vniqu8zd7v8AESI=",
                 "…ESI=",
-                false,
+                true,
             ),
             ("a1+b2/c3d4E5f6G7h8I9j0==", "", false),
             (

@@ -251,6 +251,29 @@ async fn no_text_is_a_token_and_the_hash_of_another() {
         let refused = import_one(&admin, "klipy", by_hash(4, algorithm, &written(&hash)[2])).await;
         assert_eq!(refused.violations[0].field, "hash.value", "{refused:?}");
         admin.clone().revoke(&id).await;
+        let id = imported(&admin, by_hash(5, algorithm, &hex(&hash))).await;
+        assert_eq!(checks.header(&token, &[]).await.unwrap().key_id, id);
+        for text in written(&hash) {
+            assert!(checks.header(&text, &[]).await.is_err());
+        }
+    }
+    // Both at the same moment.
+    for number in 10..40 {
+        let hash = hashed(pb::HashAlgorithm::Sha256, &format!("{UUID}{number}"));
+        let (one, other) = tokio::join!(
+            import_one(&admin, "klipy", by_token(number, &hex(&hash))),
+            import_one(
+                &admin,
+                "klipy",
+                by_hash(number, pb::HashAlgorithm::Sha256, &hex(&hash))
+            )
+        );
+        let outcomes = [one.outcome(), other.outcome()];
+        assert!(
+            outcomes.contains(&ImportOutcome::Imported)
+                && outcomes.contains(&ImportOutcome::Refused),
+            "{one:?} {other:?}"
+        );
     }
 }
 

@@ -4,28 +4,46 @@ use serde_json::Value;
 
 use super::fields::{Fields, Problem};
 use super::row::{self, Row};
+use crate::domain::import::reads_as_hash;
 use crate::edge::pb::{Credits, CreditsPeriod, CreditsRefill, HashAlgorithm, TokenHash};
 
 /// How long a hash is there, in base64 without padding. What is not that long is
 /// the token itself: hashing can be switched off.
 const HASH_LEN: usize = 43;
 
+/// What says nothing of what a key may do.
+const DROPPED: &[&str] = &[
+    "config_id",
+    "last_refill_at",
+    "request_count",
+    "last_request",
+    "created_at",
+    "updated_at",
+];
+
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
-/// A row of the table as a key.
-pub(super) fn key(fields: &mut Fields, row: &mut Row) {
+/// A row of the table as a key; `plain` if it holds tokens, whatever they look
+/// like.
+pub(super) fn key(fields: &mut Fields, row: &mut Row, plain: bool) {
     let start = fields.text(&["start"]);
     let prefix = fields.text(&["prefix"]);
     let hint = start.or(prefix).map(row::started).unwrap_or_default();
     match fields.text(&["key"]) {
-        Some(value) if is_hash(&value) => {
+        Some(value) if is_hash(&value) && !plain => {
             row.key.hash = Some(TokenHash {
                 algorithm: HashAlgorithm::Sha256.into(),
                 value,
                 hint,
             });
         }
-        token => row.key.token = token.unwrap_or_default(),
+        token => {
+            row.key.token = token.unwrap_or_default();
+            if reads_as_hash(&row.key.token) && !plain {
+                let unclear = "reads as a hash that better-auth does not write, and imported as a token it would itself work as a key: say by --plain-keys that the column holds the tokens themselves";
+                fields.problems.push(Problem::new("key", unclear));
+            }
+        }
     }
     row.key.principal = fields
         .text(&["user_id", "reference_id"])
@@ -46,7 +64,7 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
             )),
         }
     }
-    if let Some((_, Value::Object(metadata))) = fields.json("metadata") {
+    if let Some(metadata) = fields.object("metadata") {
         row.all_metadata(metadata);
     }
     let limited = fields.switch("rate_limit_enabled").unwrap_or(true);
@@ -59,6 +77,7 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
     }
     credits(fields, row);
     row::refuse_missing(row, fields, "key");
+    fields.refuse_rest(DROPPED, "");
 }
 
 fn is_hash(value: &str) -> bool {

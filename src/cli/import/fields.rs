@@ -18,6 +18,9 @@ use crate::cli::expiry::Expiry;
 /// in the year 5138.
 const FIRST_MILLIS: i64 = 100_000_000_000;
 
+/// How long a name may be that is told.
+const MAX_SHOWN: usize = 32;
+
 /// A field that cannot be used, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Problem {
@@ -39,6 +42,17 @@ impl Problem {
 pub(super) struct Fields {
     values: BTreeMap<String, (String, Value)>,
     pub(super) problems: Vec<Problem>,
+}
+
+/// A name as it may be told: what is not like one may be a token.
+pub(super) fn shown(name: &str) -> &str {
+    let mut characters = name.chars();
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_other = |c: char| c.is_ascii_alphanumeric() || "_ .-".contains(c);
+    let is_like_one = name.len() <= MAX_SHOWN
+        && characters.next().is_some_and(is_first)
+        && characters.all(is_other);
+    if is_like_one { name } else { "a field" }
 }
 
 fn plain(name: &str) -> String {
@@ -63,6 +77,18 @@ impl Fields {
         fields
     }
 
+    /// Leaves a field out; `identity.ratelimits` is one within another.
+    pub(super) fn ignore(&mut self, name: &str) {
+        if self.take(name).is_some() {
+            return;
+        }
+        if let Some((outer, inner)) = name.split_once('.')
+            && let Some((_, Value::Object(object))) = self.values.get_mut(&plain(outer))
+        {
+            object.retain(|name, _| plain(name) != plain(inner));
+        }
+    }
+
     /// Calls a field by another name, if it is there.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         if let Some(found) = self.values.remove(&plain(from)) {
@@ -74,9 +100,32 @@ impl Fields {
         self.values.contains_key(&plain(name))
     }
 
-    /// The names of all that was not taken, as they are written.
-    pub(super) fn rest(&self) -> Vec<String> {
-        self.values.values().map(|(name, _)| name.clone()).collect()
+    /// Leaves out all that was not taken.
+    pub(super) fn forget(&mut self) {
+        self.values.clear();
+    }
+
+    /// Refuses all that was not taken, but for what is known to say nothing of
+    /// what a key may do: a limit that nobody reads would be a key without one.
+    pub(super) fn refuse_rest(&mut self, dropped: &[&str], known: &str) {
+        for name in dropped {
+            let _ = self.take(name);
+        }
+        for (name, _) in std::mem::take(&mut self.values).into_values() {
+            let unknown = format!(
+                "is no field that is known{known}; leave it out by --ignore, or say what it is by --map"
+            );
+            self.problems.push(Problem::new(shown(&name), unknown));
+        }
+    }
+
+    /// The same within the field `outer`.
+    pub(super) fn refuse_rest_of(mut self, outer: &str, dropped: &[&str], into: &mut Self) {
+        self.refuse_rest(dropped, "");
+        for Problem { field, sentence } in self.problems {
+            into.problems
+                .push(Problem::new(format!("{outer}.{field}"), sentence));
+        }
     }
 
     /// Takes a field out, as it is.
@@ -181,6 +230,14 @@ impl Fields {
         (!value.is_null()).then_some((name, value))
     }
 
+    /// Takes an object, as [`Self::json`] does.
+    pub(super) fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.json(name)? {
+            (_, Value::Object(object)) => Some(object),
+            (name, _) => self.problem(name, "must be a JSON object"),
+        }
+    }
+
     /// Takes a list: of JSON, or separated by spaces or commas.
     pub(super) fn list(&mut self, name: &str) -> Vec<String> {
         let Some((name, value)) = self.take(name) else {
@@ -244,6 +301,14 @@ fn time(value: &Value) -> Option<Timestamp> {
     }
     let expiry: Expiry = text.parse().ok()?;
     expiry.resolve().ok()?
+}
+
+/// When a file was made, in seconds since 1970: a time that has come.
+pub(super) fn exported_at(text: &str) -> Result<i64, &'static str> {
+    let text = text.trim();
+    let time = time(&Value::String(text.to_owned())).map(|time| time.seconds);
+    time.filter(|seconds| *seconds <= jiff::Timestamp::now().as_second())
+        .ok_or("expected a time that has passed, such as `2027-01-01T09:30:00Z`")
 }
 
 fn number_time(number: i64) -> Option<Timestamp> {
@@ -336,7 +401,22 @@ mod tests {
             fields.take_all("metadata."),
             [("Team".to_owned(), json!("x"))]
         );
-        assert_eq!(fields.rest(), ["a"]);
         assert_eq!(fields.number("a"), Some(1));
+        let mut fields = super::tests::fields(
+            json!({ "a": 1, "b": { "c_d": 2, "e": 3 }, "sk-9dKx!": 4, "createdAt": 5 }),
+        );
+        fields.ignore("b.cD");
+        assert_eq!(fields.object("b").unwrap().len(), 1);
+        fields.refuse_rest(&["created_at"], "");
+        let told: Vec<_> = fields
+            .problems
+            .iter()
+            .map(|told| told.field.as_str())
+            .collect();
+        assert_eq!(told, ["a", "a field"]);
+        for wrong in [json!([1]), json!(7), json!("[1]")] {
+            let mut fields = super::tests::fields(json!({ "meta": wrong }));
+            assert_eq!((fields.object("meta"), fields.problems.len()), (None, 1));
+        }
     }
 }

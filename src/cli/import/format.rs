@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use clap::ValueEnum;
+use serde_json::{Value, json};
 
 use super::fields::{Fields, Problem};
 use super::row::Row;
@@ -68,6 +69,12 @@ pub(super) struct Defaults {
     pub(super) scopes: Vec<String>,
     pub(super) scope_separator: Option<char>,
     pub(super) no_metadata: bool,
+    /// Whether a `*` of another product's is one of ours.
+    pub(super) wildcards: bool,
+    /// Whether better-auth's keys are tokens, whatever they look like.
+    pub(super) plain_keys: bool,
+    /// When the file was made, in seconds since 1970.
+    pub(super) exported_at: Option<i64>,
 }
 
 /// Reads the keys of a file, as often as it is asked to.
@@ -107,6 +114,9 @@ impl Reader {
             defaults,
             now: SystemClock::default().now(),
         };
+        if let Some(columns) = reader.source.columns()? {
+            reader.refuse_headless(path, product, columns)?;
+        }
         if product.is_none()
             && let Some(mut first) = source::first(&reader.source)?
         {
@@ -121,9 +131,18 @@ impl Reader {
         self.source.place()
     }
 
-    /// How many bytes the file has.
-    pub(super) fn len(&self) -> Result<u64, Failure> {
-        self.source.len()
+    /// What the numbers of its keys depend on, and which of them are read.
+    pub(super) fn fingerprint(&self) -> Result<Value, Failure> {
+        let renamed = self.map.iter();
+        let renamed: Vec<_> = renamed
+            .map(|Renamed { ours, theirs }| format!("{ours}={theirs}"))
+            .collect();
+        Ok(json!({
+            "file_sha256": self.source.fingerprint()?,
+            "format": format!("{:?}, {:?}", self.product, self.source.writing),
+            "map": renamed,
+            "ignore": self.ignore,
+        }))
     }
 
     /// Hands each key to `each`, until that fails.
@@ -131,7 +150,6 @@ impl Reader {
         &self,
         each: &mut dyn FnMut(Row) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let written = self.source.written();
         self.source.read(&mut |record| {
             let mut fields = Fields::of(record.object);
             self.renamed(&mut fields);
@@ -140,21 +158,68 @@ impl Reader {
             match self.product {
                 Product::Own => own::key(&mut fields, &mut row),
                 Product::Unkey => unkey::key(&mut fields, &mut row),
-                Product::Kong => kong::key(&mut fields, &mut row, written),
-                Product::BetterAuth => better_auth::key(&mut fields, &mut row),
+                Product::Kong => kong::key(&mut fields, &mut row, self.defaults.exported_at),
+                Product::BetterAuth => {
+                    better_auth::key(&mut fields, &mut row, self.defaults.plain_keys);
+                }
             }
             row.problems = fields.problems;
+            if self.product != Product::Own && !self.defaults.wildcards {
+                self.refuse_wildcards(&mut row);
+            }
             self.complete(&mut row);
             each(row)
         })
     }
 
+    /// Refuses a file of CSV that names no column of tokens: what is in its first
+    /// line may be one, and is not told.
+    fn refuse_headless(
+        &self,
+        path: &Path,
+        product: Option<Product>,
+        columns: Vec<String>,
+    ) -> Result<(), Failure> {
+        let named = columns.into_iter().map(|name| (name, Value::Bool(true)));
+        let mut fields = Fields::of(named.collect());
+        self.renamed(&mut fields);
+        let credentials: &[&str] = match product {
+            Some(Product::Own) => &["token", "sha256", "blake3"],
+            Some(Product::Unkey) => &["hash", "plaintext"],
+            Some(Product::Kong | Product::BetterAuth) => &["key"],
+            None => &["token", "sha256", "blake3", "hash", "plaintext", "key"],
+        };
+        if credentials.iter().any(|name| fields.has(name)) {
+            return Ok(());
+        }
+        let names = credentials.join(", ");
+        let failure = Failure::usage(format!(
+            "the first line of {} names no column of tokens, as which are known: {names}",
+            path.display()
+        ));
+        Err(failure
+            .note("Put the names of the columns there, or say by --map token=NAME which it is."))
+    }
+
     fn renamed(&self, fields: &mut Fields) {
         for column in &self.ignore {
-            let _ = fields.take(column);
+            fields.ignore(column);
         }
         for Renamed { ours, theirs } in &self.map {
             fields.rename(theirs, ours);
+        }
+    }
+
+    /// Refuses what another product may have meant as it is written, and what
+    /// would permit much here.
+    fn refuse_wildcards(&self, row: &mut Row) {
+        let separator = self.defaults.scope_separator.unwrap_or(':');
+        let is_wild = |scope: &&String| {
+            scope.as_str() == "ALL" || scope.split([':', separator]).any(|part| part == "*")
+        };
+        if row.key.scopes.iter().any(|scope| is_wild(&scope)) {
+            let wild = "has a wildcard, which would permit all that it stands for here: say by --wildcards that it is meant so, or leave the field out by --ignore";
+            row.problems.push(Problem::new("permissions", wild));
         }
     }
 
@@ -166,6 +231,7 @@ impl Reader {
             scopes,
             scope_separator,
             no_metadata,
+            ..
         } = &self.defaults;
         let key = &mut row.key;
         if key.principal.is_empty() {

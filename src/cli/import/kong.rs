@@ -6,10 +6,26 @@ use std::collections::HashMap;
 use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::fields::Fields;
+use super::fields::{Fields, Problem, shown};
 use super::row::{self, Row};
 
 const CREDENTIALS: &str = "keyauth_credentials";
+
+/// What says nothing of what a key may do, and what does not of a consumer.
+const DROPPED: &[&str] = &["created_at", "updated_at"];
+const DROPPED_OF_CONSUMERS: &[&str] = &[
+    "id",
+    "username",
+    "custom_id",
+    "tags",
+    "created_at",
+    "updated_at",
+    "basicauth_credentials",
+    "hmacauth_credentials",
+    "jwt_secrets",
+    "mtls_auth_credentials",
+    "oauth2_credentials",
+];
 
 /// Whether it is a file of decK's.
 pub(super) fn is_declarative(document: &Value) -> bool {
@@ -68,15 +84,19 @@ pub(super) fn with_names(records: Vec<Map<String, Value>>) -> Vec<Map<String, Va
     credentials
 }
 
-/// A credential as a key. Its `ttl` counts from `written` on.
-pub(super) fn key(fields: &mut Fields, row: &mut Row, written: u64) {
+/// A credential as a key. Its `ttl` counts from `exported` on, in seconds since
+/// 1970.
+pub(super) fn key(fields: &mut Fields, row: &mut Row, exported: Option<i64>) {
     row.key.token = fields.text(&["key"]).unwrap_or_default();
     let consumer = match fields.take("consumer") {
         Some((_, Value::Object(consumer))) => consumer,
         Some((_, Value::String(name))) => {
             [("username".to_owned(), json!(name))].into_iter().collect()
         }
-        Some(_) | None => Map::new(),
+        Some((name, _)) => fields
+            .problem(name, "must be a consumer, or the name of one")
+            .unwrap_or_default(),
+        None => Map::new(),
     };
     let named = |name: &str| consumer.get(name).and_then(Value::as_str);
     let principal = named("username")
@@ -95,12 +115,37 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row, written: u64) {
     ] {
         row.metadata(name, value.map(Value::String));
     }
-    row.key.expire_time = fields
-        .number("ttl")
-        .filter(|ttl| *ttl > 0)
-        .map(|ttl| Timestamp {
-            seconds: i64::try_from(written.saturating_add(ttl)).unwrap_or(i64::MAX),
-            nanos: 0,
-        });
+    match (fields.number("ttl"), exported) {
+        (None, _) => {}
+        // It has ended while it was read; no key has none.
+        (Some(0), _) => row.skip = Some("expired"),
+        (Some(_), None) => fields.problems.push(Problem::new(
+            "ttl",
+            "counts from when the file was made: say by --exported-at when that was",
+        )),
+        (Some(ttl), Some(exported)) => {
+            row.key.expire_time = Some(Timestamp {
+                seconds: exported.saturating_add(i64::try_from(ttl).unwrap_or(i64::MAX)),
+                nanos: 0,
+            });
+        }
+    }
+    let left = consumer.iter().filter(|(name, value)| {
+        !DROPPED_OF_CONSUMERS.contains(&name.as_str()) && !is_nothing(value)
+    });
+    row.notes.extend(left.map(|(name, _)| {
+        let name = shown(name);
+        format!("`{name}` of its consumer was not carried over")
+    }));
     row::refuse_missing(row, fields, "key");
+    fields.refuse_rest(DROPPED, "");
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(parts) => parts.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }

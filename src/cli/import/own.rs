@@ -1,7 +1,5 @@
 //! keyward's own columns, for a file that somebody has put together.
 
-use serde_json::Value;
-
 use super::fields::{Fields, Problem};
 use super::row::{self, Row};
 use crate::cli::limits::LimitFlag;
@@ -39,7 +37,7 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
     row.key.principal = fields.text(&["principal"]).unwrap_or_default();
     row.key.environment = fields.text(&["environment"]).unwrap_or_default();
     row.key.scopes = fields.list("scopes");
-    if let Some((_, Value::Object(metadata))) = fields.json("metadata") {
+    if let Some(metadata) = fields.object("metadata") {
         row.all_metadata(metadata);
     }
     row.all_metadata(fields.take_all("metadata.").into_iter().collect());
@@ -52,12 +50,7 @@ pub(super) fn key(fields: &mut Fields, row: &mut Row) {
     credits(fields, row);
     row.key.disabled = fields.switch("disabled").unwrap_or(false);
     row::refuse_missing(row, fields, "token");
-    for name in fields.rest() {
-        let unknown = format!(
-            "is no column that is known: those are {COLUMNS}; leave it out by --ignore, or say what it is by --map"
-        );
-        fields.problems.push(Problem::new(name, unknown));
-    }
+    fields.refuse_rest(&[], &format!(": those are {COLUMNS}"));
 }
 
 fn never_or_time(fields: &mut Fields) -> Option<prost_types::Timestamp> {
@@ -79,7 +72,11 @@ fn limits(fields: &mut Fields, row: &mut Row) {
     for limit in text.split_whitespace() {
         match LimitFlag::parse(limit) {
             Ok(limit) => flags.push(limit),
-            Err(why) => fields.problems.push(Problem::new("limits", why)),
+            // What it says itself holds what is there, which may be a token.
+            Err(_) => {
+                let form = "must be like `read=1000/1m bulk=10/1m,always`";
+                fields.problems.push(Problem::new("limits", form));
+            }
         }
     }
     row.key.limits = LimitFlag::all(flags);

@@ -68,7 +68,9 @@ impl Report {
         let first = lines.next().transpose().map_err(|error| unusable(&error))?;
         let first: Option<Value> = first.and_then(|line| serde_json::from_slice(&line).ok());
         if first != Some(heading(reader, workspace)?) {
-            return Err(unusable(&"it is of another file, or of another workspace"));
+            return Err(unusable(
+                &"it is of another file, of another workspace, or of other flags: without --resume, the server finds out what it has",
+            ));
         }
         for line in lines {
             let line = line.map_err(|error| unusable(&error))?;
@@ -153,5 +155,5 @@ impl Report {
 
 /// Which import a report is of.
 fn heading(reader: &Reader, workspace: &str) -> Result<Value, Failure> {
-    Ok(json!({ "import_into": workspace, "file_bytes": reader.len()? }))
+    Ok(json!({ "import_into": workspace, "of": reader.fingerprint()? }))
 }

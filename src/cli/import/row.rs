@@ -78,6 +78,8 @@ pub(super) fn refuse_missing(row: &mut Row, fields: &mut Fields, field: &str) {
     };
     if given.is_empty() {
         fields.problems.push(Problem::new(field, "is required"));
+        // Not told of: where there is no token, one may be in a name's place.
+        fields.forget();
     } else if given.len() > MAX_FOREIGN_LEN {
         let sentence = format!("must have at most {MAX_FOREIGN_LEN} characters");
         fields.problems.push(Problem::new(field, sentence));

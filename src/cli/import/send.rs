@@ -67,7 +67,8 @@ impl Shared {
             report.line(&json!({ "number": number, "outcome": "LEFT_OUT", "why": why }))?;
             return Ok(false);
         }
-        if report.is_bad(number) {
+        // Also one that has become so since the file was looked through.
+        if report.is_bad(number) || !row.problems.is_empty() {
             self.bad.fetch_add(1, Ordering::Relaxed);
             report.problems(row)?;
             return Ok(false);
@@ -124,10 +125,17 @@ pub(super) async fn run(
         .unwrap_or_else(|_| Err(Failure::failed("the file could not be read to its end")));
     ended?;
     read?;
-    if answers < shared.sent.load(Ordering::Relaxed) {
+    let sent = shared.sent.load(Ordering::Relaxed);
+    if answers != sent {
         return Err(
             Failure::not_known("the server has ended the import before its end").note(AGAIN),
         );
+    }
+    if sent != all {
+        let changed = format!(
+            "the file has changed while it was imported: it had {all} keys, and {sent} were sent"
+        );
+        return Err(Failure::not_known(changed).note(AGAIN));
     }
     tally.skipped = shared.skipped.load(Ordering::Relaxed);
     tally.refused += shared.bad.load(Ordering::Relaxed);

@@ -7,11 +7,13 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
+use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value};
 
 use crate::cli::failure::Failure;
 
-use super::fields::Fields;
+use super::fields::{Fields, shown};
 use super::kong;
 
 /// What a file is written in.
@@ -45,6 +47,14 @@ impl Source {
     /// The file, which its name or its first character tells the writing of.
     pub(super) fn open(path: &Path, writing: Option<Writing>) -> Result<Self, Failure> {
         let path = path.to_owned();
+        let found = fs::metadata(&path)
+            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+        if !found.is_file() {
+            let failure = Failure::usage(format!("{} is no ordinary file", path.display()));
+            return Err(failure.note(
+                "It is read more than once: write what comes from a pipe into a file first.",
+            ));
+        }
         let writing = match writing {
             Some(writing) => writing,
             None => guess(&path)?,
@@ -60,21 +70,19 @@ impl Source {
         }
     }
 
-    /// How many bytes it has.
-    pub(super) fn len(&self) -> Result<u64, Failure> {
-        let found = fs::metadata(&self.path).map_err(|error| self.unreadable(&error))?;
-        Ok(found.len())
-    }
-
-    /// When it was written, in seconds since 1970.
-    pub(super) fn written(&self) -> u64 {
-        let written = fs::metadata(&self.path)
-            .and_then(|found| found.modified())
-            .ok();
-        written
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .map(|since| since.as_secs())
-            .unwrap_or_default()
+    /// What it is known by: the SHA-256 of all that is in it.
+    pub(super) fn fingerprint(&self) -> Result<String, Failure> {
+        let mut hasher = Context::new(&SHA256);
+        let mut file = BufReader::new(self.file()?);
+        loop {
+            let read = file.fill_buf().map_err(|error| self.unreadable(&error))?;
+            let length = read.len();
+            if length == 0 {
+                return Ok(HEXLOWER.encode(hasher.finish().as_ref()));
+            }
+            hasher.update(read);
+            file.consume(length);
+        }
     }
 
     /// Hands each record to `each`, until that fails.
@@ -104,16 +112,45 @@ impl Source {
         Failure::usage(format!("cannot read {}: {error}", self.path.display()))
     }
 
-    fn read_csv(&self, each: &mut dyn FnMut(Record) -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut reader = csv::ReaderBuilder::new()
+    /// The columns of a file of CSV; none, if it is none.
+    pub(super) fn columns(&self) -> Result<Option<Vec<String>>, Failure> {
+        if self.writing != Writing::Csv {
+            return Ok(None);
+        }
+        let mut reader = self.csv()?;
+        self.names(&mut reader).map(Some)
+    }
+
+    fn csv(&self) -> Result<csv::Reader<BufReader<File>>, Failure> {
+        let file = BufReader::new(self.file()?);
+        Ok(csv::ReaderBuilder::new()
             .trim(csv::Trim::Headers)
-            .from_reader(BufReader::new(self.file()?));
+            .from_reader(file))
+    }
+
+    /// The names in the header. What is not like one is called by its place: it
+    /// may be a token, where there is no header.
+    fn names(&self, reader: &mut csv::Reader<BufReader<File>>) -> Result<Vec<String>, Failure> {
         let headers = reader.headers().map_err(|error| self.broken_csv(&error))?;
-        // Spreadsheets put a mark before the first.
-        let names: Vec<_> = headers
-            .iter()
-            .map(|name| name.trim_start_matches('\u{feff}').to_owned())
-            .collect();
+        let mut names = Vec::new();
+        for (place, name) in (1..).zip(headers) {
+            // Spreadsheets put a mark before the first.
+            let name = name.trim_start_matches('\u{feff}');
+            let name = match shown(name) == name {
+                true => name.to_owned(),
+                false => format!("column {place}"),
+            };
+            if names.contains(&name) {
+                return Err(self.unreadable(&format!("column {place} has the name of another one")));
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    fn read_csv(&self, each: &mut dyn FnMut(Record) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut reader = self.csv()?;
+        let names = self.names(&mut reader)?;
         for record in reader.into_records() {
             let record = record.map_err(|error| self.broken_csv(&error))?;
             let number = record.position().map_or(0, csv::Position::line);

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -31,6 +32,13 @@ const MAX_RESULTS: usize = 100;
 
 /// How many messages wait for the client to take them.
 const MAX_WAITING: usize = 4;
+
+/// How many keys a message may have: those of one wait here as a whole.
+const MAX_KEYS: usize = 1_000;
+
+/// How long a client may leave results untaken before its import ends: what it
+/// holds up counts as under way.
+const MAX_UNTAKEN: Duration = Duration::from_secs(60);
 
 /// How often a key is tried again when the caller's admin key changes.
 const MAX_CALLERS: usize = 4;
@@ -135,6 +143,14 @@ impl From<RegistryError> for End {
     }
 }
 
+fn refuse_many(message: &ImportKeysRequest) -> Result<(), End> {
+    if message.keys.len() <= MAX_KEYS {
+        return Ok(());
+    }
+    let many = format!("must be at most {MAX_KEYS} in a message: send more messages");
+    Err(End::Failed(Violations::of("keys", many).into()))
+}
+
 impl Importing {
     async fn run(mut self, actor: Actor, mut asked: Streaming<ImportKeysRequest>) {
         let ended = self.import(&actor, &mut asked).await;
@@ -143,7 +159,10 @@ impl Importing {
             // The first that failed has ended the import.
             let _ = self.note(done);
         }
-        let told = self.tell().await;
+        let told = match ended {
+            Err(End::Left) => Ok(()),
+            Ok(()) | Err(End::Failed(_) | End::Broken(_)) => self.tell().await,
+        };
         let imported = self.imported;
         info!(actor = actor.id(), imported, "import ended");
         let status = match (ended, told) {
@@ -151,7 +170,7 @@ impl Importing {
             (Err(End::Failed(error)), _) => self.caller.own.refuse(Some(&actor), CALL, &error),
             (Ok(()) | Err(End::Left), _) => return,
         };
-        let _ = self.results.send(Err(status)).await;
+        let _ = self.results.send_timeout(Err(status), MAX_UNTAKEN).await;
     }
 
     async fn import(
@@ -161,6 +180,7 @@ impl Importing {
     ) -> Result<(), End> {
         let first = asked.message().await.map_err(End::Broken)?;
         let mut first = first.unwrap_or_default();
+        refuse_many(&first)?;
         let missing = || Violations::of("options", "is required, in the first message");
         let options = first
             .options
@@ -196,7 +216,10 @@ impl Importing {
                             let twice = "is for the first message alone";
                             return Err(End::Failed(Violations::of("options", twice).into()));
                         }
-                        Some(message) => next = message.keys.into(),
+                        Some(message) => {
+                            refuse_many(&message)?;
+                            next = message.keys.into();
+                        }
                     }
                 }
                 else => return Ok(()),
@@ -231,7 +254,8 @@ impl Importing {
         while !self.done.is_empty() {
             let some = self.done.len().min(MAX_RESULTS);
             let results = self.done.drain(..some).collect();
-            let sent = self.results.send(Ok(ImportKeysResponse { results })).await;
+            let results = Ok(ImportKeysResponse { results });
+            let sent = self.results.send_timeout(results, MAX_UNTAKEN).await;
             sent.map_err(|_| End::Left)?;
         }
         Ok(())

@@ -135,11 +135,11 @@ impl Import {
         actor: &Actor,
         draft: &ImportDraft,
     ) -> Result<ImportOutcome, ImportEnd> {
-        for _ in 0..MAX_TRIES {
+        for tries in 0..MAX_TRIES {
             let ground = self.ground(actor).await?;
             match self
                 .registry
-                .import_once(&ground, draft, self.dry_run)
+                .import_once(&ground, draft, (self.dry_run, tries > 0))
                 .await
             {
                 Ok(outcome) => return Ok(outcome),
@@ -228,7 +228,7 @@ impl Registry {
         &self,
         ground: &Ground,
         draft: &ImportDraft,
-        dry_run: bool,
+        (dry_run, again): (bool, bool),
     ) -> Result<ImportOutcome, Stop> {
         let now = self.clock.now();
         let mut violations = Violations::default();
@@ -254,7 +254,7 @@ impl Registry {
             }
         }
         let (batch, key) = self
-            .import_batch(ground, draft, &token, &known, now)
+            .import_batch(ground, draft, &token, &known, (now, again || dry_run))
             .await?;
         let warning = token.warning;
         if dry_run {
@@ -291,12 +291,12 @@ impl Registry {
         draft: &ImportDraft,
         token: &ForeignToken,
         known: &Known,
-        now: Timestamp,
+        (now, look): (Timestamp, bool),
     ) -> Result<(Batch, Key), Stop> {
         let (actor, workspace) = (&ground.actor, &ground.workspace);
         let spec = draft.key.check(&workspace.record, now)?;
         actor.may_grant(&spec.scopes)?;
-        self.refuse_hash_as_token(token)?;
+        let no_other = self.no_hash_as_token(token, draft, look).await?;
         let id = Some(&workspace.record.id);
         let footing = self.footing(actor, id, &draft.key.principal, now).await?;
         let footing = footing.laid_by("ImportKeys");
@@ -330,6 +330,7 @@ impl Registry {
                 id: other.record(),
                 expect: Expect::Absent,
             }));
+        batch.requires.extend(no_other);
         batch.requires.push(ground.standing.clone());
         let record = RecordId::Workspace(workspace.record.id.clone());
         batch.requires.push(unchanged(record, workspace.revision));

@@ -7,7 +7,8 @@ use crate::domain::import::{ForeignToken, ImportDraft, texts_of};
 use crate::domain::request::IssueRequest;
 use crate::domain::tombstone::{Buried, Tombstone};
 use crate::domain::violation::Violations;
-use crate::store::{Record, RecordId};
+use crate::store::{Expect, Record, RecordId, Requirement};
+use zeroize::Zeroizing;
 
 use super::super::error::{Kind, RegistryError};
 use super::Registry;
@@ -81,30 +82,88 @@ impl Registry {
     }
 
     /// A hash that somebody stores must not work as a token, in whichever order
-    /// the two are imported: who reads the one would have the other.
-    pub(super) fn refuse_hash_as_token(&self, token: &ForeignToken) -> Result<(), Violations> {
-        let holds =
-            |algorithm, hash: &[u8; 32]| self.index.holds(&self.hasher.imported(algorithm, hash));
-        if let Some(hash) = &token.reads_as
-            && HashAlgorithm::ALL
-                .into_iter()
-                .any(|algorithm| holds(algorithm, hash))
-        {
-            return Err(Violations::of(
-                "token",
-                "is the hash of a token that was imported: give it as `hash`, if it is meant to be one",
-            ));
+    /// the two are imported: who reads the one would have the other. So a change
+    /// that imports either requires what is returned: that the other is not
+    /// there. What is there is read only to `look` why a commit has found it so.
+    pub(super) async fn no_hash_as_token(
+        &self,
+        token: &ForeignToken,
+        draft: &ImportDraft,
+        look: bool,
+    ) -> Result<Vec<Requirement>, RegistryError> {
+        let mut requires = Vec::new();
+        for digest in self.other_readings(token) {
+            let request = self
+                .requests
+                .identify_import(&digest, draft, &token.imported);
+            let id = request.record();
+            if look && let Some(works) = self.works_as(id.clone(), &digest).await? {
+                if works {
+                    return Err(one_too_many(token).into());
+                }
+                // It never will again, whatever it was.
+                continue;
+            }
+            let expect = Expect::Absent;
+            requires.push(Requirement::Record { id, expect });
         }
-        let is_token = |text: &str| {
-            let mut algorithms = HashAlgorithm::ALL.into_iter();
-            algorithms.any(|algorithm| holds(algorithm, &algorithm.hash(text.as_bytes())))
-        };
-        if token.otherwise.is_none() && texts_of(&token.hash).any(|text| is_token(&text)) {
-            return Err(Violations::of(
-                "hash.value",
-                "was imported as a token before, by mistake, and works as one: revoke that key first",
-            ));
-        }
-        Ok(())
+        Ok(requires)
     }
+
+    /// What the token would be known by whose hash this token's text may be, or
+    /// those whose text this hash may be.
+    fn other_readings(&self, token: &ForeignToken) -> Vec<TokenDigest> {
+        let all = HashAlgorithm::ALL;
+        if let Some(hash) = &token.reads_as {
+            let of_hash = all.map(|algorithm| self.hasher.imported(algorithm, hash));
+            return of_hash.to_vec();
+        }
+        if token.otherwise.is_some() {
+            return Vec::new();
+        }
+        let of_text = |text: &str| {
+            all.map(|algorithm| {
+                let hash = Zeroizing::new(algorithm.hash(text.as_bytes()));
+                self.hasher.imported(algorithm, &hash)
+            })
+        };
+        texts_of(&token.hash)
+            .flat_map(|text| of_text(&text))
+            .collect()
+    }
+
+    /// Whether what was imported as this lets anybody in; none, if nothing was.
+    async fn works_as(
+        &self,
+        request: RecordId,
+        digest: &TokenDigest,
+    ) -> Result<Option<bool>, RegistryError> {
+        let found = self.read(request, Kind::Key, "").await?;
+        let Some(Record::Request(carried_out)) = found.map(|found| found.record) else {
+            return Ok(None);
+        };
+        let key = carried_out.key;
+        let found = self
+            .read(RecordId::Key(key), Kind::Key, &key.to_string())
+            .await?;
+        let Some(Record::Key(found)) = found.map(|found| found.record) else {
+            return Ok(Some(false));
+        };
+        let mut secrets = found.secrets.iter();
+        let has_it = secrets.any(|secret| secret.digest == *digest);
+        Ok(Some(has_it && found.revocation.is_none()))
+    }
+}
+
+fn one_too_many(token: &ForeignToken) -> Violations {
+    if token.reads_as.is_some() {
+        return Violations::of(
+            "token",
+            "is the hash of a token that was imported: give it as `hash`, if it is meant to be one",
+        );
+    }
+    Violations::of(
+        "hash.value",
+        "was imported as a token before, by mistake, and works as one: revoke that key first",
+    )
 }

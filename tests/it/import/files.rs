@@ -163,7 +163,7 @@ async fn unkeys_rows_and_pages() {
     let output = import_file(
         &server,
         ("page.json", &page.to_string()),
-        "--scope-separator .",
+        "--scope-separator . --wildcards",
     );
     assert!(output.status.success(), "{output:?}");
     assert_eq!(tally(&output)["with_notes"], 1, "its roles");
@@ -188,6 +188,12 @@ async fn kongs_pages_and_decks_files() {
         json!({ "data": [{ "id": "b2f34145", "key": token, "consumer": { "id": "c1" }, "tags": ["gold", "eu"], "ttl": 86400, "created_at": 1_700_000_000 }], "next": null })
     );
     let output = import_file(&server, ("kong.json", &pages), "--scope people:read");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("by --exported-at when"), "{told}");
+    let exported = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(3_600);
+    let line = format!("--scope people:read --exported-at {exported}");
+    let output = import_file(&server, ("kong.json", &pages), &line);
     assert!(output.status.success(), "{output:?}");
     let allowed = passes(&server, token, &["people:read"]).await;
     assert_eq!(allowed.principal, "ada");
@@ -204,14 +210,19 @@ async fn kongs_pages_and_decks_files() {
         .unwrap()
         .seconds;
     let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
-    assert!((now + 86_000..=now + 86_400).contains(&expiry));
+    assert!((now + 86_400 - 3_700..=now + 86_400 - 3_600).contains(&expiry));
 
     let other = "AB1deIyHyQA40WpeLeA1bIUXuvTwlGjo";
     let deck = format!(
-        "_format_version: \"3.0\"\nconsumers:\n- username: demo\n  keyauth_credentials:\n  - key: {other}\n    tags:\n    - a\nplugins:\n- name: key-auth\n"
+        "_format_version: \"3.0\"\nconsumers:\n- username: demo\n  plugins:\n  - name: rate-limiting\n  groups: []\n  keyauth_credentials:\n  - key: {other}\n    tags:\n    - a\n  - key: X{other}\n    ttl: 0\nplugins:\n- name: key-auth\n"
     );
     let output = import_file(&server, ("kong.yaml", &deck), "--format kong");
     assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        (&tally(&output)["with_notes"], &tally(&output)["left_out"]),
+        (&json!(1), &json!(1)),
+        "its plugins, and one whose time was up"
+    );
     assert_eq!(passes(&server, other, &[]).await.principal, "demo");
 }
 
@@ -256,6 +267,200 @@ async fn better_auths_table() {
     let output = import_file(&server, ("apikey.jsonl", &row.to_string()), "");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(passes(&server, DOTTED, &[]).await.principal, "org_1");
+
+    // What could be a hash is taken for a token only by who says that it is.
+    let random = hex(&sha256("any"));
+    let rows = [random.clone(), BASE64_TOKEN.to_owned(), hash].map(|key| {
+        json!({ "id": "a3", "key": key, "referenceId": "org_1", "requestCount": 0 }).to_string()
+    });
+    let rows = rows.join("\n");
+    let output = import_file(&server, ("apikey.jsonl", &rows), "");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("2 of the 3 keys") && !told.contains(&random[..8]));
+    let output = import_file(&server, ("apikey.jsonl", &rows), "--plain-keys");
+    assert_eq!(
+        (
+            &tally(&output)["imported"],
+            &tally(&output)["refused"],
+            &tally(&output)["with_notes"]
+        ),
+        (&json!(2), &json!(1), &json!(2)),
+        "the third is the hash of a token that was imported: {output:?}"
+    );
+    passes(&server, &random, &[]).await;
+}
+
+/// What nobody reads could be the limit that a key is to have.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_field_of_a_products_is_dropped_in_silence() {
+    let (server, _admin) = start().await;
+    let mut number = 0;
+    let mut told = |format: &str, line: &str, more: Value| {
+        number += 1;
+        let mut row = match format {
+            "unkey" => {
+                json!({ "hash": hex(&sha256(&format!("t{number}"))), "start": "a", "external_id": "o" })
+            }
+            _ => {
+                json!({ "key": format!("{SECRET_KEY}{number}"), "id": "i", "consumer": { "id": "c" }, "user_id": "u" })
+            }
+        };
+        let left_out = match format {
+            "kong" => "user_id",
+            "better-auth" => "consumer",
+            _ => "",
+        };
+        row.as_object_mut().unwrap().remove(left_out);
+        row.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let output = import_file(
+            &server,
+            ("keys.json", &json!([row]).to_string()),
+            &format!("--format {format} {line}"),
+        );
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for (format, wrong, expected) in [
+        ("unkey", json!({ "max_uses": 5 }), "max_uses is no field"),
+        ("kong", json!({ "expires": 5 }), "expires is no field"),
+        (
+            "better-auth",
+            json!({ "allowedIps": "x" }),
+            "allowedIps is no field",
+        ),
+        (
+            "better-auth",
+            json!({ "metadata": [1] }),
+            "metadata must be a JSON object",
+        ),
+        (
+            "better-auth",
+            json!({ "remaining": "some" }),
+            "remaining must be a number",
+        ),
+        (
+            "unkey",
+            json!({ "meta": "7" }),
+            "meta must be a JSON object",
+        ),
+        (
+            "unkey",
+            json!({ "ratelimits": {} }),
+            "ratelimits must be a JSON list",
+        ),
+        (
+            "unkey",
+            json!({ "ratelimits": [{ "limit": "x", "duration": 1 }] }),
+            "ratelimits[0].limit must be a number",
+        ),
+        (
+            "unkey",
+            json!({ "ratelimits": [{ "limit": 1, "duration": 1000, "burst": 1 }] }),
+            "ratelimits[0].burst is no field",
+        ),
+        (
+            "unkey",
+            json!({ "ratelimit": { "limit": 9, "refillRate": 1, "refillInterval": 1000 } }),
+            "ratelimit.refillRate must be",
+        ),
+        (
+            "unkey",
+            json!({ "ratelimit_limit": 5 }),
+            "must come with a `ratelimit_duration`",
+        ),
+        (
+            "unkey",
+            json!({ "credits": 5 }),
+            "credits must be a JSON object",
+        ),
+        (
+            "unkey",
+            json!({ "credits": { "remaining": "x" } }),
+            "credits.remaining must be a number",
+        ),
+        (
+            "unkey",
+            json!({ "remaining": 5, "refill": { "interval": "hourly", "amount": 1 } }),
+            "refill.interval must be",
+        ),
+        (
+            "unkey",
+            json!({ "identity": { "externalId": "o", "ratelimits": [{}] } }),
+            "identity.ratelimits are shared",
+        ),
+        (
+            "unkey",
+            json!({ "identity_ratelimits": [{}] }),
+            "identity_ratelimits are shared",
+        ),
+        (
+            "unkey",
+            json!({ "permissions": ["a:*"] }),
+            "permissions has a wildcard",
+        ),
+        (
+            "better-auth",
+            json!({ "permissions": { "*": ["read"] } }),
+            "permissions has a wildcard",
+        ),
+    ] {
+        let (code, stderr) = told(format, "", wrong);
+        assert!(
+            code == Some(2) && stderr.contains(expected),
+            "{expected}: {stderr}"
+        );
+    }
+    for (format, line, right) in [
+        ("unkey", "--ignore max_uses", json!({ "max_uses": 5 })),
+        (
+            "unkey",
+            "--ignore identity.ratelimits",
+            json!({ "identity": { "externalId": "o", "ratelimits": [{}] } }),
+        ),
+        ("unkey", "--wildcards", json!({ "permissions": ["a:*"] })),
+        ("kong", "", json!({ "created_at": 5 })),
+    ] {
+        let (code, stderr) = told(format, line, right);
+        assert_eq!(code, Some(0), "{line}: {stderr}");
+    }
+}
+
+/// A row as the query on the page gives it: what is true is 1 there.
+#[tokio::test(flavor = "multi_thread")]
+async fn unkeys_rows_as_its_database_writes_them() {
+    let (server, admin) = start().await;
+    let token = "acme_7YfKq8vTn2Lr7WxYb5Hc9D";
+    let hash = data_encoding::BASE64.encode(&sha256(token));
+    let row = format!(
+        r#"{{"id": "key_1", "hash": "{hash}", "meta": "{{\"plan\": \"pro\"}}", "name": null, "roles": ["admin"], "start": "acme_7Yf", "enabled": 1, "expires": null, "owner_id": null, "external_id": "org_7", "permissions": ["documents:read", "documents:write"], "ratelimits": [{{"name": "all", "limit": 100, "duration": 60000, "auto_apply": 1}}, {{"name": "bulk", "limit": 5, "duration": 3600000, "auto_apply": 0}}], "identity_ratelimits": null, "ratelimit_limit": 7, "ratelimit_duration": 1000, "deleted_at_m": null, "remaining_requests": 500, "refill_day": null, "refill_interval": "monthly", "refill_amount": 1000}}"#
+    );
+    let output = import_file(&server, ("unkey.jsonl", &row), "--format unkey");
+    assert!(output.status.success(), "{output:?}");
+    let allowed = passes(&server, token, &["documents:write"]).await;
+    assert_eq!(allowed.principal, "org_7");
+    let shown = key(&admin, &allowed.key_id).await;
+    let limits: Vec<_> = shown
+        .limits
+        .iter()
+        .map(|limit| (limit.name.as_str(), limit.count, limit.always))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            ("all", 100, true),
+            ("bulk", 5, false),
+            ("requests", 7, true)
+        ]
+    );
+    assert_eq!(
+        shown.credits.unwrap().refill.unwrap().period(),
+        pb::CreditsPeriod::Monthly
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,7 +524,7 @@ async fn what_is_wrong_with_a_file_is_told_before_anything_is_sent() {
         (
             "keys.csv",
             &format!("token,name,principal,expiry\n{UUID},n,p,never\n"),
-            "expiry is no column that is known",
+            "expiry is no field that is known: those are token, sha256",
         ),
     ] {
         let output = import_file(&server, (name, text), "");
@@ -330,6 +535,13 @@ async fn what_is_wrong_with_a_file_is_told_before_anything_is_sent() {
             "{stderr}"
         );
     }
+
+    // A pipe would be empty the second time.
+    let mut piped = command(&server, "import --workspace klipy --format csv /dev/null");
+    let output = tokio::task::block_in_place(|| run(&mut piped));
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("/dev/null is no ordinary file"), "{told}");
 
     // What is refused as a whole, with what to do about it and no more.
     std::fs::write(&path, format!("token,name,principal\n{DOTTED},n,p\n")).unwrap();
@@ -370,4 +582,37 @@ async fn what_the_server_refuses_is_told_by_line_and_field() {
         told.contains("line 2: environment is not one of") && told.contains("Imported before  1"),
         "{told}"
     );
+}
+
+/// A report tells by line what is done, which is so of one file read in one way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_of_one_file_and_one_way_to_read_it() {
+    let (server, _admin) = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, report) = (
+        folder.path().join("keys.csv"),
+        folder.path().join("report.jsonl"),
+    );
+    let text = format!("token,name,principal\n{UUID},first,ada\n{SECRET_KEY},other,bob\n");
+    std::fs::write(&path, &text).unwrap();
+    let resume = format!("--resume {}", report.display());
+    let output = run_import(&server, &path, &format!("--report {}", report.display()));
+    assert!(output.status.success(), "{output:?}");
+    assert!(run_import(&server, &path, &resume).status.success());
+    for line in [
+        "--map description=name",
+        "--ignore scopes",
+        "--format jsonl",
+    ] {
+        let output = run_import(&server, &path, &format!("{resume} {line}"));
+        assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
+    }
+    // As long as it was.
+    let changed = text.replace("first,ada", "other,eve");
+    assert_eq!(changed.len(), text.len());
+    std::fs::write(&path, changed).unwrap();
+    let output = run_import(&server, &path, &resume);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("it is of another file"), "{told}");
 }

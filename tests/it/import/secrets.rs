@@ -127,6 +127,37 @@ async fn nothing_that_is_written_holds_a_piece_of_an_imported_token() {
         ));
     }
     assert!(checks.header(&filed, &[]).await.is_ok());
+    // A token where a name, or part of another column, is expected. One is like
+    // a name itself.
+    let short = &bad[..30];
+    for (name, text) in [
+        ("keys.csv", format!("{bad},ada\n{bad},bob\n")),
+        ("keys.csv", format!("{short},ada\n{short},bob\n")),
+        (
+            "keys.csv",
+            format!("token,{bad},name,principal\n{filed},x,n,p\n"),
+        ),
+        (
+            "keys.csv",
+            format!("token,limits,name,principal\n{filed},a={bad}/1m,n,p\n"),
+        ),
+        ("keys.jsonl", format!("{{\"{short}\": \"ada\"}}\n")),
+        (
+            "keys.jsonl",
+            format!("{{\"token\": \"{filed}\", \"{bad}\": \"ada\"}}\n"),
+        ),
+    ] {
+        for line in ["csv", "unkey", "kong", "better-auth", "jsonl", "auto"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, &text).unwrap();
+            let report = site.path().join(format!("report-{}", heard.len()));
+            let line = format!("import --workspace klipy --format {line} --report");
+            let mut command = command(&server, &line);
+            let output = tokio::task::block_in_place(|| run(command.arg(&report).arg(&path)));
+            assert_eq!(output.status.code(), Some(2), "{line}: {output:?}");
+            heard.push((line, [output.stdout, output.stderr].concat()));
+        }
+    }
     let (status, log) = tokio::task::block_in_place(|| server.stop());
     assert!(status.success());
     assert!(log.contains("key imported") && log.contains("import ended"));

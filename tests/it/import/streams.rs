@@ -180,8 +180,16 @@ async fn the_first_message_says_how_and_no_other_does() {
         }
     };
     let options = Some(into("klipy"));
+    // Small ones fit by their length.
+    let many = |options| ImportKeysRequest {
+        options,
+        keys: vec![ImportKey::default(); 1_001],
+    };
+    let status = refusal(vec![many(options.clone())]).await;
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     for messages in [
         vec![],
+        vec![message(0..1, options.clone()), many(None)],
         vec![message(0..1, None)],
         vec![message(0..1, options.clone()), message(1..2, options)],
         vec![message(0..1, Some(into("")))],
