@@ -49,7 +49,7 @@ async fn what_was_used_while_nothing_was_counted_is_not_listed_as_unused() {
     drop(admin);
 
     // It is marked before anything can be used, however the server ends.
-    let mut server = serve(&stop(server), &["--no-usage"]);
+    let server = serve(&stop(server), &["--no-usage"]);
     server
         .checks()
         .await
