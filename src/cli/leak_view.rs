@@ -247,14 +247,19 @@ mod tests {
         let use_of: Vec<_> = tokens.iter().map(Token::is_of_use).collect();
         assert_eq!(use_of, [true, false, false, true, false]);
         assert!(Token::default().is_of_use());
-        let to_be_revoked = tokens.iter().map(Token::is_to_be_revoked);
-        let to_be_revoked: Vec<_> = to_be_revoked.collect();
-        assert_eq!(to_be_revoked, [true, false, false, true, false]);
-        // One of a newer server's states.
-        let mut newer = token(TokenState::Live, None);
-        newer.told.as_mut().unwrap().state = 77;
-        assert!(newer.is_of_use() && !newer.is_to_be_revoked());
         assert_eq!(json(&findings[4], &tokens)["line"], Value::Null);
         assert_eq!(json(&findings[0], &tokens)["key"]["id"], "key_1");
+    }
+
+    #[test]
+    fn what_is_revoked_is_what_works_or_would() {
+        use TokenState::{Dormant, Ended, Live, NotTold, Unknown};
+        let states = [Live, Dormant, NotTold, Unknown, Ended];
+        let revoked = states.map(|state| token(state, None).is_to_be_revoked());
+        assert_eq!(revoked, [true, true, false, false, false]);
+        // One of a newer server's states.
+        let mut newer = token(Live, None);
+        newer.told.as_mut().unwrap().state = 77;
+        assert!(newer.is_of_use() && !newer.is_to_be_revoked());
     }
 }
