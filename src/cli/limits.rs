@@ -26,7 +26,12 @@ impl LimitFlag {
         let count = count
             .parse()
             .map_err(|_| format!("`{count}` is no number from 1 to 1000000000: {FORM}"))?;
-        let window = argument::span(window)?;
+        if has_calendar_unit(window) {
+            return Err(format!(
+                "`{window}` has months or years, of which none is as long as another; `m` is minutes: {FORM}"
+            ));
+        }
+        let window = argument::span(window).map_err(|error| format!("{error}: {FORM}"))?;
         Ok(Self(Limit {
             name: name.to_owned(),
             count,
@@ -39,6 +44,17 @@ impl LimitFlag {
     pub(crate) fn all(flags: Vec<Self>) -> Vec<Limit> {
         flags.into_iter().map(|flag| flag.0).collect()
     }
+}
+
+/// Whether a span is in months or years: a slip of the shift key would make
+/// `1m` a month.
+fn has_calendar_unit(span: &str) -> bool {
+    span.split(|c: char| !c.is_ascii_alphabetic()).any(|unit| {
+        matches!(
+            unit,
+            "M" | "month" | "months" | "y" | "yr" | "year" | "years"
+        )
+    })
 }
 
 /// Limits, separated by spaces and each as it can be typed; empty if there are
@@ -143,8 +159,14 @@ mod tests {
             "read=1/0s",
             "read=1/1m,never",
             "read=5000000000/1m",
+            "read=10/1M",
+            "read=10/2months",
+            "read=10/1d 1y",
+            "read=1000/minute",
+            "read=10/1m,read=2/1h",
         ] {
-            assert!(LimitFlag::parse(text).is_err(), "{text}");
+            let told = LimitFlag::parse(text).unwrap_err();
+            assert!(told.contains(FORM), "{text}: {told}");
         }
     }
 
