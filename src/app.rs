@@ -18,6 +18,8 @@ use tracing::{error, info};
 use crate::config::ServeConfig;
 use crate::config::listener::ListenerConfig;
 use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::counting::Counting;
+use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::listener::{Address, Bound};
@@ -137,11 +139,17 @@ impl App {
             meter,
             desk,
         );
+        let counting = Counting::begin(
+            index.usage(KeyId::NOBODY).map(|usage| usage.read()),
+            config.usage.counted,
+            clock.now(),
+        );
         let usage_notes = UsageNotes::new(
             Arc::clone(&store),
             Arc::clone(&index),
             config.usage_write_interval,
-        );
+        )
+        .marking(counting.mark);
         let admission = Admission::new(Arc::clone(&index), hasher, Arc::clone(&clock));
         let registry = Registry::new(
             Arc::clone(&store),
@@ -150,7 +158,7 @@ impl App {
             Arc::clone(&clock),
             config.key_retention,
         )
-        .telling_usage(config.usage.counted);
+        .telling_usage(counting.since);
         let registry = Arc::new(registry.explaining(checker.clone()));
         // Not what is explained: that is no use.
         let checker = checker.telling(first_uses).counting(config.usage);
@@ -224,7 +232,7 @@ impl Parts {
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
         let mut reserving = self.reserver.start();
-        let mut usage_noting = self.usage_notes.start();
+        let mut usage_noting = self.usage_notes.marked().await.start();
 
         let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
         let admin_routes = server::admin_routes(

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod audit_filter;
 pub mod catalog;
 pub mod clock;
+pub mod counting;
 pub mod credential;
 pub mod credit_account;
 pub mod credits;

@@ -78,6 +78,11 @@ impl Admin {
         self.target.address()
     }
 
+    /// The admin token that it works with.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.authorization.to_str().ok()?.strip_prefix("Bearer ")
+    }
+
     /// Makes a call that reads.
     pub(crate) async fn read<M, R>(
         &mut self,

@@ -20,6 +20,8 @@ pub(crate) struct Token {
     pub(crate) hint: String,
     /// What the server said; none: it was not asked.
     pub(crate) told: Option<IdentifiedToken>,
+    /// Whether its key was revoked since then.
+    pub(crate) revoked: bool,
 }
 
 impl Token {
@@ -43,6 +45,12 @@ impl Token {
         }
     }
 
+    /// Whether its key is to be revoked, if that is wanted: not for a state that is
+    /// not known here.
+    pub(crate) fn is_to_be_revoked(&self) -> bool {
+        matches!(self.state(), Some(TokenState::Live | TokenState::Dormant))
+    }
+
     fn holder(&self) -> Option<&Holder> {
         self.told.as_ref()?.holder.as_ref()
     }
@@ -54,6 +62,9 @@ impl Token {
         };
         let known = TokenState::try_from(told.state).map(|state| state.as_str_name());
         let state = bare(known, "TOKEN_STATE_", told.state);
+        if self.revoked {
+            return format!("{state}: revoked now");
+        }
         if told.state() != TokenState::Ended {
             return state;
         }
@@ -137,6 +148,7 @@ pub(crate) fn json(finding: &Finding, tokens: &[Token]) -> Value {
         "column": line(at.column),
         "hint": token.hint,
         "state": state,
+        "revoked": token.revoked,
         "end_time": end_time.map(text::moment),
         "key": key,
         "admin_key": admin_key,
@@ -159,6 +171,7 @@ mod tests {
                 holder,
                 ..IdentifiedToken::default()
             }),
+            revoked: false,
         }
     }
 
@@ -236,5 +249,17 @@ mod tests {
         assert!(Token::default().is_of_use());
         assert_eq!(json(&findings[4], &tokens)["line"], Value::Null);
         assert_eq!(json(&findings[0], &tokens)["key"]["id"], "key_1");
+    }
+
+    #[test]
+    fn what_is_revoked_is_what_works_or_would() {
+        use TokenState::{Dormant, Ended, Live, NotTold, Unknown};
+        let states = [Live, Dormant, NotTold, Unknown, Ended];
+        let revoked = states.map(|state| token(state, None).is_to_be_revoked());
+        assert_eq!(revoked, [true, true, false, false, false]);
+        // One of a newer server's states.
+        let mut newer = token(Live, None);
+        newer.told.as_mut().unwrap().state = 77;
+        assert!(newer.is_of_use() && !newer.is_to_be_revoked());
     }
 }

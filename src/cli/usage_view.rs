@@ -21,7 +21,7 @@ pub(crate) fn add(lines: &mut Properties, key: &Key) {
     }
     if key.rotation.is_some() {
         let used = usage.old_token_last_used_time.as_ref();
-        let used = used.map_or_else(|| "not used since".to_owned(), text::second);
+        let used = used.map_or_else(|| unused_old_token(key, usage), text::second);
         lines.add("Old token", used);
     }
     lines.add("Not needed", usage.unexercised_scopes.join(" "));
@@ -34,7 +34,7 @@ pub(crate) fn add(lines: &mut Properties, key: &Key) {
 pub(crate) fn last_used(key: &Key) -> Option<String> {
     let usage = key.usage.as_ref()?;
     let last = usage.last_used_time.as_ref();
-    Some(last.map_or_else(|| "never".to_owned(), text::second))
+    Some(last.map_or_else(|| never(usage), text::second))
 }
 
 /// Where it was used from last; empty if that is not known.
@@ -55,14 +55,36 @@ pub(crate) fn json(usage: &KeyUsage) -> Value {
         "last_denial_reason": usage.last_denial_reason,
         "unexercised_scopes": usage.unexercised_scopes,
         "old_token_last_used_time": usage.old_token_last_used_time.as_ref().map(text::moment),
+        "counted_since_time": usage.counted_since_time.as_ref().map(text::moment),
     })
 }
 
 fn last_use(usage: &KeyUsage) -> String {
     match (&usage.last_used_time, usage.last_source_address.as_str()) {
-        (None, _) => "never".to_owned(),
+        (None, _) => never(usage),
         (Some(time), "") => text::second(time),
         (Some(time), source) => format!("{} from {source}", text::second(time)),
+    }
+}
+
+/// That it was never used, as far as that is known.
+fn never(usage: &KeyUsage) -> String {
+    let counted = usage.counted_since_time.as_ref();
+    counted.map_or_else(
+        || "never".to_owned(),
+        |since| format!("not since {}", text::second(since)),
+    )
+}
+
+/// That the old token was not used, if that is known for all of the rotation.
+fn unused_old_token(key: &Key, usage: &KeyUsage) -> String {
+    let start = key.rotation.as_ref().and_then(|it| it.start_time.as_ref());
+    let at = |time: &prost_types::Timestamp| (time.seconds, time.nanos);
+    match (&usage.counted_since_time, start.map(at)) {
+        (Some(since), start) if start.is_none_or(|start| start < at(since)) => {
+            "not known".to_owned()
+        }
+        _ => "not used since".to_owned(),
     }
 }
 
@@ -122,6 +144,7 @@ mod tests {
                 last_denial_reason: "RATE_LIMITED".to_owned(),
                 unexercised_scopes: vec!["*".to_owned(), "a:b".to_owned()],
                 old_token_last_used_time: None,
+                counted_since_time: None,
             }),
             rotation: Some(Rotation::default()),
             ..Key::default()
@@ -150,5 +173,15 @@ To narrow    keyward keys update key_1 --remove-scope '* a:b'
         key.usage = Some(KeyUsage::default());
         assert_eq!(shown(&key), "Last used  never\n");
         assert_eq!(last_used(&key).as_deref(), Some("never"));
+        // It may have been, before that was counted.
+        key.usage.as_mut().unwrap().counted_since_time = time(0);
+        assert_eq!(shown(&key), "Last used  not since 2026-05-28T20:26:40Z\n");
+        for (start, said) in [(-1, "not known"), (0, "not used since")] {
+            key.rotation = Some(Rotation {
+                start_time: time(start),
+                ..Rotation::default()
+            });
+            assert!(shown(&key).contains(&format!("Old token  {said}\n")));
+        }
     }
 }

@@ -59,6 +59,10 @@ impl<'k> Granted<'k> {
                 && needed.is_none_or(|(_, width)| width < scope.narrowness())
             {
                 needed = Some((place, scope.narrowness()));
+                // None is narrower.
+                if scope.narrowness() == usize::MAX {
+                    break;
+                }
             }
         }
         needed.map(|(place, _)| place)

@@ -128,6 +128,11 @@ impl fmt::Debug for WorkspaceId {
     }
 }
 
+impl KeyId {
+    /// That of no key.
+    pub const NOBODY: Self = Self(Ulid(0));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

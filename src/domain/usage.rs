@@ -89,13 +89,14 @@ impl Usage {
         }
     }
 
-    /// Those of `granted` that no use has needed; none, if there was no use.
+    /// Those of `granted` that no use has needed; none, if no use has needed any:
+    /// where no check requires a scope, that tells nothing of them.
     #[must_use]
     pub fn unexercised(&self, granted: &ScopeSet) -> ScopeSet {
         let needed = |scope: &Scope| self.exercised.iter().any(|exercised| exercised == scope);
         let unexercised = granted
             .iter()
-            .filter(|scope| self.allowed > 0 && !needed(scope));
+            .filter(|scope| !self.exercised.is_empty() && !needed(scope));
         ScopeSet::new(unexercised.cloned())
     }
 }
@@ -350,12 +351,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_used_has_exercised_no_scope_and_lacks_none() {
+    fn where_no_scope_was_ever_required_none_was_left_out() {
         let granted = set(&["a", "b", "c"]);
         let mut usage = Usage::none(KeyId::generate(at(1)));
         assert!(usage.unexercised(&granted).is_empty());
         usage.allowed = 1;
-        assert_eq!(usage.unexercised(&granted), granted);
+        assert!(usage.unexercised(&granted).is_empty());
         usage.exercised = set(&["b", "gone"]);
         assert_eq!(usage.unexercised(&granted), set(&["a", "c"]));
     }

@@ -124,10 +124,17 @@ impl IndexedKey {
         self.usage(index).allowed(&self.scopes, used, needed);
     }
 
-    /// Counts that the key was denied, for a reason that tells of it. Allocates
-    /// the first time. The key must be of `index`.
-    pub fn count_denial(&self, index: &Index, reason: DenialReason, time: Timestamp) {
-        self.usage(index).denied(reason, time);
+    /// Counts that the key was denied, for a reason that tells of it, and by a
+    /// token that is being replaced if it is `superseded`. Allocates the first
+    /// time. The key must be of `index`.
+    pub fn count_denial(
+        &self,
+        index: &Index,
+        reason: DenialReason,
+        time: Timestamp,
+        superseded: bool,
+    ) {
+        self.usage(index).denied(reason, time, superseded);
     }
 
     fn usage(&self, index: &Index) -> &KeyUsage {

@@ -30,7 +30,7 @@ pub struct KeyUsage {
 
 /// Times are in microseconds; 0: never.
 #[derive(Debug)]
-struct State {
+struct State<D = Option<Box<Denials>>> {
     first_used: u64,
     last_used: u64,
     superseded_used: u64,
@@ -41,7 +41,7 @@ struct State {
     scopes: Arc<ScopeSet>,
     exercised: Marks,
     /// Of a key that was denied.
-    denials: Option<Box<Denials>>,
+    denials: D,
 }
 
 /// A check that was allowed.
@@ -118,9 +118,13 @@ impl KeyUsage {
         self.change();
     }
 
-    /// Counts a denial, if it is one that counts for a key.
-    pub(super) fn denied(&self, reason: DenialReason, time: Timestamp) {
+    /// Counts a denial, if it is one that counts for a key. If it is
+    /// `superseded`, its client still holds a token that is being replaced.
+    pub(super) fn denied(&self, reason: DenialReason, time: Timestamp, superseded: bool) {
         let mut state = self.lock();
+        if superseded {
+            state.superseded_used = state.superseded_used.max(time.as_micros());
+        }
         let denials = state.denials.get_or_insert_default();
         if denials.count(reason, time) {
             self.change();
@@ -136,15 +140,18 @@ impl KeyUsage {
     /// How the key was used up to now.
     #[must_use]
     pub fn read(&self) -> Usage {
-        self.read_locked(&self.lock())
+        let state = self.lock().copy();
+        state.told(self.key)
     }
 
     /// The same, to be stored. What comes from now on is a change again.
     #[must_use]
     pub fn take(&self) -> Usage {
-        let state = self.lock();
+        let locked = self.lock();
         self.changed.store(false, Ordering::Relaxed);
-        self.read_locked(&state)
+        let state = locked.copy();
+        drop(locked);
+        state.told(self.key)
     }
 
     /// What was taken was not stored.
@@ -166,28 +173,46 @@ impl KeyUsage {
         }
     }
 
-    fn read_locked(&self, state: &State) -> Usage {
-        let scopes = state.scopes.iter().enumerate();
-        let exercised = scopes.filter(|(place, _)| state.exercised.has(*place));
-        Usage {
-            key: self.key,
-            first_used: time(state.first_used),
-            last_used: time(state.last_used),
-            source: address(state.source),
-            superseded_used: time(state.superseded_used),
-            allowed: state.allowed,
-            denials: state.denials.as_deref().copied().unwrap_or_default(),
-            exercised: ScopeSet::new(exercised.map(|(_, scope)| scope.clone())),
-        }
-    }
-
     /// Each change of it is whole before the lock is let go.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl State<Option<Denials>> {
+    /// It, as the usage of `key`. This copies the scopes, so it is for a copy of
+    /// the state: no check has to wait for that.
+    fn told(self, key: KeyId) -> Usage {
+        let scopes = self.scopes.iter().enumerate();
+        let exercised = scopes.filter(|(place, _)| self.exercised.has(*place));
+        Usage {
+            key,
+            first_used: time(self.first_used),
+            last_used: time(self.last_used),
+            source: address(self.source),
+            superseded_used: time(self.superseded_used),
+            allowed: self.allowed,
+            denials: self.denials.unwrap_or_default(),
+            exercised: ScopeSet::new(exercised.map(|(_, scope)| scope.clone())),
+        }
+    }
+}
+
 impl State {
+    /// A copy, of which nothing is allocated.
+    fn copy(&self) -> State<Option<Denials>> {
+        State {
+            first_used: self.first_used,
+            last_used: self.last_used,
+            superseded_used: self.superseded_used,
+            allowed: self.allowed,
+            source: self.source,
+            scopes: Arc::clone(&self.scopes),
+            exercised: self.exercised,
+            denials: self.denials.as_deref().copied(),
+        }
+    }
+
     /// Goes over to other scopes, after the key was changed. A check that began
     /// before that may turn back for a moment: what then gets lost of the new
     /// scopes is noted again when they are needed next.
@@ -288,10 +313,30 @@ mod tests {
             }
         });
         assert_eq!(all.count_total, 0);
-        let denials = || (2..500).for_each(|time| usage.denied(DenialReason::Revoked, at(time)));
+        let denials =
+            || (2..500).for_each(|time| usage.denied(DenialReason::Revoked, at(time), false));
         let first = allocation_counter::measure(denials);
         let later = allocation_counter::measure(denials);
         assert_eq!((first.count_total, later.count_total), (1, 0));
+    }
+
+    #[test]
+    fn under_the_lock_nothing_is_allocated_to_be_read() {
+        let scopes = scopes(&["a", "b"]);
+        let usage = usage(&scopes);
+        usage.allowed(&scopes, used(2), || place(0));
+        usage.denied(DenialReason::RateLimited, at(3), true);
+        let state = usage.lock();
+        let copied = allocation_counter::measure(|| drop(state.copy()));
+        drop(state);
+        assert_eq!(copied.count_total, 0);
+        let read = usage.read();
+        // A denial of the old token tells that somebody holds it.
+        assert_eq!(
+            (read.last_used, read.superseded_used),
+            (Some(at(2)), Some(at(3)))
+        );
+        assert_eq!(read, usage.take());
     }
 
     #[test]
@@ -307,7 +352,7 @@ mod tests {
                 scope.spawn(move || {
                     for number in 0..EACH {
                         usage.allowed(scopes, used(number * THREADS + thread), || place(1));
-                        usage.denied(DenialReason::RateLimited, at(number + 1));
+                        usage.denied(DenialReason::RateLimited, at(number + 1), false);
                     }
                 });
             }

@@ -242,19 +242,21 @@ impl Checker {
     ) where
         R: Iterator<Item = &'a str> + Clone,
     {
+        let superseded =
+            first_use::is_use(verdict) && key.rotating().is_some_and(Rotating::superseded);
         match verdict {
             Verdict::Allowed => {
                 let asked = ask.source_address.filter(|_| self.usage.addresses);
                 let used = Use {
                     time: now,
                     source: asked.and_then(source::address),
-                    superseded: key.rotating().is_some_and(Rotating::superseded),
+                    superseded,
                 };
                 let needed = || needed(&standing.scopes, ask.required_scopes.clone());
                 key.count_use(&self.index, used, needed);
             }
             Verdict::Denied(reason) if reason.tells_identity() => {
-                key.count_denial(&self.index, reason, now);
+                key.count_denial(&self.index, reason, now, superseded);
             }
             Verdict::Denied(_) => {}
         }

@@ -88,8 +88,8 @@ pub struct Registry {
     key_retention: Duration,
     /// None: no verdict is explained.
     checker: Option<Checker>,
-    /// Whether it is known how keys are used.
-    counts_usage: bool,
+    /// Since when it is known how keys are used; none: it is not.
+    counted_since: Option<Timestamp>,
 }
 
 impl Registry {
@@ -116,15 +116,16 @@ impl Registry {
             clock,
             key_retention,
             checker: None,
-            counts_usage: false,
+            counted_since: None,
         }
     }
 
-    /// The same, that tells how keys are used if that is `counted`.
+    /// The same, that tells how keys are used if that is counted, and since when
+    /// it is.
     #[must_use]
-    pub fn telling_usage(self, counted: bool) -> Self {
+    pub fn telling_usage(self, counted_since: Option<Timestamp>) -> Self {
         Self {
-            counts_usage: counted,
+            counted_since,
             ..self
         }
     }

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::domain::counting::Mark;
 use crate::domain::usage::Usage;
 use crate::index::Index;
 use crate::index::usage::KeyUsage;
@@ -36,6 +37,8 @@ pub struct UsageNotes {
     store: Arc<dyn Store>,
     index: Arc<Index>,
     interval: Duration,
+    /// What is to be written of since when uses are counted.
+    mark: Option<Mark>,
     /// Whether it was said that the store takes nothing.
     failing: bool,
 }
@@ -48,8 +51,24 @@ impl UsageNotes {
             store,
             index,
             interval,
+            mark: None,
             failing: false,
         }
+    }
+
+    /// The same, with this to be written, too.
+    #[must_use]
+    pub fn marking(self, mark: Option<Mark>) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// The same, once what has to be written before a key is used is, as far as
+    /// the store takes it.
+    pub async fn marked(mut self) -> Self {
+        if self.mark.as_ref().is_some_and(|mark| mark.at_once) {
+            self.write(1, || false).await;
+        }
+        self
     }
 
     /// Writes in a task of its own. Must be called in a runtime.
@@ -73,17 +92,18 @@ impl UsageNotes {
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = sleep_until(next) => {}
             }
-            // One at a time: changes of operators come in between.
-            self.write(1).await;
+            // One at a time: changes of operators come in between. At a stop, what
+            // is left is for those that are written together.
+            self.write(1, || *stop.borrow()).await;
             next = (next + self.interval).max(Instant::now());
         }
-        let written = self.write(AT_A_STOP).await;
+        let written = self.write(AT_A_STOP, || false).await;
         info!(keys = written, "usage of keys written");
     }
 
     /// Writes all that has changed, by so many commits `at_once`, as far as the
-    /// store takes it. How many keys were written.
-    async fn write(&mut self, at_once: usize) -> usize {
+    /// store takes it, and until it is to `leave_off`. How many keys were written.
+    async fn write(&mut self, at_once: usize, leave_off: impl Fn() -> bool) -> usize {
         let index = Arc::clone(&self.index);
         // It looks at every key, and others run on this thread.
         let changed = spawn_blocking(move || index.changed_usages()).await;
@@ -91,11 +111,13 @@ impl UsageNotes {
         let changed = changed.unwrap_or_default();
         let mut left = changed.as_slice();
         let (mut under_way, mut written) = (JoinSet::new(), 0);
-        let mut failure = None;
+        let (mut failure, mut mark) = (None, self.mark.clone());
         loop {
-            while under_way.len() < at_once && !left.is_empty() && failure.is_none() {
-                let usages = batch(left);
+            let may_go_on = failure.is_none() && !leave_off();
+            while may_go_on && under_way.len() < at_once && is_left(left, mark.as_ref()) {
+                let mut usages = batch(left);
                 let (these, rest) = left.split_at(usages.len());
+                usages.extend(mark.take().map(|mark| mark.usage));
                 let store = Arc::clone(&self.store);
                 under_way.spawn(note(store, usages, these.to_vec()));
                 left = rest;
@@ -110,7 +132,7 @@ impl UsageNotes {
         }
         match failure {
             Some(error) => self.tell(&error, changed.len() - written),
-            None => self.failing = false,
+            None => (self.failing, self.mark) = (false, mark),
         }
         written
     }
@@ -122,6 +144,11 @@ impl UsageNotes {
         }
         self.failing = true;
     }
+}
+
+/// Whether there is more to be written.
+fn is_left(keys: &[Arc<KeyUsage>], mark: Option<&Mark>) -> bool {
+    !keys.is_empty() || mark.is_some_and(|mark| mark.at_once)
 }
 
 /// Has `store` take what was counted of `keys`; how many there are. What it does

@@ -2,6 +2,7 @@
 //! and told without a write for a check.
 
 mod counts;
+mod gaps;
 mod kept;
 mod lists;
 mod many;

@@ -74,9 +74,11 @@ pub(super) async fn run(
     }
     show(&search, &tokens, output)?;
     tell_of(&search, &tokens);
-    if is_of_use {
+    if unrevoked > 0 {
+        Ok(Exit::Failed)
+    } else if is_of_use {
         Ok(Exit::Denied)
-    } else if search.unread > 0 || unrevoked > 0 {
+    } else if search.unread > 0 {
         Ok(Exit::Failed)
     } else {
         Ok(Exit::Done)
@@ -87,6 +89,7 @@ fn hinted(token: &str) -> Token {
     Token {
         hint: token::hint_of(token.as_bytes()).unwrap_or_default(),
         told: None,
+        revoked: false,
     }
 }
 
@@ -124,7 +127,7 @@ fn at_stake(tokens: &[Token]) -> Vec<(usize, &Holder)> {
     for (at, token) in tokens
         .iter()
         .enumerate()
-        .filter(|(_, token)| token.is_of_use())
+        .filter(|(_, token)| token.is_to_be_revoked())
     {
         let holder = token.told.as_ref().and_then(|told| told.holder.as_ref());
         if let Some(holder) = holder
@@ -180,16 +183,24 @@ async fn revoke_all(admin: &mut Admin, tokens: &mut [Token], note: &str) -> usiz
     let stake = at_stake(tokens)
         .into_iter()
         .map(|(_, holder)| holder.clone());
-    let stake: Vec<_> = stake.collect();
+    let mut stake: Vec<_> = stake.collect();
+    let own = own_id(admin, &stake).await;
+    // Without its own, nothing can be revoked any more.
+    stake.sort_by_key(|holder| match holder {
+        Holder::Key(_) => 0,
+        Holder::AdminKey(key) if Some(&key.id) != own.as_ref() => 1,
+        Holder::AdminKey(_) => 2,
+    });
     let mut failed = 0;
     for holder in stake {
         match revoke(admin, &holder, note).await {
             Ok(now) => {
-                let all = tokens.iter_mut().filter_map(|token| token.told.as_mut());
-                let same = all.filter(|told| told.holder.as_ref().map(id) == Some(id(&now)));
-                for told in same {
-                    told.state = TokenState::Ended.into();
-                    told.holder = Some(now.clone());
+                for token in tokens.iter_mut() {
+                    let holder = token.told.as_mut().and_then(|told| told.holder.as_mut());
+                    if let Some(holder) = holder.filter(|holder| id(holder) == id(&now)) {
+                        *holder = now.clone();
+                        token.revoked = true;
+                    }
                 }
             }
             Err(failure) => {
@@ -200,6 +211,26 @@ async fn revoke_all(admin: &mut Admin, tokens: &mut [Token], note: &str) -> usiz
         }
     }
     failed
+}
+
+/// The id of the admin key that it works with, if some of `stake` may be it. It may
+/// have been found by another of its tokens.
+async fn own_id(admin: &mut Admin, stake: &[Holder]) -> Option<String> {
+    if !stake
+        .iter()
+        .any(|holder| matches!(holder, Holder::AdminKey(_)))
+    {
+        return None;
+    }
+    let request = IdentifyTokensRequest {
+        tokens: vec![admin.token()?.to_owned()],
+    };
+    let reply = admin
+        .read(request, async |client, r| client.identify_tokens(r).await)
+        .await;
+    // Without an answer nothing else will have one.
+    let found = reply.ok()?.tokens.into_iter().next()?;
+    found.holder.as_ref().map(|holder| id(holder).to_owned())
 }
 
 async fn revoke(admin: &mut Admin, holder: &Holder, note: &str) -> Result<Holder, Failure> {
@@ -282,7 +313,7 @@ fn tell_of(search: &Search, tokens: &[Token]) {
     if untold > 0 {
         let formed = counted(untold as u64, "token");
         output::tell(&format_args!(
-            "note: {formed} formed like an admin's cannot be told of with this admin token: search with that of an OWNER of the system"
+            "note: {formed} may be of keys that this admin token may not see, and work: search with that of an OWNER of the system"
         ));
     }
 }

@@ -73,18 +73,24 @@ struct Of {
 struct Deed {
     /// What the commands are for.
     title: &'static str,
-    command: fn(&Key) -> String,
+    command: Box<dyn Fn(&Key) -> String>,
 }
 
-const REVOKE: Deed = Deed {
-    title: "To revoke those that nobody needs:",
-    command: |key| format!("keyward keys revoke {} --reason unused", key.id),
-};
+fn revoke() -> Deed {
+    Deed {
+        title: "To revoke those that nobody needs:",
+        command: Box::new(|key| format!("keyward keys revoke {} --reason unused", key.id)),
+    }
+}
 
-const RENEW: Deed = Deed {
-    title: "To let those work on that are needed:",
-    command: |key| format!("keyward keys update {} --expires 90d", key.id),
-};
+/// To give 90 days more than those in which they expire: no life gets shorter.
+fn renew(days: u32) -> Deed {
+    let days = days.saturating_add(90);
+    Deed {
+        title: "To let those work on that are needed:",
+        command: Box::new(move |key| format!("keyward keys update {} --expires {days}d", key.id)),
+    }
+}
 
 /// Lists keys that work and were not used for a long time.
 pub(super) async fn stale(
@@ -97,7 +103,7 @@ pub(super) async fn stale(
         unused_since: ago("--days", since)?,
         ..args.of.request()
     };
-    list(args.of.pages, request, &REVOKE, (flags, output)).await
+    list(args.of.pages, request, &revoke(), (flags, output)).await
 }
 
 /// Lists keys that work and were never used.
@@ -111,7 +117,7 @@ pub(super) async fn never_used(
         never_used: true,
         ..args.of.request()
     };
-    list(args.of.pages, request, &REVOKE, (flags, output)).await
+    list(args.of.pages, request, &revoke(), (flags, output)).await
 }
 
 /// Lists keys that work, but not much longer.
@@ -126,7 +132,7 @@ pub(super) async fn expiring(
         expiring_before: before,
         ..args.of.request()
     };
-    list(args.of.pages, request, &RENEW, (flags, output)).await
+    list(args.of.pages, request, &renew(args.days), (flags, output)).await
 }
 
 impl Of {
@@ -226,10 +232,13 @@ To revoke those that nobody needs:
 
 keyward keys revoke key_01k3c5hw7n8d0r2vxk4w9g6m1t --reason unused
 ";
-        assert_eq!(shown(std::slice::from_ref(&key), &REVOKE, None), text);
-        assert_eq!(
-            fields(&key, &RENEW)["command"],
-            "keyward keys update key_01k3c5hw7n8d0r2vxk4w9g6m1t --expires 90d"
-        );
+        assert_eq!(shown(std::slice::from_ref(&key), &revoke(), None), text);
+        // Whatever is listed expires before that.
+        for (days, span) in [(30, "120d"), (120, "210d")] {
+            assert_eq!(
+                fields(&key, &renew(days))["command"],
+                format!("keyward keys update key_01k3c5hw7n8d0r2vxk4w9g6m1t --expires {span}")
+            );
+        }
     }
 }

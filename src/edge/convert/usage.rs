@@ -30,5 +30,6 @@ pub(in crate::edge) fn shown(view: &UsageView) -> pb::KeyUsage {
             .unwrap_or_default(),
         unexercised_scopes: view.unexercised.iter().map(ToString::to_string).collect(),
         old_token_last_used_time: view.old_token_used.map(wire_time),
+        counted_since_time: view.counted_since.map(wire_time),
     }
 }

@@ -43,7 +43,7 @@ pub enum Holder {
 /// What a token is worth to whoever has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenState {
-    /// No key has it, as far as the caller may know.
+    /// No key has it.
     Unknown,
     /// It works.
     Live,
@@ -51,7 +51,7 @@ pub enum TokenState {
     Dormant,
     /// It works never again.
     Ended,
-    /// It has the form of an admin key's, not all of which the caller may see.
+    /// It may be of a key, or of an admin key, that the caller may not see.
     NotTold,
 }
 
@@ -114,7 +114,13 @@ impl Registry {
             });
         }
         let found = self.key_of(actor, digest).await?;
-        Ok(found.map_or_else(|| unknown(TokenState::Unknown), |found| found.hinted(token)))
+        // Nobody who sees less than all keys is told that a token is of none: it
+        // may work elsewhere.
+        let missing = match actor.workspace() {
+            Some(_) => TokenState::NotTold,
+            None => TokenState::Unknown,
+        };
+        Ok(found.map_or_else(|| unknown(missing), |found| found.hinted(token)))
     }
 
     /// The key whose token has this digest, if the caller may read it.

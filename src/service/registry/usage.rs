@@ -18,6 +18,8 @@ pub struct UsageView {
     pub unexercised: ScopeSet,
     /// When the old token was used last, while the key is rotated.
     pub old_token_used: Option<Timestamp>,
+    /// What was before this is not known; none: all of it is.
+    pub counted_since: Option<Timestamp>,
 }
 
 /// Which keys are unused enough to be listed.
@@ -39,9 +41,7 @@ impl UnusedFilter {
 impl Registry {
     /// How `key` was used.
     pub(super) fn usage_view(&self, key: &Key, now: Timestamp) -> Option<UsageView> {
-        if !self.counts_usage {
-            return None;
-        }
+        self.counted_since?;
         let usage = self.index.usage(key.id);
         let usage = usage.map_or_else(|| Usage::none(key.id), |usage| usage.read());
         // What an earlier rotation has left there was before this one began.
@@ -54,6 +54,7 @@ impl Registry {
         Some(UsageView {
             unexercised: usage.unexercised(&key.scopes),
             old_token_used,
+            counted_since: self.unknown_before(key),
             usage,
         })
     }
@@ -64,15 +65,22 @@ impl Registry {
             return true;
         }
         let last_used = self.index.usage(key.id).and_then(|usage| usage.last_used());
+        // For all that is known, it was used until its uses came to be counted.
+        let last_used = last_used.max(self.unknown_before(key));
         (!filter.never || last_used.is_none())
             && filter.since.is_none_or(|since| {
                 key.create_time < since && last_used.is_none_or(|used| used < since)
             })
     }
 
+    /// Since when uses of `key` are counted, if it may have been used before.
+    fn unknown_before(&self, key: &Key) -> Option<Timestamp> {
+        self.counted_since.filter(|since| key.create_time < *since)
+    }
+
     /// Where uses are not counted, all keys look unused.
     pub(super) fn refuse_uncounted(&self, filter: UnusedFilter) -> Result<(), RegistryError> {
-        if filter.is_selective() && !self.counts_usage {
+        if filter.is_selective() && self.counted_since.is_none() {
             return Err(RegistryError::UsageNotCounted);
         }
         Ok(())

@@ -7,7 +7,7 @@
 //! | `a/<admin key>` | an admin key |
 //! | `k/<key>` | a key, or what is left of one |
 //! | `c/<key>` | the credits of a key |
-//! | `u/<key>` | how a key was used |
+//! | `u/<key>` | how a key was used; of the key that nobody has, since when that is counted |
 //! | `r/<request, in hex>` | a request to issue a key that may be repeated |
 //! | `h/<chain>` | the newest link of an audit chain |
 //! | `x/<chain>\0<sequence, 8 bytes big endian>` | a link of an audit chain |

@@ -67,6 +67,7 @@ fn json_holds_every_field_by_its_name_in_the_api() {
             "last_denial_reason": "",
             "unexercised_scopes": [],
             "old_token_last_used_time": null,
+            "counted_since_time": null,
         },
         "etag": "ETAG",
     });
@@ -218,6 +219,7 @@ key:
   state: ACTIVE
   usage:
     allowed: 0
+    counted_since_time: null
     denied: {}
     first_used_time: null
     last_denial_reason: \"\"

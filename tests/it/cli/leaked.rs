@@ -89,8 +89,13 @@ fn a_folder_is_searched_and_the_keys_behind_its_tokens_are_revoked() {
     let first = &told["findings"][0];
     assert_eq!(
         (&first["state"], &first["line"]),
-        (&"ENDED".into(), &2.into())
+        (&"LIVE".into(), &2.into()),
+        "as it was found"
     );
+    let revoked: Vec<_> = (0..4)
+        .map(|at| told["findings"][at]["revoked"] == true)
+        .collect();
+    assert_eq!(revoked, [true, true, false, false]);
     assert_eq!(first["key"]["revocation_reason"], "LEAKED");
     assert_eq!(first["key"]["revocation_note"], "forum");
     assert_eq!(told["findings"][2]["line"], Value::Null);
@@ -180,7 +185,62 @@ fn tokens_that_may_not_be_told_of_are_taken_for_live_ones() {
     search.args(["leaked", "--revoke", "--yes"]).arg(&file);
     search.env("KEYWARD_ADMIN_TOKEN_FILE", &file);
     let output = run(&mut search);
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("was not revoked"), "{told}");
+}
+
+#[test]
+fn one_of_a_workspace_does_not_pass_over_a_live_token_of_another() {
+    let shell = Shell::start();
+    shell.run("workspaces create kling --prefix klg", &[]);
+    shell.run("workspaces create yonder --prefix yon", &[]);
+    let (live, _) = issued(&shell);
+    let line = "admins create --name ci --role reader --workspace yonder --token-only";
+    let folder = tempfile::tempdir().unwrap();
+    let [token, found] = ["token", "found"].map(|name| folder.path().join(name));
+    fs::write(&token, shell.run(line, &[]).stdout).unwrap();
+    // Never issued: nobody is to learn which is there.
+    let strange = "klg_live_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp13kbUxd";
+    for text in [&*live, strange] {
+        fs::write(&found, text).unwrap();
+        let mut search = shell.command("keys");
+        search.args(["leaked", "--revoke", "--yes"]).arg(&found);
+        search.env("KEYWARD_ADMIN_TOKEN_FILE", &token);
+        let output = run(&mut search);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("NOT_TOLD"), "{told}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("note: 1 token may be of keys"), "{said}");
+    }
+}
+
+#[test]
+fn the_admin_key_that_revokes_is_revoked_last() {
+    let shell = Shell::start();
+    shell.run("workspaces create kling --prefix klg", &[]);
+    let (live, _) = issued(&shell);
+    let [own, other] = ["owner", "reader"].map(|role| {
+        let line = format!("admins create --name {role} --role {role} --system --token-only");
+        String::from_utf8(shell.run(&line, &[]).stdout).unwrap()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let [token, found] = ["token", "found"].map(|name| folder.path().join(name));
+    fs::write(&token, &own).unwrap();
+    fs::write(&found, format!("{own}\n{other}\n{live}\n")).unwrap();
+    let mut search = shell.command("keys");
+    search.args(["leaked", "--revoke", "--yes", "--output", "json"]);
+    search.arg(&found).env("KEYWARD_ADMIN_TOKEN_FILE", &token);
+    let output = run(&mut search);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 3);
+    for finding in findings {
+        assert_eq!(
+            (&finding["state"], &finding["revoked"]),
+            (&"LIVE".into(), &true.into())
+        );
+    }
 }

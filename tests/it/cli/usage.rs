@@ -1,19 +1,27 @@
 //! `keyward keys`: how they are used, and what to prune.
 
-use keyward::domain::clock::Timestamp;
+use std::sync::Arc;
+
+use keyward::domain::clock::{Clock, SystemClock, Timestamp};
+use keyward::domain::id::KeyId;
 use keyward::domain::key::Key;
-use keyward::store::{Record, Versioned};
+use keyward::domain::usage::Usage;
+use keyward::store::home::Home;
+use keyward::store::{Record, Store, Versioned};
 
 use super::Shell;
 use crate::records::update;
-use crate::support::Server;
+use crate::support::{Server, Site};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
 /// A shell with a workspace, a key that is used, one that is not, and one that
 /// works for three weeks. Their ids, and the token of the first.
 fn shell() -> (Shell, [String; 3], String) {
-    let shell = Shell::start();
+    with_keys(Shell::start())
+}
+
+fn with_keys(shell: Shell) -> (Shell, [String; 3], String) {
     shell.run("workspaces create klipy --prefix klg", &[]);
     let line = "keys create --workspace klipy --name n --principal p --output json";
     let made = shell.run(line, &["--scope", "people:read people:write *"]);
@@ -55,7 +63,7 @@ fn what_is_to_be_pruned_comes_with_the_command_that_works() {
     let renew = |id: &String| {
         (
             id.clone(),
-            format!("keyward keys update {id} --expires 90d"),
+            format!("keyward keys update {id} --expires 120d"),
         )
     };
     for (line, expected) in [
@@ -146,10 +154,31 @@ fn a_key_shows_its_use_and_how_to_narrow_it() {
     );
 }
 
+/// Notes that uses are counted for so many days.
+async fn count_since(site: &Site, days: u64) {
+    let home = Home::new(site.store_dir(), site.guard_dir()).unwrap();
+    let clock = SystemClock::default();
+    let since = clock.now().as_micros() - days * DAY;
+    let (store, _) = home.open(Arc::new(clock)).unwrap();
+    tokio::task::block_in_place(|| store.snapshot().unwrap().for_each(drop));
+    let noted = Usage {
+        last_used: Some(Timestamp::from_micros(since)),
+        ..Usage::none(KeyId::NOBODY)
+    };
+    store.note_usage(vec![noted]).await.unwrap();
+    store.close();
+}
+
 /// Keys of long ago, as there are none in a new store.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_used_for_long_is_stale() {
-    let (shell, ids, _) = tokio::task::block_in_place(shell);
+    let site = Site::init();
+    count_since(&site, 200).await;
+    let served = || Shell {
+        server: site.serve(),
+        transcript: String::new(),
+    };
+    let (shell, ids, _) = tokio::task::block_in_place(|| with_keys(served()));
     let site = shell.server.site.clone();
     let (status, _) = tokio::task::block_in_place(|| shell.server.stop());
     assert!(status.success());

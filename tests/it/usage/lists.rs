@@ -8,7 +8,7 @@ use tonic::Code;
 use super::*;
 
 /// The keys that fit, fetched one by one.
-async fn listed(admin: &mut Admin, request: &ListKeysRequest) -> Vec<String> {
+pub(super) async fn listed(admin: &mut Admin, request: &ListKeysRequest) -> Vec<String> {
     let mut ids = Vec::new();
     let mut page_token = String::new();
     loop {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use keyward::domain::id::KeyId;
 use keyward::domain::key::Key;
 use keyward::domain::secret::Secret;
 use keyward::domain::token::Token;
@@ -12,6 +13,7 @@ use keyward::store::{Batch, Expect, Record, Write};
 
 use super::*;
 use crate::records;
+use crate::sync_order::strace;
 
 const KEYS: u64 = 100_000;
 
@@ -31,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const WAIT: Duration = Duration::from_secs(4);
 
 /// Makes the keys through the store itself. Their tokens.
-async fn fill(site: &Site) -> Vec<String> {
+async fn fill(site: &Site, keys: u64) -> Vec<String> {
     let mut tokens = Vec::new();
     site.edit(|pepper, _| {
         let workspace = records::workspace("kling");
@@ -41,7 +43,7 @@ async fn fill(site: &Site) -> Vec<String> {
             Record::Principal(records::principal_of(&first)),
             Record::Membership(records::membership_of(&first)),
         ];
-        for number in 1..=KEYS {
+        for number in 1..=keys {
             let token = Token::mint(
                 &workspace.token_prefix,
                 workspace.default_environment.as_ref(),
@@ -80,7 +82,7 @@ fn new(record: Record) -> Write {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_keys_are_written_in_small_commits() {
     let site = Site::init();
-    let tokens = fill(&site).await;
+    let tokens = fill(&site, KEYS).await;
     let told = ["--log", "info,keyward::service::usage=debug"];
     let flags = [&told[..], &["--usage-write-interval", "1s"]].concat();
     let server = serve(&site, &flags);
@@ -99,16 +101,7 @@ async fn a_hundred_thousand_keys_are_written_in_small_commits() {
         (slowest, changes)
     });
     let begin = Instant::now();
-    let mut checks = server.checks().await;
-    for tokens in tokens.chunks(1_000) {
-        let questions = tokens
-            .iter()
-            .map(|token| check_request(token, &["people:read"]));
-        let batch = CheckBatchRequest {
-            checks: questions.collect(),
-        };
-        checks.client.check_batch(batch).await.unwrap();
-    }
+    use_all(&server, &tokens).await;
     let asked_for = begin.elapsed();
     let grown = memory(&server).saturating_sub(resident) * 1_024 / KEYS;
     let (slowest, changes) = operator.await.unwrap();
@@ -142,6 +135,51 @@ async fn a_hundred_thousand_keys_are_written_in_small_commits() {
     assert!(commits.len() <= most, "{} commits", commits.len());
 }
 
+async fn use_all(server: &Server, tokens: &[String]) {
+    let mut checks = server.checks().await;
+    for tokens in tokens.chunks(1_000) {
+        let questions = tokens
+            .iter()
+            .map(|token| check_request(token, &["people:read"]));
+        let batch = CheckBatchRequest {
+            checks: questions.collect(),
+        };
+        checks.client.check_batch(batch).await.unwrap();
+    }
+}
+
+/// One at a time they would take far longer than a stop may.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_written_one_by_one_is_written_together_at_a_stop() {
+    const FEW: u64 = 3_600;
+    let site = Site::init();
+    let tokens = fill(&site, FEW).await;
+    let mut serve = site.serve_command();
+    serve.args(["--log", "info,keyward::service::usage=debug"]);
+    serve.args(["--usage-write-interval", "1s"]);
+    let mut slow = strace();
+    slow.args(["--seccomp-bpf", "-e", "trace=fdatasync", "-o"])
+        .arg(site.path().join("trace"))
+        .args(["-e", "inject=fdatasync:delay_enter=3000000"])
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    let server = Server::spawn(site.clone(), slow).unwrap();
+    use_all(&server, &tokens).await;
+    let begin = Instant::now();
+    while told_written(&server) == 0 {
+        assert!(begin.elapsed() < PATIENCE, "they are not written");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let stopping = Instant::now();
+    let (_, log) = tokio::task::block_in_place(|| server.stop());
+    println!("stopped in {:?}", stopping.elapsed());
+    assert!(!log.contains("not written in time"), "{log}");
+    let commits = tokio::task::block_in_place(|| noted(&site));
+    let keys: usize = commits.values().map(|(keys, _)| keys).sum();
+    assert_eq!(keys, usize::try_from(FEW).unwrap());
+    assert!(commits.len() > 6, "{} commits", commits.len());
+}
+
 /// How many keys the log says were written.
 fn told_written(server: &Server) -> u64 {
     let log = server.log();
@@ -159,6 +197,10 @@ fn noted(site: &Site) -> BTreeMap<u64, (usize, usize)> {
     let mut commits = BTreeMap::new();
     for entry in db.scan_prefix("u/") {
         let (place, value) = entry.unwrap();
+        if place.ends_with(KeyId::NOBODY.to_string().as_bytes()) {
+            // Since when that is counted.
+            continue;
+        }
         let revision = u64::from_be_bytes(value[1..9].try_into().unwrap());
         let (keys, length) = commits.entry(revision).or_insert((0, 0));
         (*keys, *length) = (*keys + 1, *length + place.len() + value.len());

@@ -44,7 +44,7 @@ impl<E: Engine> Group<'_, E> {
             }) => (stored.merged(usage), Some(seal)),
             // It goes together with its key: only of one without need that be
             // looked for.
-            _ if self.has_key(usage.key)? => (usage.clone(), None),
+            _ if usage.key == KeyId::NOBODY || self.has_key(usage.key)? => (usage.clone(), None),
             _ => return Ok(()),
         };
         let payload = record::encode(&Record::Usage(merged));
