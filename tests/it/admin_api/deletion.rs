@@ -407,12 +407,12 @@ async fn no_key_is_ever_in_a_deleted_workspace() {
         keys.iter()
             .all(|key| !deleted.iter().any(|id| **id == key.workspace))
     );
-    // It loads, for all that it says holds together.
+    // It loads, for all that it says holds together. Since when uses are counted is
+    // another matter: no use was written before the kill.
     let server = serve(&server.kill(), "0s");
-    assert_eq!(
-        paging::all_pages(&mut server.admin().await, "", 1_000).await,
-        keys
-    );
+    let loaded = paging::all_pages(&mut server.admin().await, "", 1_000).await;
+    let plain = |keys: &[Key]| keys.iter().map(but_for_usage).collect::<Vec<_>>();
+    assert_eq!(plain(&loaded), plain(&keys));
 }
 
 /// Operators over connections of their own.
