@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use keyward::domain::audit::{AuditAction, OFFLINE};
 use keyward::domain::digest::Pepper;
+use keyward::domain::principal::Principal;
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::store::Record;
@@ -270,6 +271,16 @@ async fn pages_of_the_largest_keys_cost_no_more() {
         };
         let mut batches = vec![batch(vec![workspace], AuditAction::CreateWorkspace, time)];
         for first in (0..LARGEST).step_by(10) {
+            let stood_on = (first..first + 10).flat_map(|number| {
+                let id = largest(number).principal;
+                let principal = Principal::plain(&id, OFFLINE.to_owned(), time);
+                [
+                    Record::Principal(principal),
+                    fill::membership("large", id, time),
+                ]
+            });
+            let action = AuditAction::SetMembership;
+            batches.push(batch(stood_on.collect(), action, time));
             let records = (first..first + 10).map(|number| Record::Key(largest(number)));
             batches.push(batch(records.collect(), AuditAction::CreateKey, time));
         }

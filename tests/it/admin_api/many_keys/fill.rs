@@ -12,6 +12,7 @@ use keyward::domain::limit::LimitSet;
 use keyward::domain::principal::{Membership, Principal};
 use keyward::domain::scope::{Scope, ScopeSet};
 use keyward::domain::source::SourceRanges;
+use keyward::domain::usage::Usage;
 use keyward::domain::workspace::WorkspaceDraft;
 use keyward::edge::pb::KeyState;
 use keyward::store::{Batch, Expect, Record, Write};
@@ -141,6 +142,11 @@ pub(in super::super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
             let action = AuditAction::SetMembership;
             batches.push(batch(records.to_vec(), action, now));
         }
+        batches.push(batch(
+            vec![counted_before(epoch)],
+            AuditAction::CreateKey,
+            now,
+        ));
         for first in (0..count).step_by(KEYS_PER_COMMIT) {
             let numbers = first..count.min(first + KEYS_PER_COMMIT);
             let records = numbers.map(|number| {
@@ -161,6 +167,15 @@ pub(in super::super) async fn fill(site: &Site, count: usize) -> Vec<Known> {
     known
 }
 
+/// That uses were counted before the first key was made: what was not used is
+/// known.
+fn counted_before(epoch: u64) -> Record {
+    Record::Usage(Usage {
+        last_used: Some(Timestamp::from_micros(epoch - 11 * HOUR)),
+        ..Usage::none(KeyId::NOBODY)
+    })
+}
+
 /// The principals of so many keys, and their memberships.
 fn principals(count: usize, now: Timestamp) -> Vec<Record> {
     let mut records = Vec::new();
@@ -172,17 +187,22 @@ fn principals(count: usize, now: Timestamp) -> Vec<Record> {
             records.push(Record::Principal(principal));
         }
         if known.insert((principal.clone(), workspace)) {
-            records.push(Record::Membership(Membership {
-                workspace: workspace.parse().unwrap(),
-                principal,
-                scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
-                create_time: now,
-                created_by: OFFLINE.to_owned(),
-                removal: None,
-            }));
+            records.push(membership(workspace, principal, now));
         }
     }
     records
+}
+
+/// One that narrows nothing.
+pub(super) fn membership(workspace: &str, principal: String, now: Timestamp) -> Record {
+    Record::Membership(Membership {
+        workspace: workspace.parse().unwrap(),
+        principal,
+        scope_ceiling: ScopeSet::new([Scope::try_from("*").unwrap()]),
+        create_time: now,
+        created_by: OFFLINE.to_owned(),
+        removal: None,
+    })
 }
 
 /// What makes keys.
