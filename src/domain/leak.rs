@@ -1,7 +1,7 @@
 //! Tokens of ours in any bytes, such as a dump, a log or a repository: found by
 //! their shape and their checksum.
 //!
-//! A secret and its checksum are [`RUN`] digits of base62 behind an underscore,
+//! A secret and its checksum are 49 digits of base62 behind an underscore,
 //! which few texts hold: one byte in so many decides that there is none around
 //! it. Where there is one, the checksum tells where the token starts, as it
 //! covers every byte from there on.
