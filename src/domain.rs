@@ -25,6 +25,7 @@ pub mod key;
 pub mod key_draft;
 pub mod leak;
 pub mod limit;
+pub mod policy;
 pub mod principal;
 pub mod request;
 pub mod rotation;
