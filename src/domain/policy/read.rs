@@ -135,7 +135,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// What to say of a name that is none of ours.
 fn unknown(name: &str) -> String {
-    let likeness = |known: &&str| strsim::jaro_winkler(name, known);
+    let spoken = name.replace('-', "_");
+    let likeness = |known: &&str| {
+        // As in `scopes`, which is less like `required_scopes` than one would think.
+        let part = known.split('_').any(|word| word == spoken);
+        strsim::jaro_winkler(&spoken, known).max(if part { ALIKE } else { 0.0 })
+    };
     let nearest = names()
         .filter(|known| likeness(known) >= ALIKE)
         .max_by(|one, other| likeness(one).total_cmp(&likeness(other)));

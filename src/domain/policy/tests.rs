@@ -146,15 +146,17 @@ fn what_is_wrong_is_told_with_what_to_do() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
-    let told = wrong(&[
+    let pairs = [
         ("cost", "x"),
         ("workspace", "a"),
         ("workspace_header", "x-a"),
         ("limits", "read"),
         ("limits", "read"),
         ("scopes", "a"),
-    ]);
-    assert_eq!(told.split("; ").count(), 4, "{told}");
+    ];
+    let error = Policy::parse(pairs).unwrap_err();
+    assert_eq!(error.violations().iter().count(), 4, "{error}");
+    let told = error.to_string();
     for expected in [
         "cost: is `x`",
         "workspace_header: selects the workspace, as workspace does: leave one of the two out",
