@@ -11,6 +11,7 @@ mod decision;
 mod denial;
 mod identity;
 mod rate_limit;
+mod ruling;
 
 use std::sync::Arc;
 
@@ -23,8 +24,12 @@ use crate::domain::verdict::{Ask, DenialReason, Verdict};
 use crate::service::checker::{Checker, Outcome};
 use crate::service::credits::{PATIENCE, Wait, until_decided};
 
+use super::throttle::Throttle;
+
 use denial::Circumstances;
-use identity::Identity;
+use ruling::Ruling;
+
+pub(super) use identity::Identity;
 
 pub use identity::IdentityHeaders;
 
@@ -36,6 +41,8 @@ pub(super) use decision::{Allowed, Decision, Denied, DeniedKey, Header, Reason, 
 pub struct Gateway {
     checker: Checker,
     headers: Arc<IdentityHeaders>,
+    /// Of policies.
+    faults: Arc<Throttle>,
 }
 
 impl Gateway {
@@ -45,6 +52,7 @@ impl Gateway {
         Self {
             checker,
             headers: Arc::new(headers),
+            faults: Arc::default(),
         }
     }
 
@@ -56,13 +64,22 @@ impl Gateway {
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Decision {
-        let again = || self.decide_now(asked, pairs.clone());
-        match again() {
+        match self.decide_now(asked, pairs.clone()) {
             Ok(decision) => decision,
-            Err(wait) => until_decided(wait, Instant::now() + PATIENCE, again)
-                .await
-                .unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc()))),
+            Err(wait) => self.decide_after(wait, asked, pairs).await,
         }
+    }
+
+    /// The same, for who was told by [`Self::decide_now`] to wait.
+    pub(super) async fn decide_after<'a, 'p>(
+        &self,
+        wait: Wait,
+        asked: &Asked<'a, impl Headers<'a>>,
+        pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
+    ) -> Decision {
+        let again = || self.decide_now(asked, pairs.clone());
+        let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
+        decided.unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc())))
     }
 
     /// The same, but for waiting.
@@ -76,15 +93,11 @@ impl Gateway {
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Result<Decision, Wait> {
-        if pairs.clone().next().is_some() {
-            let grpc = asked.is_grpc();
-            return Ok(refused(Reason::BrokenPolicy, grpc));
+        match ruling::rule(asked, pairs, &self.faults) {
+            Ruling::Policy(policy) => self.judge(asked, &policy),
+            Ruling::Public => Ok(self.public()),
+            Ruling::Denied(reason) => Ok(refused(reason, asked.is_grpc())),
         }
-        let policy = Policy::default();
-        if policy.preflights_public && asked.is_preflight() {
-            return Ok(self.public());
-        }
-        self.judge(asked, &policy)
     }
 
     /// The decision on a request that anybody may make. Nobody is told of, also
