@@ -253,10 +253,10 @@ impl Checker {
                     superseded,
                 };
                 let needed = || needed(&standing.scopes, ask.required_scopes.clone());
-                key.count_use(&self.index, used, needed);
+                key.count_use(used, needed);
             }
             Verdict::Denied(reason) if reason.tells_identity() => {
-                key.count_denial(&self.index, reason, now, superseded);
+                key.count_denial(reason, now, superseded);
             }
             Verdict::Denied(_) => {}
         }
