@@ -123,10 +123,19 @@ impl IndexedKey {
         self
     }
 
+    /// Whether all scopes of the key were needed before. Asked at once when the
+    /// key is found: that has the processor fetch what the use is counted on
+    /// while the verdict is reached, and not wait for it then.
+    #[must_use]
+    pub fn was_complete(&self) -> bool {
+        self.usage.get().is_some_and(|usage| usage.is_complete())
+    }
+
     /// Counts a use of the key, and which of its scopes are `needed` for it:
-    /// asked only while some never were. Allocates at the first use.
-    pub fn count_use(&self, used: Use, needed: impl Fn() -> Marks) {
-        self.made_usage().allowed(&self.scopes, used, needed);
+    /// asked only if it `was_complete` not. Allocates at the first use.
+    pub fn count_use(&self, used: Use, was_complete: bool, needed: impl Fn() -> Marks) {
+        self.made_usage()
+            .allowed(&self.scopes, used, was_complete, needed);
     }
 
     /// Counts that the key was denied, for a reason that tells of it, and by a

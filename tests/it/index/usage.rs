@@ -13,7 +13,7 @@ fn count(found: Option<&IndexedKey>) {
         source: None,
         superseded: false,
     };
-    found.unwrap().count_use(used, Marks::default);
+    found.unwrap().count_use(used, false, Marks::default);
 }
 
 fn counted(index: &Index, key: &Key) -> u64 {
