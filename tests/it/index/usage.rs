@@ -37,7 +37,7 @@ fn what_is_counted_on_a_key_that_was_replaced_meanwhile_is_not_lost() {
         count(held);
     });
     assert_eq!(counted(index, &changed), 1);
-    index.find(&digest(1), |found| count(found));
+    index.find(&digest(1), count);
     assert_eq!(counted(index, &changed), 2);
     assert_eq!(index.changed_usages().len(), 1);
 }
@@ -48,14 +48,14 @@ fn all_tokens_of_a_key_count_together_and_are_told_of_once() {
     let index = &followed.index;
     let key = key(&followed.workspace, 1);
     let at = followed.commit(create(Record::Key(key.clone())));
-    index.find(&digest(1), |found| count(found));
+    index.find(&digest(1), count);
     let rotated = Key {
         secrets: vec![secret(1), secret(2)],
-        ..key.clone()
+        ..key
     };
     followed.commit(update(Record::Key(rotated.clone()), at));
     for (token, expected) in [(1, 2), (2, 3), (1, 4)] {
-        index.find(&digest(token), |found| count(found));
+        index.find(&digest(token), count);
         assert_eq!(counted(index, &rotated), expected);
     }
     assert_eq!(index.changed_usages().len(), 1);
@@ -66,8 +66,8 @@ fn all_tokens_of_a_key_count_together_and_are_told_of_once() {
         ..super::key(&followed.workspace, 3)
     };
     followed.commit(create(Record::Key(both.clone())));
-    index.find(&digest(4), |found| count(found));
-    index.find(&digest(3), |found| count(found));
+    index.find(&digest(4), count);
+    index.find(&digest(3), count);
     assert_eq!(counted(index, &both), 2);
     assert_eq!(index.changed_usages().len(), 2);
 }
