@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use http::HeaderName;
 use serde_json::Value;
 
 use super::listener::{ConnectionLimits, TlsConfig};
 use super::origin::Origin;
 use super::table::settings;
 use super::*;
+use crate::edge::ext_authz::UndecidedAnswer;
+use crate::edge::gateway::IdentityHeaders;
 
 /// A file with `text`, variables and flags.
 struct Case {
@@ -78,6 +81,7 @@ fn nothing_given_is_all_defaults() {
     assert_eq!(serve.key_retention, Duration::from_secs(30 * 24 * 60 * 60));
     assert!(serve.usage.counted && serve.usage.addresses);
     assert_eq!(serve.usage_write_interval, Duration::from_secs(60));
+    assert_eq!(serve.gateway, GatewayConfig::default());
     assert_eq!(log.form, Form::Text);
     assert_eq!(log.filter, "info");
 }
@@ -114,6 +118,14 @@ const ALL: &str = r#"
     keepalive_interval = "19s"
     keepalive_timeout = "20s"
     receive_timeout = "21s"
+    [gateway]
+    undecided = "error-response"
+    [gateway.headers]
+    key_id = "X-Key"
+    principal = "x-user"
+    workspace = "none"
+    environment = "x-stage"
+    scopes = "x-scopes"
     [server]
     encrypted_elsewhere = true
     reflection = false
@@ -177,6 +189,16 @@ fn every_setting_of_the_file_gets_to_its_field() {
         receive_timeout: second(21),
     };
     assert_eq!(serve.admin.limits, limits);
+    let named = |name| Some(HeaderName::from_static(name));
+    let headers = IdentityHeaders {
+        key_id: named("x-key"),
+        principal: named("x-user"),
+        workspace: None,
+        environment: named("x-stage"),
+        scopes: named("x-scopes"),
+    };
+    assert_eq!(serve.gateway.headers, headers);
+    assert_eq!(serve.gateway.undecided, UndecidedAnswer::ErrorResponse);
     assert!(serve.encrypted_elsewhere && !serve.reflection);
     assert_eq!(serve.drain_timeout, second(22));
     assert!(!serve.usage.counted && !serve.usage.addresses);
@@ -367,6 +389,26 @@ const NONSENSE: &[(&str, &str, &str)] = &[
         "check-tls-client-certificate",
         "maybe",
         "is \"maybe\"; give \"none\", \"optional\" or \"required\"",
+    ),
+    (
+        "gateway-header-principal",
+        "x_principal",
+        "is \"x_principal\"; give the name of a header such as \"x-principal\", or \"none\": letters, digits and `-`",
+    ),
+    (
+        "gateway-header-key-id",
+        "x key",
+        "is \"x key\"; give the name of a header such as \"x-principal\", or \"none\": letters, digits and `-`",
+    ),
+    (
+        "gateway-header-scopes",
+        "Authorization",
+        "is \"authorization\", which says something else in every request; give the name of a header such as \"x-principal\", or \"none\"",
+    ),
+    (
+        "gateway-undecided",
+        "allow",
+        "is \"allow\"; give \"unavailable\" or \"error-response\"",
     ),
     ("log-format", "xml", "is \"xml\"; give \"text\" or \"json\""),
     (
@@ -568,6 +610,18 @@ fn settings_that_do_not_go_together_are_told() {
             "check",
             "listen = '127.0.0.1:50052'",
             "2:10: check.listen is \"127.0.0.1:50052\", as is admin.listen: give each listener an address of its own",
+        ),
+        (
+            "gateway.headers",
+            "scopes = 'X-Keyward-Principal'",
+            "2:10: gateway.headers.scopes is \"x-keyward-principal\", as is gateway.headers.principal: give each a header \
+             of its own",
+        ),
+        (
+            "gateway.headers",
+            "key_id = 'x-keyward-principal'",
+            "2:10: gateway.headers.key_id is \"x-keyward-principal\", as is gateway.headers.principal: give each a header \
+             of its own",
         ),
     ] {
         let text = if text.starts_with('[') {
