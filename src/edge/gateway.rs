@@ -19,7 +19,8 @@ use http::HeaderName;
 use tokio::time::Instant;
 
 use crate::domain::due::{Demand, Named, USUAL_COST};
-use crate::domain::policy::{Policy, WorkspaceChoice};
+use crate::domain::policy::Policy;
+use crate::domain::target::Target;
 use crate::domain::verdict::{Ask, DenialReason, Verdict};
 use crate::service::checker::{Checker, Outcome};
 use crate::service::credits::{PATIENCE, Wait, until_decided};
@@ -118,8 +119,13 @@ impl Gateway {
         policy: &Policy,
     ) -> Result<Decision, Wait> {
         let credential = credential::select(asked.headers, credential_headers(policy));
+        let target = Target::read(asked.host, asked.path);
+        let selected = policy.select(&target, |name| match asked.headers.find(name) {
+            Found::One(value) => Some(value),
+            Found::Nothing | Found::Several => None,
+        });
         let ask = Ask {
-            workspace: workspace(policy, asked),
+            workspace: selected.asked(),
             environment: policy.environment.as_deref(),
             required_scopes: policy.required_scopes.iter().map(AsRef::as_ref),
             source_address: asked.source_address,
@@ -197,16 +203,4 @@ fn credential_headers(policy: &Policy) -> impl Iterator<Item = &str> {
         .iter()
         .map(AsRef::as_ref)
         .chain(usual)
-}
-
-/// The workspace that the request is for; none: the key's own. Where the client
-/// says it in a way that means nothing, no key is of it.
-fn workspace<'p, 'a: 'p>(
-    policy: &'p Policy,
-    asked: &Asked<'a, impl Headers<'a>>,
-) -> Option<&'p str> {
-    match policy.workspace.as_ref()? {
-        WorkspaceChoice::Fixed(workspace) => Some(workspace),
-        WorkspaceChoice::Header(name) => asked.headers.find(name).text(),
-    }
 }
