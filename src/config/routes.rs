@@ -174,13 +174,12 @@ impl Reader<'_> {
                     self.routes.len()
                 );
                 self.tell(0, told);
+                // They are too many to be compared.
+                self.routes.clear();
             }
         }
         let lines: Vec<_> = self.routes.iter().map(|route| route.line).collect();
-        let mut routes = self.routes;
-        // They have been told of, and are too many to be compared.
-        routes.truncate(MAX_ROUTES);
-        let table = match RouteTable::new(routes) {
+        let table = match RouteTable::new(self.routes) {
             Ok(table) => table,
             Err(shadowed) => {
                 for shadowed in shadowed {
