@@ -19,7 +19,6 @@ use crate::config::ServeConfig;
 use crate::config::listener::ListenerConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
-use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
@@ -142,7 +141,7 @@ impl App {
             desk,
         );
         let counting = Counting::begin(
-            index.usage(KeyId::NOBODY).map(|usage| usage.read()),
+            index.usage_mark().cloned(),
             config.usage.counted,
             clock.now(),
         );
