@@ -235,7 +235,8 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone());
+        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
+            .routing(Arc::new(self.config.routes));
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
         let health = check_health.clone();
         let check_plane = server::check_plane(self.checker, authorization, health, reflection)?;
