@@ -6,8 +6,11 @@
 pub mod admin;
 pub mod check;
 pub mod drain;
+pub mod http_plane;
 pub mod listener;
 pub mod pb;
+pub mod probes;
+pub mod protocol;
 pub mod server;
 pub mod tls;
 
@@ -27,6 +30,7 @@ mod farewell;
 mod guarded;
 mod limit;
 mod line;
+mod pace;
 mod plane;
 mod promptly;
 mod question;
@@ -38,4 +42,5 @@ mod status;
 mod throttle;
 mod timely;
 mod turns;
+mod unread;
 mod waiting;

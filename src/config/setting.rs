@@ -5,6 +5,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::edge::listener::Address;
@@ -53,6 +55,12 @@ pub(super) enum Kind {
     File(fn(&mut Draft, PathBuf)),
     /// Where to listen.
     Address(fn(&mut Draft, Address)),
+    /// The same, or `off`.
+    AddressOrOff(fn(&mut Draft, Option<Address>)),
+    /// Networks and addresses, or `none`.
+    Networks(fn(&mut Draft, Vec<IpNet>)),
+    /// The name of a header that holds addresses.
+    Header(fn(&mut Draft, HeaderName)),
     /// A number from 1 to the first field.
     Count(u32, fn(&mut Draft, NonZeroU32)),
     /// A span of time, no shorter than the first field.
@@ -93,7 +101,9 @@ impl Setting {
     pub const fn value_name(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Folder(_) | Kind::File(_) => Some("PATH"),
-            Kind::Address(_) => Some("ADDRESS"),
+            Kind::Address(_) | Kind::AddressOrOff(_) => Some("ADDRESS"),
+            Kind::Networks(_) => Some("NETWORKS"),
+            Kind::Header(_) => Some("NAME"),
             Kind::Count(..) => Some("N"),
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
@@ -118,6 +128,21 @@ impl Setting {
             Kind::Address(set) => {
                 let (text, address) = given.address()?;
                 set(draft, address);
+                Ok(text.into())
+            }
+            Kind::AddressOrOff(set) => {
+                let (text, address) = given.address_or_off()?;
+                set(draft, address);
+                Ok(text.into())
+            }
+            Kind::Networks(set) => {
+                let (text, networks) = given.networks()?;
+                set(draft, networks);
+                Ok(text.into())
+            }
+            Kind::Header(set) => {
+                let (text, name) = given.header()?;
+                set(draft, name);
                 Ok(text.into())
             }
             Kind::Count(most, set) => {
