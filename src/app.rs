@@ -22,6 +22,9 @@ use crate::domain::counting::Counting;
 use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
+use crate::edge::ext_authz::{self, AuthorizationService};
+use crate::edge::forward_auth::ForwardAuth;
+use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
 use crate::edge::probes::{self, Readiness, Unready};
 use crate::edge::server::{self, ServeError};
@@ -217,16 +220,22 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
+        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone());
+        let http = self.config.http;
+        let forward_auth = http.map(|http| ForwardAuth::new(gateway.clone(), http.sources));
+        let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
+        let health = check_health.clone();
+        let check_plane = server::check_plane(self.checker, authorization, health, reflection)?;
         let admin_routes = server::admin_routes(
             KeyAdminService::new(self.registry, self.admission, self.denials),
             admin_health.clone(),
             reflection,
         )?;
-        announce(&check_health, check::SERVICE, ServingStatus::Serving).await;
+        announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
-        let http_plane = HttpPlane::new(probes::routes(readiness.clone()));
+        let watched = HttpPlane::new(probes::routes(readiness.clone()));
+        let http_plane = watched.clone().with(forward_auth);
         let mut servers = JoinSet::new();
         let doors = self.doors;
         let (check, http) = (
@@ -239,7 +248,7 @@ impl Parts {
         // To the very end, so that who watches sees that too.
         let mut telling = JoinSet::new();
         if let Some(door) = doors.metrics {
-            telling.spawn(server::serve_metrics(door, &http_plane, last_drain)?);
+            telling.spawn(server::serve_metrics(door, &watched, last_drain)?);
         }
         let admin = server::serve_admin(doors.admin, admin_routes, drain)?;
         servers.spawn(async {
@@ -263,7 +272,7 @@ impl Parts {
         info!("stopping");
         readiness.end(unready(&result));
         // Before connections are told to end, so that who watches sees why.
-        announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
+        announce_checks(&check_health, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
         let drained = Instant::now() + self.config.drain_timeout;
         stop.send_replace(true);
@@ -282,6 +291,13 @@ impl Parts {
 async fn announce(health: &HealthReporter, service: &str, status: ServingStatus) {
     health.set_service_status(service, status).await;
     health.set_service_status("", status).await;
+}
+
+/// The same of all that gateways ask.
+async fn announce_checks(health: &HealthReporter, status: ServingStatus) {
+    for service in [check::SERVICE, ext_authz::SERVICE] {
+        announce(health, service, status).await;
+    }
 }
 
 /// Returns when the store has been lost for `grace`. Until then checks go on

@@ -7,6 +7,7 @@ mod agree;
 mod draft;
 pub mod example;
 mod file;
+pub mod gateway;
 pub mod gather;
 mod given;
 pub mod listener;
@@ -28,6 +29,7 @@ use crate::store::home::Home;
 use crate::telemetry::Form;
 
 use draft::Draft;
+use gateway::GatewayConfig;
 use gather::{Effective, Gathered, Sources, gather};
 use listener::{HttpConfig, ListenerConfig};
 use origin::{Problem, Problems};
@@ -45,6 +47,8 @@ pub struct ServeConfig {
     pub http: Option<HttpConfig>,
     /// Where metrics and probes are answered; none: where `http` is.
     pub metrics: Option<Address>,
+    /// What other gateways than keyward's own clients are told.
+    pub gateway: GatewayConfig,
     /// How many threads answer checks.
     pub check_threads: NonZeroUsize,
     /// Whether something else encrypts what listeners beyond this machine
@@ -175,6 +179,7 @@ fn finish(
             admin: draft.admin.config(),
             http: draft.http(),
             metrics: draft.metrics.clone(),
+            gateway: draft.gateway.clone(),
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,
             reflection: draft.reflection,

@@ -6,6 +6,9 @@
 pub mod admin;
 pub mod check;
 pub mod drain;
+pub mod ext_authz;
+pub mod forward_auth;
+pub mod gateway;
 pub mod http_plane;
 pub mod listener;
 pub mod pb;

@@ -10,7 +10,7 @@ use crate::edge::listener::Address;
 use super::draft::{ClientCertificate, ListenerDraft};
 use super::gather::Gathered;
 use super::origin::Problem;
-use super::setting::Kind;
+use super::setting::{Kind, Setting};
 use super::table::settings;
 
 /// All that does not go together. Where a value is bad, only that is told, and
@@ -31,6 +31,7 @@ pub(super) fn problems(all: &Gathered) -> Vec<Problem> {
         })
         .flatten()
         .chain(addresses_differ(all))
+        .chain(headers_differ(all))
         .collect()
 }
 
@@ -160,6 +161,32 @@ const fn takes_any_port(address: &Address) -> bool {
         Address::Tcp(SocketAddr::V6(address)) => address.port() == 0,
         Address::Unix(_) => false,
     }
+}
+
+/// One header cannot tell of two things.
+fn headers_differ(all: &Gathered) -> Vec<Problem> {
+    let is_header = |setting: &&Setting| matches!(setting.kind, Kind::Header(_));
+    let named = |setting: &Setting| {
+        let effective = all.effective.iter().find(|of| of.key == setting.key)?;
+        let name = effective.value.as_ref()?.as_str()?;
+        (name != "none").then(|| (setting.key, name.to_owned()))
+    };
+    let headers: Vec<_> = settings().filter(is_header).filter_map(named).collect();
+    let twice = headers
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (key, name))| {
+            let (other, _) = headers[..place].iter().find(|(_, other)| other == name)?;
+            // What somebody has given is at fault, and not a default.
+            let (one, other) = if all.given(key) {
+                (key, other)
+            } else {
+                (other, key)
+            };
+            let fault = format!("is {name:?}, as is {{}}: give each a header of its own");
+            problem(all, one, &fault, other)
+        });
+    twice.collect()
 }
 
 /// The files that cannot be read.

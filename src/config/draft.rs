@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::domain::usage::UsageRule;
 use crate::edge::listener::Address;
 
+use super::gateway::GatewayConfig;
 use super::listener::{ConnectionLimits, HttpConfig, ListenerConfig, SourceConfig, TlsConfig};
 
 /// One field for each setting. What a new one holds counts for nothing: each
@@ -33,6 +34,7 @@ pub(super) struct Draft {
     pub(super) source_header: Option<HeaderName>,
     /// None: where `http` is.
     pub(super) metrics: Option<Address>,
+    pub(super) gateway: GatewayConfig,
     /// None: one per core.
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) encrypted_elsewhere: bool,

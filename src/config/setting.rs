@@ -60,7 +60,7 @@ pub(super) enum Kind {
     /// Networks and addresses, or `none`.
     Networks(fn(&mut Draft, Vec<IpNet>)),
     /// The name of a header that holds addresses.
-    Header(fn(&mut Draft, HeaderName)),
+    SourceHeader(fn(&mut Draft, HeaderName)),
     /// A number from 1 to the first field.
     Count(u32, fn(&mut Draft, NonZeroU32)),
     /// A span of time, no shorter than the first field.
@@ -73,6 +73,8 @@ pub(super) enum Kind {
     Negated(fn(&mut Draft, bool)),
     /// One of some words.
     Word(&'static [Word]),
+    /// The name of a header, or `none`.
+    Header(fn(&mut Draft, Option<HeaderName>)),
     /// What is logged.
     Filter(fn(&mut Draft, String)),
 }
@@ -103,7 +105,7 @@ impl Setting {
             Kind::Folder(_) | Kind::File(_) => Some("PATH"),
             Kind::Address(_) | Kind::AddressOrOff(_) => Some("ADDRESS"),
             Kind::Networks(_) => Some("NETWORKS"),
-            Kind::Header(_) => Some("NAME"),
+            Kind::Header(_) | Kind::SourceHeader(_) => Some("NAME"),
             Kind::Count(..) => Some("N"),
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
@@ -140,8 +142,8 @@ impl Setting {
                 set(draft, networks);
                 Ok(text.into())
             }
-            Kind::Header(set) => {
-                let (text, name) = given.header()?;
+            Kind::SourceHeader(set) => {
+                let (text, name) = given.source_header()?;
                 set(draft, name);
                 Ok(text.into())
             }
@@ -174,6 +176,11 @@ impl Setting {
                 let (word, set) = given.word(words)?;
                 set(draft);
                 Ok(word.into())
+            }
+            Kind::Header(set) => {
+                let (text, name) = given.header()?;
+                set(draft, name);
+                Ok(text.into())
             }
             Kind::Filter(set) => {
                 let filter = given.filter()?;
