@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info};
@@ -26,6 +27,7 @@ use crate::edge::ext_authz::{self, AuthorizationService};
 use crate::edge::forward_auth::ForwardAuth;
 use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
+use crate::edge::plane::CheckPlane;
 use crate::edge::probes::{self, Readiness, Unready};
 use crate::edge::server::{self, ServeError};
 use crate::edge::{admin, check};
@@ -209,11 +211,9 @@ impl Parts {
         chores.spawn(self.first_use_notes.take());
         let (stop, stopping) = watch::channel(false);
         let (stop_telling, telling_ends) = watch::channel(false);
-        let drain = |stop| Drain {
-            stop,
-            grace: self.config.drain_timeout,
-        };
-        let (drain, last_drain) = (drain(stopping), drain(telling_ends));
+        let grace = self.config.drain_timeout;
+        let drain = Drain::new(stopping, grace);
+        let last_drain = Drain::new(telling_ends, grace);
         let readiness = Readiness::default();
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
@@ -235,26 +235,13 @@ impl Parts {
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
         let watched = HttpPlane::new(probes::routes(readiness.clone()));
-        let http_plane = watched.clone().with(forward_auth);
-        let mut servers = JoinSet::new();
-        let doors = self.doors;
-        let (check, http) = (
-            (doors.check, &check_plane),
-            doors.http.map(|door| (door, &http_plane)),
-        );
-        for ended in server::serve_on_threads(check, http, threads, &drain)? {
-            servers.spawn(served(ended));
-        }
-        // To the very end, so that who watches sees that too.
-        let mut telling = JoinSet::new();
-        if let Some(door) = doors.metrics {
-            telling.spawn(server::serve_metrics(door, &watched, last_drain)?);
-        }
-        let admin = server::serve_admin(doors.admin, admin_routes, drain)?;
-        servers.spawn(async {
-            admin.await;
-            Ok(())
-        });
+        let planes = Planes {
+            check: check_plane,
+            admin: admin_routes,
+            http: watched.clone().with(forward_auth),
+            watched,
+        };
+        let (mut servers, mut telling) = open(self.doors, planes, threads, drain, last_drain)?;
         addresses.tell(threads);
 
         let mut result = tokio::select! {
@@ -285,6 +272,41 @@ impl Parts {
         while telling.join_next().await.is_some() {}
         result
     }
+}
+
+/// What is served at which door.
+struct Planes {
+    check: CheckPlane,
+    admin: Routes,
+    http: HttpPlane,
+    /// What there is at the http door for those who watch, too.
+    watched: HttpPlane,
+}
+
+/// Serves gateways and operators until `drain` is over, and those who watch until
+/// `last_drain` is, which is after: they are to see the end.
+fn open(
+    doors: Doors,
+    planes: Planes,
+    threads: usize,
+    drain: Drain,
+    last_drain: Drain,
+) -> Result<(JoinSet<Result<(), RunError>>, JoinSet<()>), RunError> {
+    let (mut servers, mut telling) = (JoinSet::new(), JoinSet::new());
+    let check = (doors.check, &planes.check);
+    let http = doors.http.map(|door| (door, &planes.http));
+    for ended in server::serve_on_threads(check, http, threads, &drain)? {
+        servers.spawn(served(ended));
+    }
+    if let Some(door) = doors.metrics {
+        telling.spawn(server::serve_metrics(door, &planes.watched, last_drain)?);
+    }
+    let admin = server::serve_admin(doors.admin, planes.admin, drain)?;
+    servers.spawn(async {
+        admin.await;
+        Ok(())
+    });
+    Ok((servers, telling))
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.
