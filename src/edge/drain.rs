@@ -14,12 +14,6 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// It begins when `stop` turns true, and is over after `grace`.
-    #[must_use]
-    pub const fn new(stop: watch::Receiver<bool>, grace: Duration) -> Self {
-        Self { stop, grace }
-    }
-
     /// Waits until it is time to stop.
     pub(super) async fn begun(mut self) {
         // If nobody can tell any more, it is time too.

@@ -28,6 +28,7 @@ mod credits;
 mod docs;
 mod drain;
 mod explain;
+mod ext_authz;
 mod forward_auth;
 mod h1raw;
 mod h2raw;
