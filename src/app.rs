@@ -200,6 +200,11 @@ impl App {
     }
 }
 
+/// What decides for gateways that do not speak keyward's own API.
+fn gateway(config: &ServeConfig, checker: Checker) -> Gateway {
+    Gateway::new(checker, config.gateway.headers.clone()).routing(Arc::clone(&config.routes))
+}
+
 impl Parts {
     /// Where the server will listen.
     fn addresses(&self) -> Addresses {
@@ -235,8 +240,7 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
-            .routing(Arc::new(self.config.routes));
+        let gateway = gateway(&self.config, self.checker.clone());
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
         let health = check_health.clone();
         let check_plane = server::check_plane(self.checker, authorization, health, reflection)?;
