@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 21] = [
+const DOCUMENTS: [&str; 22] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -27,6 +27,7 @@ const DOCUMENTS: [&str; 21] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/routes.md",
     "docs/usage.md",
     "docs/verdict.md",
 ];
@@ -50,7 +51,7 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 8] = [
+const NOUNS: [&str; 9] = [
     "admins",
     "audit",
     "config",
@@ -58,6 +59,7 @@ const NOUNS: [&str; 8] = [
     "keys",
     "memberships",
     "principals",
+    "routes",
     "workspaces",
 ];
 
