@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 22] = [
+const DOCUMENTS: [&str; 23] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -28,6 +28,7 @@ const DOCUMENTS: [&str; 22] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/routes.md",
     "docs/usage.md",
     "docs/verdict.md",
 ];
@@ -51,7 +52,7 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 8] = [
+const NOUNS: [&str; 9] = [
     "admins",
     "audit",
     "config",
@@ -59,6 +60,7 @@ const NOUNS: [&str; 8] = [
     "keys",
     "memberships",
     "principals",
+    "routes",
     "workspaces",
 ];
 

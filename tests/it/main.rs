@@ -68,6 +68,7 @@ mod records;
 mod recover;
 mod redact;
 mod reflection;
+mod routes;
 mod rust_client;
 mod source_addresses;
 mod store_damage;
