@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 22] = [
+const DOCUMENTS: [&str; 23] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 22] = [
     "docs/explain.md",
     "docs/ext-authz.md",
     "docs/first-day.md",
+    "docs/forward-auth.md",
     "docs/grpc.md",
     "docs/import.md",
     "docs/installing.md",
