@@ -29,6 +29,7 @@ mod docs;
 mod drain;
 mod explain;
 mod gateways;
+mod ext_authz;
 mod h2raw;
 mod health;
 mod import;
