@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::client::Ask;
+use super::switch::Keyward;
+use super::upstream::Upstream;
 use crate::docs::document;
 
 /// Longer than any gateway takes to start on a busy machine.
@@ -23,17 +25,20 @@ pub(crate) struct Place {
     pub(crate) listen: SocketAddr,
     /// Where keyward listens to gateways of this kind.
     pub(crate) keyward: SocketAddr,
+    /// The same, if that is a unix socket.
+    pub(crate) socket: PathBuf,
     /// The service behind the gateway.
     pub(crate) upstream: SocketAddr,
     folder: TempDir,
 }
 
 impl Place {
-    pub(crate) fn new(keyward: SocketAddr, upstream: SocketAddr) -> Self {
+    pub(crate) fn new(keyward: &Keyward, upstream: &Upstream) -> Self {
         Self {
             listen: address_of_its_own(),
-            keyward,
-            upstream,
+            keyward: keyward.address,
+            socket: keyward.socket(),
+            upstream: upstream.address,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -102,11 +107,11 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the gateway ended: {status}");
             }
-            // Any answer will do.
             let address = self.place.listen;
-            if tokio::net::TcpStream::connect(address).await.is_ok()
-                && Ask::get(address, "/public/").try_send().await.is_ok()
-            {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                // Any answer will do, and so will that it does not like to be
+                // asked like that.
+                let _ = Ask::get(address, "/public/").try_send().await;
                 return;
             }
             assert!(Instant::now() < deadline, "the gateway does not answer");

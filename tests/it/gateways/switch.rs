@@ -2,6 +2,7 @@
 //! address.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use prost::Message;
 use rustix::process::Signal;
@@ -30,6 +31,8 @@ pub(crate) enum State {
 pub(crate) enum Asks {
     /// Envoy's protocol, on the listener of checks.
     ExtAuthz,
+    /// The same, by a unix socket.
+    ExtAuthzOnASocket,
     /// HTTP, on the listener of that name.
     ForwardAuth,
 }
@@ -46,13 +49,8 @@ pub(crate) struct Keyward {
 
 /// What keeps it busy.
 enum Held {
-    Check {
-        _connection: Raw,
-        _check: Call,
-    },
-    Connection {
-        _connection: TcpStream,
-    },
+    Check { _connection: Raw, _check: Call },
+    Connection { _connection: TcpStream },
 }
 
 impl Keyward {
@@ -67,6 +65,11 @@ impl Keyward {
         };
         keyward.serve(&[]);
         keyward
+    }
+
+    /// The socket on which gateways reach it, if they do so by one.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.site.path().join("check.sock")
     }
 
     /// The server, which has to be there.
@@ -90,8 +93,10 @@ impl Keyward {
 
     fn serve(&mut self, flags: &[&str]) {
         let address = self.address.to_string();
+        let socket = format!("unix:{}", self.socket().display());
         let listeners = match self.asks {
             Asks::ExtAuthz => vec!["--check-listen", &address],
+            Asks::ExtAuthzOnASocket => vec!["--check-listen", &socket],
             Asks::ForwardAuth => {
                 vec!["--check-listen", "127.0.0.1:0", "--http-listen", &address]
             }
@@ -119,7 +124,7 @@ impl Keyward {
     /// Leaves room for one, and takes it.
     async fn overload(&mut self) {
         let held = match self.asks {
-            Asks::ExtAuthz => {
+            Asks::ExtAuthz | Asks::ExtAuthzOnASocket => {
                 self.serve(&["--check-max-calls", "1", "--check-receive-timeout", "10m"]);
                 hold_a_check(&self.server().check_address).await
             }
