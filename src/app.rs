@@ -19,7 +19,6 @@ use crate::config::ServeConfig;
 use crate::config::listener::ListenerConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
-use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
@@ -142,7 +141,7 @@ impl App {
             desk,
         );
         let counting = Counting::begin(
-            index.usage(KeyId::NOBODY).map(|usage| usage.read()),
+            index.usage_mark().cloned(),
             config.usage.counted,
             clock.now(),
         );
@@ -236,7 +235,8 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone());
+        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
+            .routing(Arc::new(self.config.routes));
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
         let health = check_health.clone();
         let check_plane = server::check_plane(self.checker, authorization, health, reflection)?;

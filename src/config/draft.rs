@@ -25,6 +25,8 @@ pub(super) struct Draft {
     pub(super) check: ListenerDraft,
     pub(super) admin: ListenerDraft,
     pub(super) gateway: GatewayConfig,
+    /// None: there is no table.
+    pub(super) routes: Option<PathBuf>,
     /// None: one per core.
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) encrypted_elsewhere: bool,
