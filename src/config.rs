@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use crate::domain::route::RouteTable;
 use crate::domain::usage::UsageRule;
+use crate::edge::listener::Address;
 use crate::store::OpenError;
 use crate::store::home::Home;
 use crate::telemetry::Form;
@@ -33,7 +34,7 @@ use crate::telemetry::Form;
 use draft::Draft;
 use gateway::GatewayConfig;
 use gather::{Effective, Gathered, Sources, gather};
-use listener::ListenerConfig;
+use listener::{HttpConfig, ListenerConfig};
 use origin::{Problem, Problems};
 
 /// All settings of a server.
@@ -45,6 +46,10 @@ pub struct ServeConfig {
     pub check: ListenerConfig,
     /// Where operators call.
     pub admin: ListenerConfig,
+    /// Where gateways ask over plain HTTP; none: nowhere.
+    pub http: Option<HttpConfig>,
+    /// Where metrics and probes are answered; none: where `http` is.
+    pub metrics: Option<Address>,
     /// What other gateways than keyward's own clients are told.
     pub gateway: GatewayConfig,
     /// What their requests need.
@@ -179,6 +184,8 @@ fn finish(
             home: home?,
             check: draft.check.config(),
             admin: draft.admin.config(),
+            http: draft.http(),
+            metrics: draft.metrics.clone(),
             gateway: draft.gateway.clone(),
             routes,
             check_threads: draft.threads.unwrap_or_else(one_per_core),

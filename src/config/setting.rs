@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::edge::listener::Address;
@@ -54,6 +55,12 @@ pub(super) enum Kind {
     File(fn(&mut Draft, PathBuf)),
     /// Where to listen.
     Address(fn(&mut Draft, Address)),
+    /// The same, or `off`.
+    AddressOrOff(fn(&mut Draft, Option<Address>)),
+    /// Networks and addresses, or `none`.
+    Networks(fn(&mut Draft, Vec<IpNet>)),
+    /// The name of a header that holds addresses.
+    SourceHeader(fn(&mut Draft, HeaderName)),
     /// A number from 1 to the first field.
     Count(u32, fn(&mut Draft, NonZeroU32)),
     /// A span of time, no shorter than the first field.
@@ -96,12 +103,13 @@ impl Setting {
     pub const fn value_name(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Folder(_) | Kind::File(_) => Some("PATH"),
-            Kind::Address(_) => Some("ADDRESS"),
+            Kind::Address(_) | Kind::AddressOrOff(_) => Some("ADDRESS"),
+            Kind::Networks(_) => Some("NETWORKS"),
+            Kind::Header(_) | Kind::SourceHeader(_) => Some("NAME"),
             Kind::Count(..) => Some("N"),
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
             Kind::Word(_) => Some("WORD"),
-            Kind::Header(_) => Some("NAME"),
             Kind::Filter(_) => Some("FILTER"),
         }
     }
@@ -119,26 +127,17 @@ impl Setting {
                 set(draft, PathBuf::from(&path));
                 Ok(path.to_string_lossy().into())
             }
-            Kind::Address(set) => {
-                let (text, address) = given.address()?;
-                set(draft, address);
-                Ok(text.into())
-            }
+            Kind::Address(set) => Ok(put(draft, set, given.address()?)),
+            Kind::AddressOrOff(set) => Ok(put(draft, set, given.address_or_off()?)),
+            Kind::Networks(set) => Ok(put(draft, set, given.networks()?)),
+            Kind::SourceHeader(set) => Ok(put(draft, set, given.source_header()?)),
             Kind::Count(most, set) => {
                 let number = given.count(most)?;
                 set(draft, number);
                 Ok(number.get().into())
             }
-            Kind::Span(least, set) => {
-                let (text, span) = given.span(least)?;
-                set(draft, span);
-                Ok(text.into())
-            }
-            Kind::SpanOrNever(least, set) => {
-                let (text, span) = given.span_or_never(least)?;
-                set(draft, span);
-                Ok(text.into())
-            }
+            Kind::Span(least, set) => Ok(put(draft, set, given.span(least)?)),
+            Kind::SpanOrNever(least, set) => Ok(put(draft, set, given.span_or_never(least)?)),
             Kind::Switch(set) => {
                 let on = given.switch()?;
                 set(draft, on);
@@ -154,11 +153,7 @@ impl Setting {
                 set(draft);
                 Ok(word.into())
             }
-            Kind::Header(set) => {
-                let (text, name) = given.header()?;
-                set(draft, name);
-                Ok(text.into())
-            }
+            Kind::Header(set) => Ok(put(draft, set, given.header()?)),
             Kind::Filter(set) => {
                 let filter = given.filter()?;
                 set(draft, filter.clone());
@@ -174,4 +169,10 @@ impl Setting {
             Preset::Absent { .. } => None,
         }
     }
+}
+
+/// Puts a value into its field; how it was written is what is told of it.
+fn put<T>(draft: &mut Draft, set: fn(&mut Draft, T), (text, value): (String, T)) -> Value {
+    set(draft, value);
+    text.into()
 }
