@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::process::{Place, Process, address_of_its_own};
 use super::switch::{Asks, State};
 use super::{Feature, Gateway, OnFailure, Scene};
-use crate::limits::limits;
 use crate::support::tool;
 
 table! { Caddy }
@@ -95,25 +94,6 @@ async fn what_fails_behind_it_is_no_fault_of_keywards() {
     let answer = scene.get("/people").bearer(&token).send().await;
     assert_eq!(answer.status, 502);
     assert_eq!(scene.get("/people").send().await.status, 401);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn clients_learn_what_is_left_of_their_limits() {
-    let mut scene = Scene::new::<Caddy>(OnFailure::Close).await;
-    let limited = scene.issue(|request| request.limits = limits(&["bulk=3/3600"]));
-    let limited = limited.await;
-    let answer = scene.get("/bulk").bearer(&limited).send().await;
-    assert!(answer.is_from_the_upstream(), "{answer:?}");
-    let left = answer.header("ratelimit").unwrap();
-    assert!(left.starts_with("\"bulk\";r=2;t="), "{left}");
-    let policy = answer.header("ratelimit-policy");
-    assert_eq!(policy, Some("\"bulk\";q=3;w=3600"));
-
-    let unlimited = scene.token().await;
-    let answer = scene.get("/people").bearer(&unlimited).send().await;
-    assert!(answer.is_from_the_upstream(), "{answer:?}");
-    assert_eq!(answer.header("ratelimit"), None);
-    assert_eq!(answer.header("ratelimit-policy"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
