@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::h2raw::frame;
@@ -29,6 +30,8 @@ pub(crate) enum Speaks {
 #[derive(Clone)]
 pub(crate) struct Ask {
     to: SocketAddr,
+    /// What goes before it.
+    first: String,
     speaks: Speaks,
     method: Method,
     path: String,
@@ -56,6 +59,7 @@ impl Ask {
     pub(crate) fn get(to: SocketAddr, path: &str) -> Self {
         Self {
             to,
+            first: String::new(),
             speaks: Speaks::Http1,
             method: Method::GET,
             path: path.to_owned(),
@@ -92,6 +96,12 @@ impl Ask {
         self
     }
 
+    /// By way of a balancer, which says that it comes from `source`.
+    pub(crate) fn by_proxy_from(self, source: &str) -> Self {
+        let first = format!("PROXY TCP4 {source} 127.0.0.1 12345 80\r\n");
+        Self { first, ..self }
+    }
+
     /// With this token after `Bearer`.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
@@ -117,7 +127,8 @@ impl Ask {
     }
 
     async fn try_begin(self) -> Result<Coming, hyper::Error> {
-        let stream = TcpStream::connect(self.to).await.unwrap();
+        let mut stream = TcpStream::connect(self.to).await.unwrap();
+        stream.write_all(self.first.as_bytes()).await.unwrap();
         let stream = TokioIo::new(stream);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;

@@ -171,6 +171,39 @@ async fn every_denial(scene: &mut Scene) -> Vec<(&'static str, Ask, Told)> {
     ]
 }
 
+/// How it stands with the limits that counted, which clients may go by.
+pub(in crate::gateways) async fn limits_are_told_with_what_they_let_pass<G: Gateway>() {
+    if !G::can(Feature::LimitsOfTheAllowed) {
+        return;
+    }
+    let mut scene = Scene::new::<G>(OnFailure::Close).await;
+    let limited = scene
+        .issue(|request| request.limits = limits(&["bulk=2/3600"]))
+        .await;
+    for left in ["1", "0"] {
+        let answer = scene.get("/bulk").bearer(&limited).send().await;
+        assert!(answer.is_from_the_upstream(), "{answer:?}");
+        let standing = answer.header("ratelimit").unwrap();
+        assert!(
+            standing.starts_with(&format!("\"bulk\";r={left}")),
+            "{standing}"
+        );
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            Some("\"bulk\";q=2;w=3600")
+        );
+    }
+    let answer = scene.get("/bulk").bearer(&limited).send().await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        answer.header("ratelimit-policy"),
+        Some("\"bulk\";q=2;w=3600")
+    );
+    // Of what no limit counts there is nothing to tell.
+    let answer = scene.get("/people").bearer(&limited).send().await;
+    assert_eq!(answer.header("ratelimit"), None);
+}
+
 /// A key whose time has come.
 async fn expired(scene: &mut Scene) -> String {
     let token = scene
