@@ -64,7 +64,7 @@ macro_rules! table {
 mod caddy;
 mod cases;
 mod client;
-mod envoy;
+pub(crate) mod envoy;
 mod process;
 mod switch;
 mod traefik;
@@ -160,7 +160,7 @@ impl Scene {
             .workspace("klipy", "klipy_api", &["live", "test"])
             .await;
         let upstream = Upstream::start().await;
-        let place = Place::new(&keyward, &upstream);
+        let place = Place::new(keyward.address, upstream.address);
         let command = G::command(&place, on_failure);
         let gateway = Process::start(command, place).await;
         upstream.seen();
