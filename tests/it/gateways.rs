@@ -61,11 +61,13 @@ macro_rules! table {
     };
 }
 
+mod caddy;
 mod cases;
 mod client;
 pub(crate) mod envoy;
 mod process;
 mod switch;
+mod traefik;
 mod upstream;
 
 /// What comes before the names of the headers that say who it is.
@@ -93,16 +95,20 @@ enum Feature {
     Grpc,
     /// Answers gRPC clients with the code that keyward means.
     GrpcDenials,
+    /// Takes off whatever is called as keyward's headers are, and not those alone
+    /// that its configuration names.
+    UnheardOfNames,
 }
 
 impl Feature {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::FailOpen,
         Self::DenialBody,
         Self::LimitsOfTheAllowed,
         Self::Http2,
         Self::Grpc,
         Self::GrpcDenials,
+        Self::UnheardOfNames,
     ];
 }
 

@@ -316,3 +316,27 @@ pub(in crate::gateways) async fn the_source_address_is_none_that_a_client_says<G
         }
     }
 }
+
+/// Behind a proxy that the gateway was told to trust. The path says the workspace.
+pub(in crate::gateways) async fn the_source_address_is_what_a_proxy_says(scene: &mut Scene) {
+    let confined = scene
+        .issue(|request| request.source_addresses = vec!["203.0.113.0/24".to_owned()])
+        .await;
+    for (said, status) in [
+        ("203.0.113.7", 200),
+        // What is left of it, the client has said.
+        ("192.0.2.1, 203.0.113.7", 200),
+        ("203.0.113.7, 192.0.2.1", 403),
+        ("192.0.2.1", 403),
+        ("", 403),
+    ] {
+        let ask = scene.get("/klipy/orders").header("x-forwarded-for", said);
+        // No proxy says what is asked for: that is the client.
+        let ask = ask
+            .header("x-forwarded-uri", "/kling/orders")
+            .header("x-forwarded-method", "OPTIONS")
+            .header("x-forwarded-host", "forged.example.com");
+        let answer = ask.bearer(&confined).send().await;
+        assert_eq!(answer.status, status, "{said}: {answer:?}");
+    }
+}
