@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 23] = [
+const DOCUMENTS: [&str; 24] = [
     "README.md",
+    "deploy/envoy/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
