@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 22] = [
+const DOCUMENTS: [&str; 24] = [
     "README.md",
+    "deploy/caddy/README.md",
     "deploy/envoy/README.md",
+    "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
