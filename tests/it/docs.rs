@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 24] = [
+const DOCUMENTS: [&str; 25] = [
     "README.md",
     "deploy/caddy/README.md",
     "deploy/envoy/README.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 24] = [
     "docs/explain.md",
     "docs/ext-authz.md",
     "docs/first-day.md",
+    "docs/forward-auth.md",
     "docs/grpc.md",
     "docs/import.md",
     "docs/installing.md",
