@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 24] = [
+const DOCUMENTS: [&str; 26] = [
     "README.md",
+    "deploy/caddy/README.md",
     "deploy/envoy/README.md",
+    "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
