@@ -55,7 +55,7 @@ local NOT_ASKED = {
 }
 
 -- What there is to say when keyward said nothing.
-local UNDECIDED = '{"error":"undecided","message":"access could not be checked, try again"}'
+local UNDECIDED = '{"error":"unavailable","message":"The API key could not be checked. Try again in a moment."}'
 
 local function first(headers, name)
     local values = headers and headers[name]
@@ -153,11 +153,14 @@ local function undecided(txn, sent, response)
     end
     -- keyward's own words, or ours: HAProxy's pages are for browsers.
     if first(response.headers, "content-type") ~= "application/json" then
-        response.headers = { ["content-type"] = { [0] = "application/json" } }
+        response.headers = {
+            ["content-type"] = { [0] = "application/json" },
+            ["retry-after"] = { [0] = "1" },
+        }
         response.body = UNDECIDED
     end
     if not first(response.headers, "grpc-message") then
-        response.headers["grpc-message"] = { [0] = "access could not be checked, try again" }
+        response.headers["grpc-message"] = { [0] = "The API key could not be checked. Try again in a moment." }
     end
     response.status = 503
     deny(txn, sent, response)
