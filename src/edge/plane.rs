@@ -15,6 +15,7 @@ use tower::Service as Tower;
 
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
+use super::ext_authz::{self, AuthorizationService};
 use super::guarded::{Answering, Gate, Guarded};
 use super::line::Line;
 use super::refusal::Refusal;
@@ -30,24 +31,34 @@ pub(super) trait Plane:
     fn on(&self, line: &Arc<Line>) -> Self;
 }
 
-/// Checks, and the rest. A router in front of both would be work for nothing in
-/// every check: there is one path to compare.
+/// Checks, and the rest. A router in front of them would be work for nothing in
+/// every check: there are two paths to compare.
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
+    authorization: AuthorizationService,
     rest: Routes,
 }
 
 impl CheckPlane {
-    /// Serves `checks` beside `rest`.
-    pub(super) const fn new(checks: KeyCheckService, rest: Routes) -> Self {
-        Self { checks, rest }
+    /// Serves `checks` and `authorization` beside `rest`.
+    pub(super) const fn new(
+        checks: KeyCheckService,
+        authorization: AuthorizationService,
+        rest: Routes,
+    ) -> Self {
+        Self {
+            checks,
+            authorization,
+            rest,
+        }
     }
 
     /// The plane as one thread serves it, behind a gate of its own.
     pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
         ThreadPlane {
             checks: self.checks.for_thread(),
+            authorization: self.authorization.for_thread(),
             rest: Guarded::new(self.rest.clone(), gate),
         }
     }
@@ -57,6 +68,7 @@ impl CheckPlane {
 #[derive(Clone, Debug)]
 pub(super) struct ThreadPlane {
     checks: KeyCheckService,
+    authorization: AuthorizationService,
     rest: Guarded,
 }
 
@@ -66,9 +78,12 @@ impl Service<Request<Incoming>> for ThreadPlane {
     type Future = PlaneFuture;
 
     fn call(&self, request: Request<Incoming>) -> PlaneFuture {
-        if request.uri().path() != CHECK {
-            return PlaneFuture::Rest(self.rest.answer(request));
-        }
+        // The one that must cost least is looked for first.
+        let of_envoy = match request.uri().path() {
+            CHECK => false,
+            ext_authz::CHECK => true,
+            _ => return PlaneFuture::Rest(self.rest.answer(request)),
+        };
         let gate = self.rest.gate();
         let Some(call) = gate.enter() else {
             return PlaneFuture::Refused(Refusal::new(request.into_body()));
@@ -76,7 +91,12 @@ impl Service<Request<Incoming>> for ThreadPlane {
         let asked = deadline::asked(request.headers());
         let (share, within) = (gate.share(), gate.receive_timeout);
         let arriving = |body| Timely::new(Roomy::new(body, share), within);
-        let checking = self.checks.clone().call(request.map(arriving));
+        let request = request.map(arriving);
+        let checking = if of_envoy {
+            self.authorization.clone().call(request)
+        } else {
+            self.checks.clone().call(request)
+        };
         PlaneFuture::Check(Prompt::new(checking, call, asked))
     }
 }
@@ -85,6 +105,7 @@ impl Plane for ThreadPlane {
     fn on(&self, line: &Arc<Line>) -> Self {
         Self {
             checks: self.checks.clone(),
+            authorization: self.authorization.clone(),
             rest: self.rest.on(line),
         }
     }

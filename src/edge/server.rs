@@ -24,6 +24,7 @@ use super::check::KeyCheckService;
 use super::conversation::{self, Terms};
 use super::deal::{Dealt, Worker, deal};
 use super::drain::Drain;
+use super::ext_authz::AuthorizationService;
 use super::guarded::{Gate, Guarded};
 use super::listener::Bound;
 use super::plane::{CheckPlane, Plane};
@@ -46,14 +47,15 @@ pub struct Door {
     pub limits: ConnectionLimits,
 }
 
-/// What is served to gateways: checks, health and, if asked for, reflection
-/// of those alone.
+/// What is served to gateways: checks in keyward's words and in Envoy's, health
+/// and, if asked for, reflection of what there are descriptors of.
 ///
 /// # Errors
 ///
 /// The descriptors cannot be read, which is a fault of the build.
 pub fn check_plane(
     checker: Checker,
+    authorization: AuthorizationService,
     health: HealthReporter,
     reflection: bool,
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
@@ -62,12 +64,17 @@ pub fn check_plane(
     // Known to the router too, for all methods but one, and those that do not
     // exist.
     routes.add_service(checks.clone());
+    routes.add_service(authorization.clone());
     add_shared(
         &mut routes,
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
-    Ok(CheckPlane::new(checks, routes.routes().prepare()))
+    Ok(CheckPlane::new(
+        checks,
+        authorization,
+        routes.routes().prepare(),
+    ))
 }
 
 /// What is served to operators: administration, health and, if asked for,

@@ -28,6 +28,7 @@ mod credits;
 mod docs;
 mod drain;
 mod explain;
+mod gateways;
 mod h2raw;
 mod health;
 mod import;
