@@ -13,6 +13,7 @@
 //! | `/partner…` | keys of `klipy` that come in `x-api-key` |
 //! | any other | keys of `klipy` |
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use keyward::edge::pb::CreateKeyRequest;
@@ -61,6 +62,8 @@ macro_rules! table {
 mod cases;
 mod client;
 mod envoy;
+mod haproxy;
+mod nginx;
 mod process;
 mod switch;
 mod upstream;
@@ -90,16 +93,19 @@ enum Feature {
     Grpc,
     /// Answers gRPC clients with the code that keyward means.
     GrpcDenials,
+    /// Takes off whatever begins like keyward's headers, also names to come.
+    NamesToCome,
 }
 
 impl Feature {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::FailOpen,
         Self::DenialBody,
         Self::LimitsOfTheAllowed,
         Self::Http2,
         Self::Grpc,
         Self::GrpcDenials,
+        Self::NamesToCome,
     ];
 }
 
@@ -114,6 +120,11 @@ trait Gateway {
     /// Writes the configuration that `deploy` ships, for this place, and says how
     /// to run the gateway with it, in the foreground.
     fn command(place: &Place, on_failure: OnFailure) -> Command;
+
+    /// Where it takes HTTP/2.
+    fn http2(place: &Place) -> SocketAddr {
+        place.listen
+    }
 
     /// Why it cannot do this, in the words of its README; none: it can.
     fn cannot(_: Feature) -> Option<&'static str> {
@@ -139,6 +150,7 @@ struct Scene {
     keyward: Keyward,
     upstream: Upstream,
     gateway: Process,
+    http2: SocketAddr,
     admin: Admin,
 }
 
@@ -153,24 +165,26 @@ impl Scene {
         let upstream = Upstream::start().await;
         let place = Place::new(keyward.address, upstream.address);
         let command = G::command(&place, on_failure);
+        let http2 = G::http2(&place);
         let gateway = Process::start(command, place).await;
         upstream.seen();
         Self {
             keyward,
             upstream,
             gateway,
+            http2,
             admin,
         }
     }
 
     /// A GET to the gateway.
     fn get(&self, path: &str) -> Ask {
-        Ask::get(self.gateway.place().listen, path)
+        Ask::get(self.gateway.place().listen, path).http2_at(self.http2)
     }
 
     /// A gRPC call to the gateway.
     fn call(&self, path: &str, message: &[u8]) -> Ask {
-        Ask::grpc(self.gateway.place().listen, path, message)
+        Ask::grpc(self.http2, path, message)
     }
 
     /// The token of a key of `klipy` that may read people.

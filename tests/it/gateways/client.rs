@@ -29,6 +29,7 @@ pub(crate) enum Speaks {
 #[derive(Clone)]
 pub(crate) struct Ask {
     to: SocketAddr,
+    http2_at: SocketAddr,
     speaks: Speaks,
     method: Method,
     path: String,
@@ -56,6 +57,7 @@ impl Ask {
     pub(crate) fn get(to: SocketAddr, path: &str) -> Self {
         Self {
             to,
+            http2_at: to,
             speaks: Speaks::Http1,
             method: Method::GET,
             path: path.to_owned(),
@@ -74,6 +76,11 @@ impl Ask {
         }
         .header("content-type", "application/grpc")
         .header("te", "trailers")
+    }
+
+    /// Where it is to go if it is over HTTP/2, should that be elsewhere.
+    pub(crate) fn http2_at(self, http2_at: SocketAddr) -> Self {
+        Self { http2_at, ..self }
     }
 
     pub(crate) fn over(self, speaks: Speaks) -> Self {
@@ -117,7 +124,11 @@ impl Ask {
     }
 
     async fn try_begin(self) -> Result<Coming, hyper::Error> {
-        let stream = TcpStream::connect(self.to).await.unwrap();
+        let to = match self.speaks {
+            Speaks::Http1 => self.to,
+            Speaks::Http2 => self.http2_at,
+        };
+        let stream = TcpStream::connect(to).await.unwrap();
         let stream = TokioIo::new(stream);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
