@@ -50,7 +50,7 @@ impl Gateway for Nginx {
         place.adapted("deploy/nginx/keyward-ask.conf", open);
         let mut command = Command::new(program("nginx"));
         command.arg("-p").arg(place.folder()).arg("-c").arg(main);
-        command.args(["-e", "stderr", "-g", "daemon off;"]);
+        command.args(["-g", "daemon off;"]);
         command
     }
 
