@@ -23,6 +23,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::domain::usage::UsageRule;
+use crate::edge::listener::Address;
 use crate::store::OpenError;
 use crate::store::home::Home;
 use crate::telemetry::Form;
@@ -30,7 +31,7 @@ use crate::telemetry::Form;
 use draft::Draft;
 use gateway::GatewayConfig;
 use gather::{Effective, Gathered, Sources, gather};
-use listener::ListenerConfig;
+use listener::{HttpConfig, ListenerConfig};
 use origin::{Problem, Problems};
 
 /// All settings of a server.
@@ -42,6 +43,10 @@ pub struct ServeConfig {
     pub check: ListenerConfig,
     /// Where operators call.
     pub admin: ListenerConfig,
+    /// Where gateways ask over plain HTTP; none: nowhere.
+    pub http: Option<HttpConfig>,
+    /// Where metrics and probes are answered; none: where `http` is.
+    pub metrics: Option<Address>,
     /// What other gateways than keyward's own clients are told.
     pub gateway: GatewayConfig,
     /// How many threads answer checks.
@@ -172,6 +177,8 @@ fn finish(
             home: home?,
             check: draft.check.config(),
             admin: draft.admin.config(),
+            http: draft.http(),
+            metrics: draft.metrics.clone(),
             gateway: draft.gateway.clone(),
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,

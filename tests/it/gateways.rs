@@ -59,6 +59,7 @@ macro_rules! table {
     };
 }
 
+mod caddy;
 mod cases;
 mod client;
 mod envoy;
@@ -66,6 +67,7 @@ mod haproxy;
 mod nginx;
 mod process;
 mod switch;
+mod traefik;
 mod upstream;
 
 /// What comes before the names of the headers that say who it is.
@@ -93,8 +95,9 @@ enum Feature {
     Grpc,
     /// Answers gRPC clients with the code that keyward means.
     GrpcDenials,
-    /// Takes off whatever begins like keyward's headers, also names to come.
-    NamesToCome,
+    /// Takes off whatever is called as keyward's headers are, and not those alone
+    /// that its configuration names.
+    UnheardOfNames,
 }
 
 impl Feature {
@@ -105,7 +108,7 @@ impl Feature {
         Self::Http2,
         Self::Grpc,
         Self::GrpcDenials,
-        Self::NamesToCome,
+        Self::UnheardOfNames,
     ];
 }
 

@@ -56,6 +56,12 @@ fn broken<'a>(
     fault: &str,
     faults: &Throttle,
 ) -> Ruling<'static> {
+    tell_broken(asked, fault, faults);
+    Ruling::Denied(Reason::BrokenPolicy)
+}
+
+/// Logs `fault`, unless another was just before.
+pub(super) fn tell_broken<'a>(asked: &Asked<'a, impl Headers<'a>>, fault: &str, faults: &Throttle) {
     if let Some(withheld) = faults.pass() {
         // A query can have anything in it, and so can a path.
         let path = asked.path.split(['?', '#']).next().unwrap_or_default();
@@ -70,5 +76,4 @@ fn broken<'a>(
              where the gateway has it, in `context_extensions` or in the URL of its forward-auth"
         );
     }
-    Ruling::Denied(Reason::BrokenPolicy)
 }

@@ -6,3 +6,5 @@ pub(super) mod denied;
 pub(super) mod failing;
 pub(super) mod forged;
 pub(super) mod grpc;
+pub(super) mod paths;
+pub(super) mod upgrades;

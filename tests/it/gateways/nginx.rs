@@ -60,7 +60,7 @@ impl Gateway for Nginx {
 
     fn cannot(feature: Feature) -> Option<&'static str> {
         match feature {
-            Feature::NamesToCome => Some("nginx cannot take off headers by how they begin"),
+            Feature::UnheardOfNames => Some("nginx cannot take off headers by how they begin"),
             Feature::FailOpen
             | Feature::DenialBody
             | Feature::LimitsOfTheAllowed

@@ -116,10 +116,11 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the gateway ended: {status}");
             }
-            // Any answer will do.
+            // Any answer will do, but that of one that has not read its routes yet.
             let address = self.place.listen;
             if tokio::net::TcpStream::connect(address).await.is_ok()
-                && Ask::get(address, "/public/").try_send().await.is_ok()
+                && let Ok(answer) = Ask::get(address, "/public/").try_send().await
+                && answer.status != 404
             {
                 return;
             }

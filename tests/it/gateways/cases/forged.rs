@@ -8,17 +8,15 @@ use crate::gateways::{Feature, Gateway, IDENTITY, OnFailure, Scene};
 /// What nothing but a forgery holds.
 const FORGED: &str = "forged-by-the-client";
 
-/// Every name that keyward may set.
-const NAMES: [&str; 5] = [
+/// Every name that keyward may set, and one that it never does.
+const NAMES: [&str; 6] = [
     "x-keyward-key-id",
     "x-keyward-principal",
     "x-keyward-workspace",
     "x-keyward-environment",
     "x-keyward-scopes",
+    "x-keyward-of-the-future",
 ];
-
-/// One that it may set some day.
-const NAME_TO_COME: &str = "x-keyward-of-the-future";
 
 pub(in crate::gateways) async fn no_client_says_who_it_is_while_keyward_is_up<G: Gateway>() {
     let mut scene = Scene::new::<G>(OnFailure::Close).await;
@@ -66,16 +64,16 @@ async fn without_keyward<G: Gateway>(on_failure: OnFailure) {
 /// keyward's.
 fn forgeries<G: Gateway>(scene: &Scene, path: &str) -> Vec<Ask> {
     let mut asks = Vec::new();
-    let mut names = NAMES.to_vec();
-    if G::can(Feature::NamesToCome) {
-        names.push(NAME_TO_COME);
-    }
     let spellings: [fn(&str) -> String; 4] = [
         str::to_owned,
         |name| name.replace('-', "_"),
         |name| name.replacen('-', "_", 1),
         |name| format!("{}_{}", &name[..9], &name[10..]),
     ];
+    let names = match G::can(Feature::UnheardOfNames) {
+        true => &NAMES[..],
+        false => &NAMES[..NAMES.len() - 1],
+    };
     for spell in spellings {
         let forge = |ask: Ask, name: &&str| ask.header(&spell(name), FORGED);
         let all = names.iter().fold(scene.get(path), forge);
