@@ -40,3 +40,13 @@ impl Gateway for HaProxy {
         command
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_route_is_reached_through_a_public_one() {
+    super::cases::paths::no_other_route_is_reached_through_a_public_one::<HaProxy>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_judged_when_it_begins() {
+    super::cases::upgrades::a_websocket_is_judged_when_it_begins::<HaProxy>().await;
+}

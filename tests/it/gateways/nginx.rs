@@ -70,3 +70,13 @@ impl Gateway for Nginx {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_route_is_reached_through_a_public_one() {
+    super::cases::paths::no_other_route_is_reached_through_a_public_one::<Nginx>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_judged_when_it_begins() {
+    super::cases::upgrades::a_websocket_is_judged_when_it_begins::<Nginx>().await;
+}
