@@ -2,6 +2,7 @@
 
 mod doors;
 mod error;
+mod serving;
 
 use std::future::{Future, ready};
 use std::pin::pin;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -21,13 +21,12 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
 use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
-use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
 use crate::edge::forward_auth::ForwardAuth;
 use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
 use crate::edge::probes::{self, Readiness, Unready};
-use crate::edge::server::{self, ServeError};
+use crate::edge::server;
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
@@ -43,6 +42,8 @@ use crate::service::usage::UsageNotes;
 use crate::store::{Store, StoreHealth};
 
 use doors::Doors;
+use serving::{Planes, Serving};
+
 pub use error::{RunError, StartError};
 
 /// The threads that serve operators: they wait more than they work.
@@ -207,13 +208,6 @@ impl Parts {
         let addresses = self.doors.addresses();
         let mut chores = self.doors.look_after_tls(hangups);
         chores.spawn(self.first_use_notes.take());
-        let (stop, stopping) = watch::channel(false);
-        let (stop_telling, telling_ends) = watch::channel(false);
-        let drain = |stop| Drain {
-            stop,
-            grace: self.config.drain_timeout,
-        };
-        let (drain, last_drain) = (drain(stopping), drain(telling_ends));
         let readiness = Readiness::default();
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
@@ -233,31 +227,18 @@ impl Parts {
         )?;
         announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
-        let threads = self.config.check_threads.get();
         let watched = HttpPlane::new(probes::routes(readiness.clone()));
-        let http_plane = watched.clone().with(forward_auth);
-        let mut servers = JoinSet::new();
-        let doors = self.doors;
-        let (check, http) = (
-            (doors.check, &check_plane),
-            doors.http.map(|door| (door, &http_plane)),
-        );
-        for ended in server::serve_on_threads(check, http, threads, &drain)? {
-            servers.spawn(served(ended));
-        }
-        // To the very end, so that who watches sees that too.
-        let mut telling = JoinSet::new();
-        if let Some(door) = doors.metrics {
-            telling.spawn(server::serve_metrics(door, &watched, last_drain)?);
-        }
-        let admin = server::serve_admin(doors.admin, admin_routes, drain)?;
-        servers.spawn(async {
-            admin.await;
-            Ok(())
-        });
-        addresses.tell(threads);
+        let planes = Planes {
+            check: check_plane,
+            admin: admin_routes,
+            http: watched.clone().with(forward_auth),
+            watched,
+        };
+        let (threads, grace) = (self.config.check_threads, self.config.drain_timeout);
+        let mut serving = Serving::open(self.doors, planes, threads, grace)?;
+        addresses.tell(threads.get());
 
-        let mut result = tokio::select! {
+        let result = tokio::select! {
             () = &mut shutdown => Ok(()),
             () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
@@ -265,8 +246,7 @@ impl Parts {
             _ = chores.join_next() => Err(RunError::ThreadDied),
             () = reserving.ended() => Err(RunError::ThreadDied),
             () = usage_noting.ended() => Err(RunError::ThreadDied),
-            Some(_) = telling.join_next() => Err(RunError::ThreadDied),
-            ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
+            why = serving.ended() => Err(why),
         };
 
         info!("stopping");
@@ -274,15 +254,11 @@ impl Parts {
         // Before connections are told to end, so that who watches sees why.
         announce_checks(&check_health, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
-        let drained = Instant::now() + self.config.drain_timeout;
-        stop.send_replace(true);
-        while let Some(ended) = servers.join_next().await {
-            result = result.and(flatten(Some(ended)));
-        }
+        let drained = Instant::now() + grace;
+        let result = result.and(serving.stop().await);
         reserving.give_back(drained).await;
         usage_noting.finish().await;
-        stop_telling.send_replace(true);
-        while telling.join_next().await.is_some() {}
+        serving.finish().await;
         result
     }
 }
@@ -324,20 +300,4 @@ const fn unready(result: &Result<(), RunError>) -> Unready {
         Err(RunError::StoreLost) => Unready::StoreLost,
         Err(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => Unready::Failed,
     }
-}
-
-/// How a thread that serves has ended.
-async fn served<E>(
-    ended: impl Future<Output = Result<Result<(), ServeError>, E>>,
-) -> Result<(), RunError> {
-    ended
-        .await
-        .map_err(|_| RunError::ThreadDied)?
-        .map_err(RunError::from)
-}
-
-fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {
-    ended
-        .unwrap_or(Ok(Ok(())))
-        .unwrap_or(Err(RunError::ThreadDied))
 }

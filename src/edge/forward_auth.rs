@@ -19,7 +19,7 @@ use tracing::error;
 
 use crate::config::listener::SourceConfig;
 
-use super::gateway::{Asked, Found, Gateway, Headers, ODD, text};
+use super::gateway::{Asked, Found, Gateway, Headers, text};
 use super::throttle::Throttle;
 
 use query::Query;
@@ -60,7 +60,8 @@ impl ForwardAuth {
         let [method, host, path] = WHAT.map(|name| match headers.find(name) {
             Found::Nothing => "",
             Found::One(value) => text(value),
-            Found::Several => ODD,
+            // It is refused below.
+            Found::Several => "",
         });
         let asked = Asked {
             method,
