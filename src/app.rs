@@ -19,7 +19,6 @@ use tracing::{error, info};
 use crate::config::ServeConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
-use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::ext_authz::{self, AuthorizationService};
 use crate::edge::forward_auth::ForwardAuth;
@@ -133,7 +132,7 @@ impl App {
             desk,
         );
         let counting = Counting::begin(
-            index.usage(KeyId::NOBODY).map(|usage| usage.read()),
+            index.usage_mark().cloned(),
             config.usage.counted,
             clock.now(),
         );
@@ -214,7 +213,8 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone());
+        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
+            .routing(Arc::new(self.config.routes));
         let http = self.config.http;
         let forward_auth = http.map(|http| ForwardAuth::new(gateway.clone(), http.sources));
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);

@@ -131,6 +131,7 @@ const ALL: &str = r#"
     keepalive_timeout = "20s"
     receive_timeout = "21s"
     [gateway]
+    routes = "ROUTES"
     undecided = "error-response"
     [gateway.headers]
     key_id = "X-Key"
@@ -169,7 +170,8 @@ const ALL: &str = r#"
 
 #[test]
 fn every_setting_of_the_file_gets_to_its_field() {
-    let case = case(ALL, &[], &[]);
+    let routes = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/routes.toml");
+    let case = case(&ALL.replace("ROUTES", routes), &[], &[]);
     let Settings {
         serve,
         log,
@@ -226,6 +228,7 @@ fn every_setting_of_the_file_gets_to_its_field() {
         scopes: named("x-scopes"),
     };
     assert_eq!(serve.gateway.headers, headers);
+    assert!(serve.routes.routes().len() > 3);
     assert_eq!(serve.gateway.undecided, UndecidedAnswer::ErrorResponse);
     let http = serve.http.unwrap();
     assert_eq!(http.listener.listen.to_string(), "10.0.0.2:24");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/configuration.md",
     "docs/credits.md",
     "docs/explain.md",
+    "docs/ext-authz.md",
     "docs/first-day.md",
     "docs/grpc.md",
     "docs/import.md",

@@ -34,9 +34,11 @@ macro_rules! table {
             allowed::a_key_in_a_header_of_its_own_leaves_the_others_alone
             allowed::a_key_that_was_just_issued_works_and_a_revoked_one_does_not
             allowed::http_2_is_served_as_well
+            allowed::no_path_leads_around_a_route
             denied::each_denial_has_its_status_and_headers
             denied::all_that_call_for_another_credential_look_alike
             denied::credentials_that_contradict_each_other_are_none
+            denied::limits_are_told_with_what_they_let_pass
             denied::the_source_address_is_none_that_a_client_says
             forged::no_client_says_who_it_is_while_keyward_is_up
             forged::no_client_says_who_it_is_when_it_fails_closed
@@ -46,6 +48,7 @@ macro_rules! table {
             grpc::calls_pass_both_ways
             grpc::a_long_stream_outlasts_every_timeout
             grpc::denials_have_codes_of_grpc
+            grpc::to_speak_grpc_gets_nobody_around_a_route
             cannot::what_it_cannot_do_is_told_in_its_readme
         }
     };
@@ -166,7 +169,7 @@ impl Scene {
             .workspace("klipy", "klipy_api", &["live", "test"])
             .await;
         let upstream = Upstream::start().await;
-        let place = Place::new(keyward.address, upstream.address);
+        let place = Place::new(&keyward, &upstream);
         let command = G::command(&place, on_failure);
         let http2 = G::http2(&place);
         let gateway = Process::start(command, place).await;

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::process::{Place, Process, address_of_its_own};
 use super::switch::{Asks, State};
 use super::{Feature, Gateway, OnFailure, Scene};
-use crate::limits::limits;
 use crate::support::tool;
 
 table! { Caddy }
@@ -24,27 +23,7 @@ impl Gateway for Caddy {
     const ASKS: Asks = Asks::ForwardAuth;
 
     fn command(place: &Place, _: OnFailure) -> Command {
-        let (site, bind, keyward, upstream) = (
-            format!("http://:{} {{", place.listen.port()),
-            format!("bind {}\n", place.listen.ip()),
-            format!("forward_auth {} {{", place.keyward),
-            place.upstream.to_string(),
-        );
-        let changes = [
-            ("http://:10000 {", site.as_str()),
-            ("bind 127.0.0.1\n", &bind),
-            ("forward_auth 127.0.0.1:8080 {", &keyward),
-            ("127.0.0.1:8000", &upstream),
-        ];
-        let file = place.adapted(FILE, &changes);
-        let mut command = Command::new(tool("caddy"));
-        command
-            .args(["run", "--adapter", "caddyfile", "--config"])
-            .arg(file)
-            // It has files of its own, and looks for a home to put them in.
-            .env("XDG_DATA_HOME", place.folder())
-            .env("XDG_CONFIG_HOME", place.folder());
-        command
+        run(place, &[])
     }
 
     fn cannot(feature: Feature) -> Option<&'static str> {
@@ -58,6 +37,32 @@ impl Gateway for Caddy {
             | Feature::UnheardOfNames => None,
         }
     }
+}
+
+/// Caddy, after these changes to what is shipped.
+fn run(place: &Place, more: &[(&str, &str)]) -> Command {
+    let (site, bind, keyward, upstream) = (
+        format!("http://:{} {{", place.listen.port()),
+        format!("bind {}\n", place.listen.ip()),
+        format!("forward_auth {} {{", place.keyward),
+        place.upstream.to_string(),
+    );
+    let mut changes = more.to_vec();
+    changes.extend([
+        ("http://:10000 {", site.as_str()),
+        ("bind 127.0.0.1\n", &bind),
+        ("forward_auth 127.0.0.1:8080 {", &keyward),
+        ("127.0.0.1:8000", &upstream),
+    ]);
+    let file = place.adapted(FILE, &changes);
+    let mut command = Command::new(tool("caddy"));
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(file)
+        // It has files of its own, and looks for a home to put them in.
+        .env("XDG_DATA_HOME", place.folder())
+        .env("XDG_CONFIG_HOME", place.folder());
+    command
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,23 +102,21 @@ async fn what_fails_behind_it_is_no_fault_of_keywards() {
     assert_eq!(scene.get("/people").send().await.status, 401);
 }
 
+/// As its README says.
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_learn_what_is_left_of_their_limits() {
+async fn behind_another_proxy_the_source_address_is_what_that_says() {
     let mut scene = Scene::new::<Caddy>(OnFailure::Close).await;
-    let limited = scene.issue(|request| request.limits = limits(&["bulk=3/3600"]));
-    let limited = limited.await;
-    let answer = scene.get("/bulk").bearer(&limited).send().await;
-    assert!(answer.is_from_the_upstream(), "{answer:?}");
-    let left = answer.header("ratelimit").unwrap();
-    assert!(left.starts_with("\"bulk\";r=2;t="), "{left}");
-    let policy = answer.header("ratelimit-policy");
-    assert_eq!(policy, Some("\"bulk\";q=3;w=3600"));
-
-    let unlimited = scene.token().await;
-    let answer = scene.get("/people").bearer(&unlimited).send().await;
-    assert!(answer.is_from_the_upstream(), "{answer:?}");
-    assert_eq!(answer.header("ratelimit"), None);
-    assert_eq!(answer.header("ratelimit-policy"), None);
+    let place = Place::new(scene.keyward.address, scene.upstream.address);
+    let trusted = "protocols h1 h2c\ntrusted_proxies static 127.0.0.0/8\ntrusted_proxies_strict";
+    let host = "header_up -Cookie\nheader_up X-Forwarded-Host {http.request.hostport}";
+    let changes = [
+        ("protocols h1 h2c", trusted),
+        ("header_up -Cookie", host),
+        ("?workspace=klipy&", "?workspace_path=/%7Bworkspace%7D/**&"),
+    ];
+    let command = run(&place, &changes);
+    scene.gateway = Process::start(command, place).await;
+    super::cases::denied::the_source_address_is_what_a_proxy_says(&mut scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::h2raw::frame;
@@ -30,6 +31,8 @@ pub(crate) enum Speaks {
 pub(crate) struct Ask {
     to: SocketAddr,
     http2_at: SocketAddr,
+    /// What goes before it.
+    first: String,
     speaks: Speaks,
     method: Method,
     path: String,
@@ -58,6 +61,7 @@ impl Ask {
         Self {
             to,
             http2_at: to,
+            first: String::new(),
             speaks: Speaks::Http1,
             method: Method::GET,
             path: path.to_owned(),
@@ -99,6 +103,12 @@ impl Ask {
         self
     }
 
+    /// By way of a balancer, which says that it comes from `source`.
+    pub(crate) fn by_proxy_from(self, source: &str) -> Self {
+        let first = format!("PROXY TCP4 {source} 127.0.0.1 12345 80\r\n");
+        Self { first, ..self }
+    }
+
     /// With this token after `Bearer`.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
@@ -128,7 +138,8 @@ impl Ask {
             Speaks::Http1 => self.to,
             Speaks::Http2 => self.http2_at,
         };
-        let stream = TcpStream::connect(to).await.unwrap();
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(self.first.as_bytes()).await.unwrap();
         let stream = TokioIo::new(stream);
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::client::Ask;
+use super::switch::Keyward;
+use super::upstream::Upstream;
 use crate::docs::document;
 
 /// Longer than any gateway takes to start on a busy machine.
@@ -25,18 +27,21 @@ pub(crate) struct Place {
     pub(crate) listen_too: SocketAddr,
     /// Where keyward listens to gateways of this kind.
     pub(crate) keyward: SocketAddr,
+    /// The same, if that is a unix socket.
+    pub(crate) socket: PathBuf,
     /// The service behind the gateway.
     pub(crate) upstream: SocketAddr,
     folder: TempDir,
 }
 
 impl Place {
-    pub(crate) fn new(keyward: SocketAddr, upstream: SocketAddr) -> Self {
+    pub(crate) fn new(keyward: &Keyward, upstream: &Upstream) -> Self {
         Self {
             listen: address_of_its_own(),
             listen_too: address_of_its_own(),
-            keyward,
-            upstream,
+            keyward: keyward.address,
+            socket: keyward.socket(),
+            upstream: upstream.address,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -116,13 +121,14 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the gateway ended: {status}");
             }
-            // Any answer will do, but that of one that has not read its routes yet.
             let address = self.place.listen;
-            if tokio::net::TcpStream::connect(address).await.is_ok()
-                && let Ok(answer) = Ask::get(address, "/public/").try_send().await
-                && answer.status != 404
-            {
-                return;
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                // Any answer will do, and so will that it does not like to be
+                // asked like that; but not that it has not read its routes yet.
+                let answer = Ask::get(address, "/public/").try_send().await;
+                if answer.is_err() || answer.is_ok_and(|answer| answer.status != 404) {
+                    return;
+                }
             }
             assert!(Instant::now() < deadline, "the gateway does not answer");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,18 +2,17 @@
 //! address.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use keyward::edge::pb::key_check_client::KeyCheckClient;
-use keyward::edge::pb::{CheckStreamRequest, CheckStreamResponse};
+use prost::Message;
 use rustix::process::Signal;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
 
 use super::process::address_of_its_own;
-use crate::support::{Server, Site, connect, keyward};
+use crate::h2raw::{Call, Raw};
+use crate::support::{Server, Site, keyward};
 
 /// How keyward is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,6 +31,8 @@ pub(crate) enum State {
 pub(crate) enum Asks {
     /// Envoy's protocol, on the listener of checks.
     ExtAuthz,
+    /// The same, by a unix socket.
+    ExtAuthzOnASocket,
     /// HTTP, on the listener of that name.
     ForwardAuth,
 }
@@ -48,11 +49,8 @@ pub(crate) struct Keyward {
 
 /// What keeps it busy.
 enum Held {
-    Call {
-        _question: mpsc::Sender<CheckStreamRequest>,
-        _answers: Streaming<CheckStreamResponse>,
-    },
-    Connection(#[expect(dead_code, reason = "it is there")] TcpStream),
+    Check { _connection: Raw, _check: Call },
+    Connection { _connection: TcpStream },
 }
 
 impl Keyward {
@@ -67,6 +65,11 @@ impl Keyward {
         };
         keyward.serve(&[]);
         keyward
+    }
+
+    /// The socket on which gateways reach it, if they do so by one.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.site.path().join("check.sock")
     }
 
     /// The server, which has to be there.
@@ -90,8 +93,10 @@ impl Keyward {
 
     fn serve(&mut self, flags: &[&str]) {
         let address = self.address.to_string();
+        let socket = format!("unix:{}", self.socket().display());
         let listeners = match self.asks {
             Asks::ExtAuthz => vec!["--check-listen", &address],
+            Asks::ExtAuthzOnASocket => vec!["--check-listen", &socket],
             Asks::ForwardAuth => {
                 vec!["--check-listen", "127.0.0.1:0", "--http-listen", &address]
             }
@@ -119,30 +124,30 @@ impl Keyward {
     /// Leaves room for one, and takes it.
     async fn overload(&mut self) {
         let held = match self.asks {
-            Asks::ExtAuthz => {
-                self.serve(&["--check-max-calls", "1"]);
-                hold_a_call(&self.server().check_address).await
+            Asks::ExtAuthz | Asks::ExtAuthzOnASocket => {
+                self.serve(&["--check-max-calls", "1", "--check-receive-timeout", "10m"]);
+                hold_a_check(&self.server().check_address).await
             }
             Asks::ForwardAuth => {
                 self.serve(&["--http-max-connections", "1"]);
-                Held::Connection(TcpStream::connect(self.address).await.unwrap())
+                let _connection = TcpStream::connect(self.address).await.unwrap();
+                Held::Connection { _connection }
             }
         };
         self.held = Some(held);
     }
 }
 
-/// Begins a conversation that goes on.
-async fn hold_a_call(address: &str) -> Held {
-    let (ask, questions) = mpsc::channel(1);
-    ask.send(CheckStreamRequest::default()).await.unwrap();
-    let mut client = KeyCheckClient::new(connect(address).await);
-    let answers = client.check_stream(ReceiverStream::new(questions)).await;
-    let mut answers = answers.unwrap().into_inner();
-    let first = tokio::time::timeout(Duration::from_secs(60), answers.message());
-    first.await.expect("an answer").unwrap().unwrap();
-    Held::Call {
-        _question: ask,
-        _answers: answers,
+/// Begins a check that is never asked to the end.
+async fn hold_a_check(address: &str) -> Held {
+    let connection = Raw::connect(address).await;
+    let check = connection.begin("/keyward.v1.KeyCheck/Check", &[]).await;
+    // What is asked later on the same connection tells that it was seen.
+    let health = HealthCheckRequest::default().encode_to_vec();
+    let told = connection.call("/grpc.health.v1.Health/Check", &[], &health);
+    assert_eq!(told.await.unwrap().status.code(), Code::Ok);
+    Held::Check {
+        _connection: connection,
+        _check: check.unwrap(),
     }
 }

@@ -26,7 +26,7 @@ impl Gateway for Traefik {
     const UNDECIDED: u16 = 500;
 
     fn command(place: &Place, _: OnFailure) -> Command {
-        run(place, &[])
+        run(place, &[], &[])
     }
 
     fn cannot(feature: Feature) -> Option<&'static str> {
@@ -44,20 +44,23 @@ impl Gateway for Traefik {
     }
 }
 
-/// Traefik, after these changes to the routes that are shipped.
-fn run(place: &Place, more: &[(&str, &str)]) -> Command {
+/// Traefik, after these changes to what is shipped: to what is set at the start, and
+/// to the routes.
+fn run(place: &Place, start: &[(&str, &str)], routes: &[(&str, &str)]) -> Command {
     let (listen, keyward, upstream) = (
         format!("address: {}", place.listen),
         format!("http://{}/", place.keyward),
         format!("//{}", place.upstream),
     );
-    let mut changes = more.to_vec();
+    let mut changes = routes.to_vec();
     changes.extend([
         ("http://127.0.0.1:8080/", keyward.as_str()),
         ("//127.0.0.1:8000", &upstream),
     ]);
     place.adapted(DYNAMIC, &changes);
-    let start = place.adapted(STATIC, &[("address: 127.0.0.1:10000", &listen)]);
+    let mut changes = start.to_vec();
+    changes.push(("address: 127.0.0.1:10000", &listen));
+    let start = place.adapted(STATIC, &changes);
     let mut command = Command::new(tool("traefik"));
     command
         .arg(format!("--configFile={}", start.display()))
@@ -67,9 +70,14 @@ fn run(place: &Place, more: &[(&str, &str)]) -> Command {
 }
 
 /// The gateway of `scene` again, after these changes to its routes.
-async fn changed(scene: &mut Scene, changes: &[(&str, &str)]) {
+async fn changed(scene: &mut Scene, routes: &[(&str, &str)]) {
+    restarted(scene, &[], routes).await;
+}
+
+/// The gateway of `scene` again, after these changes to both of its files.
+async fn restarted(scene: &mut Scene, start: &[(&str, &str)], routes: &[(&str, &str)]) {
     let place = Place::new(scene.keyward.address, scene.upstream.address);
-    let command = run(&place, changes);
+    let command = run(&place, start, routes);
     scene.gateway = Process::start(command, place).await;
     scene.upstream.seen();
 }
@@ -131,6 +139,30 @@ async fn a_preflight_passes_where_the_policy_says_so() {
     changed(&mut scene, &[public]).await;
     assert!(ask(&scene).send().await.is_from_the_upstream());
     assert_eq!(scene.get("/people").send().await.status, 401);
+}
+
+/// As its README says.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_another_proxy_the_source_address_is_what_that_says() {
+    let mut scene = Scene::new::<Traefik>(OnFailure::Close).await;
+    let trusted = "address: 127.0.0.1:10000\n    forwardedHeaders: {trustedIPs: [127.0.0.0/8]}";
+    let as_i_see_it = "  middlewares:\n    as-i-see-it:\n      headers:\n        customRequestHeaders:\n          \
+         X-Forwarded-Method: \"\"\n          X-Forwarded-Uri: \"\"\n          X-Forwarded-Host: \"\"\n";
+    restarted(
+        &mut scene,
+        &[("address: 127.0.0.1:10000", trusted)],
+        &[
+            ("trustForwardHeader: false", "trustForwardHeader: true"),
+            ("  middlewares:\n", as_i_see_it),
+            ("[other]", "[as-i-see-it, other]"),
+            (
+                "?workspace=klipy\n",
+                "?workspace_path=/%7Bworkspace%7D/**\n",
+            ),
+        ],
+    )
+    .await;
+    super::cases::denied::the_source_address_is_what_a_proxy_says(&mut scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

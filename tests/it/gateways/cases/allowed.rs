@@ -137,3 +137,71 @@ pub(in crate::gateways) async fn http_2_is_served_as_well<G: Gateway>() {
     assert_eq!(ask.send().await.status, 401);
     assert_eq!(scene.upstream.seen().len(), 0);
 }
+
+/// What a service may take for a path of its own, if the gateway takes it for
+/// one below `/public/`.
+pub(in crate::gateways) async fn no_path_leads_around_a_route<G: Gateway>() {
+    let mut scene = Scene::new::<G>(OnFailure::Close).await;
+    let narrow = scene.issue(|request| request.scopes.clear()).await;
+    for path in [
+        "/public/../people",
+        "/public/%2e%2e/people",
+        "/public/.%2E/people",
+        "/public/..%2fpeople",
+        "/public/%2e%2e%2fpeople",
+        "/public/..%5cpeople",
+        "/public/..\\people",
+        "/public/..;/people",
+        "/public//../../people",
+        "/public/./../people",
+        "//people",
+        "/./people",
+        "/x/../people",
+        "/%70eople",
+        "/people/",
+        "/people//",
+        "/people%2f",
+        "/people;x",
+        "/people?x",
+        "/people/../people",
+    ] {
+        // Neither without a key, nor with one that lacks the scope.
+        for ask in [scene.get(path), scene.get(path).bearer(&narrow)] {
+            // The client may be unable to send it, or the gateway break off.
+            let _ = ask.try_send().await;
+            for seen in scene.upstream.seen() {
+                let served = served(&seen.path);
+                assert_ne!(served.first().map(String::as_str), Some("people"), "{path}");
+                let is_public = served.first().map(String::as_str) == Some("public");
+                assert!(
+                    is_public || seen.header("x-keyward-principal").is_some(),
+                    "{path}"
+                );
+            }
+        }
+    }
+}
+
+/// The segments of a path, as the most lenient of services reads it.
+fn served(path: &str) -> Vec<String> {
+    let path = path.split('?').next().unwrap().to_lowercase();
+    let path = [
+        ("%2e", "."),
+        ("%2f", "/"),
+        ("%5c", "/"),
+        ("\\", "/"),
+        ("%70", "p"),
+    ]
+    .iter()
+    .fold(path, |path, (written, read)| path.replace(written, read));
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        // What is behind `;` is a parameter.
+        match segment.split(';').next().unwrap() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name.to_owned()),
+        }
+    }
+    segments
+}

@@ -171,6 +171,39 @@ async fn every_denial(scene: &mut Scene) -> Vec<(&'static str, Ask, Told)> {
     ]
 }
 
+/// How it stands with the limits that counted, which clients may go by.
+pub(in crate::gateways) async fn limits_are_told_with_what_they_let_pass<G: Gateway>() {
+    if !G::can(Feature::LimitsOfTheAllowed) {
+        return;
+    }
+    let mut scene = Scene::new::<G>(OnFailure::Close).await;
+    let limited = scene
+        .issue(|request| request.limits = limits(&["bulk=2/3600"]))
+        .await;
+    for left in ["1", "0"] {
+        let answer = scene.get("/bulk").bearer(&limited).send().await;
+        assert!(answer.is_from_the_upstream(), "{answer:?}");
+        let standing = answer.header("ratelimit").unwrap();
+        assert!(
+            standing.starts_with(&format!("\"bulk\";r={left}")),
+            "{standing}"
+        );
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            Some("\"bulk\";q=2;w=3600")
+        );
+    }
+    let answer = scene.get("/bulk").bearer(&limited).send().await;
+    assert_eq!(answer.status, 429);
+    assert_eq!(
+        answer.header("ratelimit-policy"),
+        Some("\"bulk\";q=2;w=3600")
+    );
+    // Of what no limit counts there is nothing to tell.
+    let answer = scene.get("/people").bearer(&limited).send().await;
+    assert_eq!(answer.header("ratelimit"), None);
+}
+
 /// A key whose time has come.
 async fn expired(scene: &mut Scene) -> String {
     let token = scene
@@ -277,5 +310,29 @@ pub(in crate::gateways) async fn the_source_address_is_none_that_a_client_says<G
                 "{name}: {said}: {here}, {there}"
             );
         }
+    }
+}
+
+/// Behind a proxy that the gateway was told to trust. The path says the workspace.
+pub(in crate::gateways) async fn the_source_address_is_what_a_proxy_says(scene: &mut Scene) {
+    let confined = scene
+        .issue(|request| request.source_addresses = vec!["203.0.113.0/24".to_owned()])
+        .await;
+    for (said, status) in [
+        ("203.0.113.7", 200),
+        // What is left of it, the client has said.
+        ("192.0.2.1, 203.0.113.7", 200),
+        ("203.0.113.7, 192.0.2.1", 403),
+        ("192.0.2.1", 403),
+        ("", 403),
+    ] {
+        let ask = scene.get("/klipy/orders").header("x-forwarded-for", said);
+        // No proxy says what is asked for: that is the client.
+        let ask = ask
+            .header("x-forwarded-uri", "/kling/orders")
+            .header("x-forwarded-method", "OPTIONS")
+            .header("x-forwarded-host", "forged.example.com");
+        let answer = ask.bearer(&confined).send().await;
+        assert_eq!(answer.status, status, "{said}: {answer:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Version;
+use http::{Method, Version};
 
 use crate::admin_api::calls;
 use crate::gateways::upstream::{COUNT, LATER, SAY};
@@ -85,4 +85,22 @@ pub(in crate::gateways) async fn denials_have_codes_of_grpc<G: Gateway>() {
         assert_eq!(answer.body, "", "{name}");
     }
     assert_eq!(scene.upstream.seen().len(), 0);
+}
+
+/// A client says by itself that it speaks gRPC.
+pub(in crate::gateways) async fn to_speak_grpc_gets_nobody_around_a_route<G: Gateway>() {
+    let mut scene = Scene::new::<G>(OnFailure::Close).await;
+    let narrow = scene.issue(|request| request.scopes.clear()).await;
+    for content_type in [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc-web",
+    ] {
+        for path in ["/people", "/people/Read", "/bulk", "/partner"] {
+            let ask = scene.get(path).method(Method::POST).bearer(&narrow);
+            let answer = ask.header("content-type", content_type).send().await;
+            assert!(!answer.is_from_the_upstream(), "{path}: {answer:?}");
+            assert_eq!(scene.upstream.seen().len(), 0, "{path}");
+        }
+    }
 }
