@@ -65,7 +65,7 @@ macro_rules! table {
 mod caddy;
 mod cases;
 mod client;
-mod envoy;
+pub(crate) mod envoy;
 mod haproxy;
 mod nginx;
 mod process;
@@ -169,7 +169,7 @@ impl Scene {
             .workspace("klipy", "klipy_api", &["live", "test"])
             .await;
         let upstream = Upstream::start().await;
-        let place = Place::new(&keyward, &upstream);
+        let place = Place::new(keyward.address, upstream.address);
         let command = G::command(&place, on_failure);
         let http2 = G::http2(&place);
         let gateway = Process::start(command, place).await;

@@ -3,9 +3,11 @@
 mod changed;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::process::{Place, address_of_its_own};
+use super::process::{Place, adapted, address_of_its_own};
 use super::switch::{Asks, State};
 use super::{Gateway, OnFailure, Scene};
 use crate::support::{key_request, tool};
@@ -30,6 +32,32 @@ impl Gateway for Envoy {
     fn command(place: &Place, on_failure: OnFailure) -> Command {
         run(place, on_failure, &[])
     }
+}
+
+/// Where the README's session says that things are, and where they are to be for a
+/// keyward that listens at `keyward`: Envoy's file, which is put into `folder`, the
+/// gateway itself, and the service behind it.
+pub(crate) fn places(keyward: SocketAddr, folder: &Path) -> [(&'static str, String); 3] {
+    let [admin, listen, upstream] = [(); 3].map(|()| address_of_its_own());
+    let text = adapted(
+        FILE,
+        &[
+            (ADMIN, &written(admin)),
+            (LISTEN, &written(listen)),
+            (KEYWARD, &written(keyward)),
+            (UPSTREAM, &written(upstream)),
+        ],
+    );
+    let file = folder.join("envoy.yaml");
+    std::fs::write(&file, text).unwrap();
+    [
+        (FILE, file.display().to_string()),
+        ("127.0.0.1:10000", listen.to_string()),
+        (
+            "--bind 127.0.0.1 8000",
+            format!("--bind {} {}", upstream.ip(), upstream.port()),
+        ),
+    ]
 }
 
 /// Envoy with the shipped file, in which `changes` were made first.
@@ -64,7 +92,12 @@ fn run(place: &Place, on_failure: OnFailure, changes: &[(String, String)]) -> Co
         .arg(place.adapted(FILE, &all))
         // Several run at a time, on one machine.
         .args(["--disable-hot-restart", "--concurrency", "1"])
-        .args(["--log-level", "warning"]);
+        .args([
+            "--log-level",
+            "warning",
+            "--file-flush-interval-msec",
+            "100",
+        ]);
     command
 }
 
@@ -106,21 +139,9 @@ async fn the_access_log_says_who_it_was_and_why_not_and_never_by_what() {
     scene.keyward.set(State::Down).await;
     scene.get("/people").bearer(&token).send().await;
 
-    // Envoy writes it when it likes to.
-    let lines = loop {
-        let log = scene.gateway.log();
-        let lines: Vec<serde_json::Value> = log
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        // The first was asked by who waited for it to start.
-        if let [_, lines @ ..] = lines.as_slice()
-            && lines.len() == 5
-        {
-            break lines.to_vec();
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+    // Of the first, who waited for Envoy asked.
+    let lines = requests_logged(&scene, 6).await;
+    let lines = &lines[1..];
     let told = |line: &serde_json::Value| {
         ["path", "status", "reason", "principal", "key"].map(|name| line[name].clone())
     };
@@ -139,4 +160,20 @@ async fn the_access_log_says_who_it_was_and_why_not_and_never_by_what() {
         !log.contains(&token) && !log.contains("in-a-query"),
         "{log}"
     );
+}
+
+/// The lines of the access log, once there are so many: they come late.
+async fn requests_logged(scene: &Scene, number: usize) -> Vec<serde_json::Value> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let log = scene.gateway.log();
+        let parsed = |line| serde_json::from_str(line).ok();
+        let lines: Vec<_> = log.lines().filter_map(parsed).collect();
+        if lines.len() >= number {
+            assert_eq!(lines.len(), number, "{log}");
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::client::Ask;
-use super::switch::Keyward;
-use super::upstream::Upstream;
 use crate::docs::document;
 
 /// Longer than any gateway takes to start on a busy machine.
@@ -27,21 +25,18 @@ pub(crate) struct Place {
     pub(crate) listen_too: SocketAddr,
     /// Where keyward listens to gateways of this kind.
     pub(crate) keyward: SocketAddr,
-    /// The same, if that is a unix socket.
-    pub(crate) socket: PathBuf,
     /// The service behind the gateway.
     pub(crate) upstream: SocketAddr,
     folder: TempDir,
 }
 
 impl Place {
-    pub(crate) fn new(keyward: &Keyward, upstream: &Upstream) -> Self {
+    pub(crate) fn new(keyward: SocketAddr, upstream: SocketAddr) -> Self {
         Self {
             listen: address_of_its_own(),
             listen_too: address_of_its_own(),
-            keyward: keyward.address,
-            socket: keyward.socket(),
-            upstream: upstream.address,
+            keyward,
+            upstream,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -51,18 +46,23 @@ impl Place {
         self.folder.path()
     }
 
-    /// A copy of a file of `deploy`, in which each of `changes` was made
-    /// wherever it applies, which has to be somewhere.
+    /// A copy of a file of `deploy`, with [`adapted`]'s changes.
     pub(crate) fn adapted(&self, file: &str, changes: &[(&str, &str)]) -> PathBuf {
-        let mut text = document(file);
-        for (shipped, here) in changes {
-            assert!(text.contains(shipped), "{file} does not say {shipped:?}");
-            text = text.replace(shipped, here);
-        }
         let path = self.folder().join(Path::new(file).file_name().unwrap());
-        fs::write(&path, text).unwrap();
+        fs::write(&path, adapted(file, changes)).unwrap();
         path
     }
+}
+
+/// A file of `deploy`, in which each of `changes` was made wherever it applies,
+/// which has to be somewhere.
+pub(crate) fn adapted(file: &str, changes: &[(&str, &str)]) -> String {
+    let mut text = document(file);
+    for (shipped, here) in changes {
+        assert!(text.contains(shipped), "{file} does not say {shipped:?}");
+        text = text.replace(shipped, here);
+    }
+    text
 }
 
 /// An address that nobody else listens on, or will: few share its IP address, all
@@ -123,11 +123,12 @@ impl Process {
             }
             let address = self.place.listen;
             if tokio::net::TcpStream::connect(address).await.is_ok() {
-                // Any answer will do, and so will that it does not like to be
-                // asked like that; but not that it has not read its routes yet.
-                let answer = Ask::get(address, "/public/").try_send().await;
-                if answer.is_err() || answer.is_ok_and(|answer| answer.status != 404) {
-                    return;
+                // Any answer will do, but that of one that has not read its routes
+                // yet; and so does that it hangs up on who does not come by a
+                // balancer.
+                match Ask::get(address, "/public/").try_send().await {
+                    Ok(answer) if answer.status == 404 => {}
+                    Ok(_) | Err(_) => return,
                 }
             }
             assert!(Instant::now() < deadline, "the gateway does not answer");

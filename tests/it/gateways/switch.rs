@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 use rustix::process::Signal;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 
@@ -67,11 +67,6 @@ impl Keyward {
         keyward
     }
 
-    /// The socket on which gateways reach it, if they do so by one.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.site.path().join("check.sock")
-    }
-
     /// The server, which has to be there.
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
@@ -93,7 +88,7 @@ impl Keyward {
 
     fn serve(&mut self, flags: &[&str]) {
         let address = self.address.to_string();
-        let socket = format!("unix:{}", self.socket().display());
+        let socket = format!("unix:{}", socket(self.address).display());
         let listeners = match self.asks {
             Asks::ExtAuthz => vec!["--check-listen", &address],
             Asks::ExtAuthzOnASocket => vec!["--check-listen", &socket],
@@ -138,9 +133,26 @@ impl Keyward {
     }
 }
 
+impl Drop for Keyward {
+    fn drop(&mut self) {
+        self.server = None;
+        // One that is killed leaves it behind.
+        let _ = std::fs::remove_file(socket(self.address));
+    }
+}
+
+/// The socket on which gateways reach the one of this address, if they do so by
+/// one.
+pub(crate) fn socket(address: SocketAddr) -> PathBuf {
+    std::env::temp_dir().join(format!("keyward-{address}.sock"))
+}
+
 /// Begins a check that is never asked to the end.
 async fn hold_a_check(address: &str) -> Held {
-    let connection = Raw::connect(address).await;
+    let connection = match address.strip_prefix("unix:") {
+        Some(path) => Raw::on(UnixStream::connect(path).await.unwrap()).await,
+        None => Raw::connect(address).await,
+    };
     let check = connection.begin("/keyward.v1.KeyCheck/Check", &[]).await;
     // What is asked later on the same connection tells that it was seen.
     let health = HealthCheckRequest::default().encode_to_vec();

@@ -9,7 +9,7 @@ use super::{Envoy, KEYWARD, run};
 use crate::docs::document;
 use crate::gateways::cases::{allowed, denied, failing, forged};
 use crate::gateways::process::Place;
-use crate::gateways::switch::Asks;
+use crate::gateways::switch::{Asks, socket};
 use crate::gateways::{Gateway, OnFailure, Scene};
 
 /// What is changed.
@@ -51,8 +51,8 @@ impl Change for OnASocket {
     const ASKS: Asks = Asks::ExtAuthzOnASocket;
 
     fn made(place: &Place) -> Vec<(String, String)> {
-        let socket = place.socket.to_str().unwrap();
-        let here = proposed("pipe:").replace("/run/keyward/check.sock", socket);
+        let socket = socket(place.keyward).display().to_string();
+        let here = proposed("pipe:").replace("/run/keyward/check.sock", &socket);
         vec![replace(&format!("socket_address: {KEYWARD}"), here.trim())]
     }
 }
@@ -211,7 +211,7 @@ impl Change for AllHeaders {
             replace("encode_raw_headers: true", "encode_raw_headers: false"),
             replace(
                 "                patterns:\n",
-                "                patterns:\n                - prefix: \"\"\n",
+                "                patterns:\n                - safe_regex: { regex: \".*\" }\n",
             ),
         ]
     }
