@@ -23,11 +23,11 @@ impl Gateway for HaProxy {
         let (keyward, upstream) = (place.keyward.to_string(), place.upstream.to_string());
         let mut changes = vec![
             (SCRIPT, script.to_str().unwrap()),
-            ("127.0.0.1:8000", &listen),
+            ("127.0.0.1:10000", &listen),
             ("127.0.0.1:8079", &between),
             ("127.0.0.1:8080", &keyward),
-            ("127.0.0.1:9000", &upstream),
-            ("127.0.0.1:9001", &upstream),
+            ("127.0.0.1:8000", &upstream),
+            ("127.0.0.1:8001", &upstream),
         ];
         if on_failure == OnFailure::Open {
             // As its README says.

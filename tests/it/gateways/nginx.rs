@@ -31,11 +31,11 @@ impl Gateway for Nginx {
         let main = place.adapted(
             "deploy/nginx/nginx.conf",
             &[
-                ("127.0.0.1:8000", listen.as_str()),
-                ("127.0.0.1:8001", &http2),
+                ("127.0.0.1:10000", listen.as_str()),
+                ("127.0.0.1:10001", &http2),
                 ("127.0.0.1:8080", &keyward),
-                ("127.0.0.1:9000", &upstream),
-                ("127.0.0.1:9001", &upstream),
+                ("127.0.0.1:8000", &upstream),
+                ("127.0.0.1:8001", &upstream),
                 ("/people.v1.People/", "/keyward.test.Echo/"),
             ],
         );
