@@ -89,19 +89,17 @@ impl Keyward {
     fn serve(&mut self, flags: &[&str]) {
         let address = self.address.to_string();
         let socket = format!("unix:{}", socket(self.address).display());
-        let listeners = match self.asks {
-            Asks::ExtAuthz => vec!["--check-listen", &address],
-            Asks::ExtAuthzOnASocket => vec!["--check-listen", &socket],
-            Asks::ForwardAuth => {
-                vec!["--check-listen", "127.0.0.1:0", "--http-listen", &address]
-            }
+        let [check, http] = match self.asks {
+            Asks::ExtAuthz => [&*address, "off"],
+            Asks::ExtAuthzOnASocket => [&*socket, "off"],
+            Asks::ForwardAuth => ["127.0.0.1:0", &*address],
         };
         let mut command = keyward();
         command
             .args(["serve", "--log-format", "json", "--data-dir"])
             .arg(self.site.data_dir())
-            .args(["--admin-listen", "127.0.0.1:0"])
-            .args(listeners)
+            .args(["--admin-listen", "127.0.0.1:0", "--check-listen", check])
+            .args(["--http-listen", http])
             .args(flags);
         self.server = Some(Server::spawn(self.site.clone(), command).unwrap());
     }
