@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 22] = [
+const DOCUMENTS: [&str; 25] = [
     "README.md",
+    "deploy/caddy/README.md",
     "deploy/envoy/README.md",
+    "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
@@ -19,6 +21,7 @@ const DOCUMENTS: [&str; 22] = [
     "docs/explain.md",
     "docs/ext-authz.md",
     "docs/first-day.md",
+    "docs/forward-auth.md",
     "docs/grpc.md",
     "docs/import.md",
     "docs/installing.md",
