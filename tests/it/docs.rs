@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 26] = [
+const DOCUMENTS: [&str; 28] = [
     "README.md",
     "deploy/caddy/README.md",
     "deploy/envoy/README.md",
+    "deploy/haproxy/README.md",
+    "deploy/nginx/README.md",
     "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",

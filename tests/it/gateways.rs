@@ -13,6 +13,7 @@
 //! | `/partner…` | keys of `klipy` that come in `x-api-key` |
 //! | any other | keys of `klipy` |
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use keyward::edge::pb::CreateKeyRequest;
@@ -65,6 +66,8 @@ mod caddy;
 mod cases;
 mod client;
 pub(crate) mod envoy;
+mod haproxy;
+mod nginx;
 mod process;
 mod switch;
 mod traefik;
@@ -124,6 +127,11 @@ trait Gateway {
     /// to run the gateway with it, in the foreground.
     fn command(place: &Place, on_failure: OnFailure) -> Command;
 
+    /// Where it takes HTTP/2.
+    fn http2(place: &Place) -> SocketAddr {
+        place.listen
+    }
+
     /// Why it cannot do this, in the words of its README; none: it can.
     fn cannot(_: Feature) -> Option<&'static str> {
         None
@@ -148,6 +156,7 @@ struct Scene {
     keyward: Keyward,
     upstream: Upstream,
     gateway: Process,
+    http2: SocketAddr,
     admin: Admin,
 }
 
@@ -162,24 +171,26 @@ impl Scene {
         let upstream = Upstream::start().await;
         let place = Place::new(keyward.address, upstream.address);
         let command = G::command(&place, on_failure);
+        let http2 = G::http2(&place);
         let gateway = Process::start(command, place).await;
         upstream.seen();
         Self {
             keyward,
             upstream,
             gateway,
+            http2,
             admin,
         }
     }
 
     /// A GET to the gateway.
     fn get(&self, path: &str) -> Ask {
-        Ask::get(self.gateway.place().listen, path)
+        Ask::get(self.gateway.place().listen, path).http2_at(self.http2)
     }
 
     /// A gRPC call to the gateway.
     fn call(&self, path: &str, message: &[u8]) -> Ask {
-        Ask::grpc(self.gateway.place().listen, path, message)
+        Ask::grpc(self.http2, path, message)
     }
 
     /// The token of a key of `klipy` that may read people.
