@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 21] = [
+const DOCUMENTS: [&str; 22] = [
     "README.md",
+    "deploy/envoy/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",

@@ -17,6 +17,7 @@ use keyward::edge::gateway::{Gateway, IdentityHeaders};
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
+use keyward::edge::protocol::Protocols;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::meter::Meter;
@@ -222,10 +223,11 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
     let address = format!("http://{}", bound.address());
     let door = Door {
         bound,
+        protocols: Protocols::Grpc,
         tls: None,
         limits: ConnectionLimits::default(),
     };
-    drop(server::serve_on_threads(door, &plane, 2, &drain).unwrap());
+    drop(server::serve_on_threads((door, &plane), None, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {
         connections.push(Checks {

@@ -30,6 +30,7 @@ mod drain;
 mod explain;
 mod ext_authz;
 mod forward_auth;
+mod gateways;
 mod h1raw;
 mod h2raw;
 mod health;

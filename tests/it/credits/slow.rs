@@ -17,6 +17,7 @@ use keyward::edge::gateway::{Gateway, IdentityHeaders};
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{CheckBatchRequest, CheckStreamRequest, DenialReason, UndecidedReason};
+use keyward::edge::protocol::Protocols;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::meter::Meter;
@@ -85,10 +86,11 @@ impl Stage {
         let address = format!("http://{}", bound.address());
         let door = Door {
             bound,
+            protocols: Protocols::Grpc,
             tls: None,
             limits,
         };
-        drop(server::serve_on_threads(door, &plane, 1, &drain).unwrap());
+        drop(server::serve_on_threads((door, &plane), None, 1, &drain).unwrap());
         let channel = support::connect(&address).await;
         let client = KeyCheckClient::new(channel.clone());
         Self {
