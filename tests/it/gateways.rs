@@ -65,6 +65,7 @@ mod caddy;
 mod cases;
 mod client;
 pub(crate) mod envoy;
+mod istio;
 mod process;
 mod switch;
 mod traefik;
@@ -85,6 +86,8 @@ enum OnFailure {
 enum Feature {
     /// Lets requests pass that there is no verdict on.
     FailOpen,
+    /// Lets requests of public routes pass without asking keyward.
+    PublicAlone,
     /// Hands on the body of a denial.
     DenialBody,
     /// Hands on `RateLimit` and `RateLimit-Policy` with what is allowed.
@@ -101,8 +104,9 @@ enum Feature {
 }
 
 impl Feature {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::FailOpen,
+        Self::PublicAlone,
         Self::DenialBody,
         Self::LimitsOfTheAllowed,
         Self::Http2,
@@ -123,6 +127,11 @@ trait Gateway {
     /// Writes the configuration that `deploy` ships, for this place, and says how
     /// to run the gateway with it, in the foreground.
     fn command(place: &Place, on_failure: OnFailure) -> Command;
+
+    /// What keyward is started with for it.
+    fn flags() -> Vec<String> {
+        Vec::new()
+    }
 
     /// Why it cannot do this, in the words of its README; none: it can.
     fn cannot(_: Feature) -> Option<&'static str> {
@@ -154,7 +163,7 @@ struct Scene {
 impl Scene {
     /// All of it up, with the workspace that the routes are of.
     async fn new<G: Gateway>(on_failure: OnFailure) -> Self {
-        let keyward = Keyward::start(G::ASKS);
+        let keyward = Keyward::start(G::ASKS, G::flags());
         let mut admin = keyward.server().admin().await;
         admin
             .workspace("klipy", "klipy_api", &["live", "test"])
