@@ -154,6 +154,12 @@ fn the_first_admin_token_is_exchanged_within_the_pod() {
     let here = |text: &str| text.replace("/var/lib/keyward-guard", guard.to_str().unwrap());
     let folders = [("KEYWARD_DATA_DIR", &store), ("KEYWARD_GUARD_DIR", &guard)];
 
+    // Mounted, and given to the pod's group.
+    for folder in [&store, &guard] {
+        fs::create_dir(folder).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o2770)).unwrap();
+    }
+
     let init = at(pods()[1], "/containers/0/args");
     let init = words(init, "").into_iter().map(here);
     let output = run(keyward().args(init.clone()).envs(folders));
