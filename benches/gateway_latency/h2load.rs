@@ -34,6 +34,11 @@ impl Load {
                 CONNECTIONS.to_string(),
                 "--rps".to_owned(),
                 rate.div_ceil(CONNECTIONS).to_string(),
+                // Opened one after the other: those that are opened together send
+                // together for ever, and wait for each other.
+                "-r".to_owned(),
+                "1".to_owned(),
+                format!("--rate-period={}ms", (1_000 / rate).max(1)),
             ],
         };
         flags

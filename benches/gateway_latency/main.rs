@@ -10,7 +10,7 @@
 //! the machine did something else are taken again.
 //!
 //! - One at a time: what a request waits for the verdict on an idle machine.
-//! - At a rate: 16 connections that send at a steady pace, some at the same moment.
+//! - At a rate: 16 connections that send at a steady pace, each at its own moments.
 //!
 //! `KEYWARD_BENCH_ROUNDS` (6), `KEYWARD_BENCH_CALLS` (10000 per round and figure)
 //! and `KEYWARD_BENCH_RATE` (800 a second) change the sizes. Envoy is looked for
