@@ -13,6 +13,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
 use tower::Service as Tower;
 
+use crate::metrics::checks::CheckCounts;
+
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
 use super::guarded::{Answering, Gate, Guarded};
@@ -35,20 +37,34 @@ pub(super) trait Plane:
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
-    rest: Routes,
+    /// What is served beside them, by a router.
+    aside: Routes,
 }
 
 impl CheckPlane {
-    /// Serves `checks` beside `rest`.
-    pub(super) const fn new(checks: KeyCheckService, rest: Routes) -> Self {
-        Self { checks, rest }
+    /// Serves `checks` beside what is seldom asked for.
+    pub(super) const fn new(checks: KeyCheckService, aside: Routes) -> Self {
+        Self { checks, aside }
+    }
+
+    /// The same, that counts checks with `counts`.
+    #[must_use]
+    pub fn counting(self, counts: CheckCounts) -> Self {
+        Self {
+            checks: self.checks.counting(counts),
+            ..self
+        }
     }
 
     /// The plane as one thread serves it, behind a gate of its own.
     pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
+        let checks = self.checks.for_thread();
+        // Known to the router too, for all methods but one, and those that do not
+        // exist.
+        let rest = self.aside.clone().add_service(checks.clone());
         ThreadPlane {
-            checks: self.checks.for_thread(),
-            rest: Guarded::new(self.rest.clone(), gate),
+            checks,
+            rest: Guarded::new(rest.prepare(), gate),
         }
     }
 }

@@ -59,15 +59,12 @@ pub fn check_plane(
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
     let checks = KeyCheckService::new(checker);
-    // Known to the router too, for all methods but one, and those that do not
-    // exist.
-    routes.add_service(checks.clone());
     add_shared(
         &mut routes,
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
-    Ok(CheckPlane::new(checks, routes.routes().prepare()))
+    Ok(CheckPlane::new(checks, routes.routes()))
 }
 
 /// What is served to operators: administration, health and, if asked for,

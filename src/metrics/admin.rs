@@ -65,8 +65,7 @@ impl AdminCounts {
     /// How often each method has ended with which code, with the values of the
     /// labels: method, code. Every method with `OK`, and what there was
     /// otherwise.
-    #[must_use]
-    pub fn read_calls(&self) -> Vec<([&'static str; 2], u64)> {
+    pub(super) fn read_calls(&self) -> Vec<([&'static str; 2], u64)> {
         let calls = self.methods.iter().flat_map(|(method, codes)| {
             let counts = CODES.iter().zip(codes);
             counts.map(move |(&code, count)| ([*method, code], count.get()))
@@ -76,8 +75,7 @@ impl AdminCounts {
     }
 
     /// How many calls were denied for which reason.
-    #[must_use]
-    pub fn read_denials(&self) -> Vec<([&'static str; 1], u64)> {
+    pub(super) fn read_denials(&self) -> Vec<([&'static str; 1], u64)> {
         let denials = self.denials.iter();
         denials
             .map(|(reason, count)| ([*reason], count.get()))

@@ -263,8 +263,7 @@ impl CheckCounts {
     /// How often each interface has decided what, with the values of the labels:
     /// interface, verdict, reason. All that there can be, also what there was
     /// not.
-    #[must_use]
-    pub fn read_decided(&self) -> Vec<([&'static str; 3], u64)> {
+    pub(super) fn read_decided(&self) -> Vec<([&'static str; 3], u64)> {
         let threads = self.all();
         let kinds = Interface::ALL.into_iter().flat_map(|interface| {
             let decided = Decided::all().filter(move |decided| decided.can_be(interface));
@@ -284,8 +283,7 @@ impl CheckCounts {
 
     /// How many questions of each interface have no verdict, with the values of
     /// the labels: interface, cause.
-    #[must_use]
-    pub fn read_undecided(&self) -> Vec<([&'static str; 2], u64)> {
+    pub(super) fn read_undecided(&self) -> Vec<([&'static str; 2], u64)> {
         let threads = self.all();
         let kinds = Interface::ALL.into_iter().flat_map(|interface| {
             let causes = Cause::ALL.into_iter();
@@ -304,8 +302,7 @@ impl CheckCounts {
     }
 
     /// How long answers took, by interface.
-    #[must_use]
-    pub fn read_durations(&self) -> Vec<([&'static str; 1], Spread)> {
+    pub(super) fn read_durations(&self) -> Vec<([&'static str; 1], Spread)> {
         let threads = self.all();
         let spread = |interface: Interface| {
             let parts = threads

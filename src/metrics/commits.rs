@@ -95,14 +95,12 @@ impl CommitCounts {
     }
 
     /// The revision that the store is at.
-    #[must_use]
-    pub fn revision(&self) -> u64 {
+    pub(super) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
     }
 
     /// How many commits have ended how, with the value of the label.
-    #[must_use]
-    pub fn read_ends(&self) -> Vec<([&'static str; 1], u64)> {
+    pub(super) fn read_ends(&self) -> Vec<([&'static str; 1], u64)> {
         CommitEnd::ALL
             .map(|end| ([end.as_str()], self.ends[end as usize].get()))
             .into()

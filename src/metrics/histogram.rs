@@ -113,7 +113,10 @@ impl<const N: usize> Histogram<N> {
     }
 
     /// What was counted by all of `parts`, which are of one scale.
-    pub(super) fn spread<'h>(scale: &Scale<N>, parts: impl Iterator<Item = &'h Self> + Clone) -> Spread {
+    pub(super) fn spread<'h>(
+        scale: &Scale<N>,
+        parts: impl Iterator<Item = &'h Self> + Clone,
+    ) -> Spread {
         let told = |value: u64| value as f64 / scale.per_unit;
         let total = |of: &dyn Fn(&Self) -> u64| parts.clone().map(of).sum::<u64>();
         let bounds = scale.bounds.iter().enumerate();

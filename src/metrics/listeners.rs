@@ -97,8 +97,7 @@ impl ListenerCounts {
     }
 
     /// What is under way.
-    #[must_use]
-    pub fn load(&self) -> Load {
+    pub(super) fn load(&self) -> Load {
         self.gauges().iter().fold(Load::default(), |sum, gauge| {
             let more = gauge();
             Load {
@@ -112,8 +111,7 @@ impl ListenerCounts {
     }
 
     /// How many calls of a kind were turned away.
-    #[must_use]
-    pub fn refused(&self, kind: CallKind) -> u64 {
+    pub(super) fn refused(&self, kind: CallKind) -> u64 {
         self.calls_refused[kind as usize].get()
     }
 
