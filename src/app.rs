@@ -1,6 +1,7 @@
 //! The composition root: the only place that puts the parts together.
 
 mod error;
+mod metering;
 
 use std::future::{Future, ready};
 use std::pin::pin;
@@ -29,6 +30,8 @@ use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
+use crate::metrics::checks::CheckCounts;
+use crate::metrics::listeners::{ListenerCounts, ListenerLimits};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -40,6 +43,7 @@ use crate::service::usage::UsageNotes;
 use crate::store::{Store, StoreHealth};
 
 pub use error::{RunError, StartError};
+use metering::Metering;
 
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
@@ -99,6 +103,7 @@ struct Parts {
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
+    metering: Metering,
 }
 
 /// Where a server can be reached.
@@ -121,7 +126,14 @@ impl App {
         let elsewhere = config.encrypted_elsewhere;
         let check = door("check", &config.check, elsewhere, &clock)?;
         let admin = door("admin", &config.admin, elsewhere, &clock)?;
+        let started = clock.now();
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
+        let metering = Metering {
+            started,
+            checks: CheckCounts::default(),
+            commits: store.counts(),
+            listeners: [&check, &admin].map(|door| Arc::clone(&door.counts)).into(),
+        };
         let store: Arc<dyn Store> = Arc::new(store);
         let index = follower::start(&*store)?;
         info!(tokens = index.len(), store = %store.id(), "store loaded");
@@ -176,6 +188,7 @@ impl App {
             registry,
             admission,
             denials,
+            metering,
         };
         Ok(Self { host, parts })
     }
@@ -234,12 +247,13 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?;
-        let admin_routes = server::admin_routes(
-            KeyAdminService::new(self.registry, self.admission, self.denials),
-            admin_health.clone(),
-            reflection,
-        )?;
+        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?
+            .counting(self.metering.checks.clone());
+        let admin = KeyAdminService::new(self.registry, self.admission, self.denials);
+        let metrics = self
+            .metering
+            .metrics(admin.counts(), &self.index, &self.store);
+        let admin_routes = server::admin_routes(admin, admin_health.clone(), reflection)?;
         announce(&check_health, check::SERVICE, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
@@ -301,10 +315,16 @@ fn door(
         address: address.clone(),
         error,
     })?;
+    let limits = config.limits;
+    let counted = ListenerLimits {
+        connections: limits.max_connections,
+        calls: limits.max_calls,
+    };
     Ok(Door {
         bound,
         tls: tls.map(Arc::new),
-        limits: config.limits,
+        limits,
+        counts: Arc::new(ListenerCounts::new(name, counted)),
     })
 }
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod drain;
 pub mod listener;
 pub mod pb;
+pub mod scrape;
 pub mod server;
 pub mod tls;
 

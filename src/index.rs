@@ -18,6 +18,7 @@ mod text;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
@@ -49,6 +50,8 @@ pub struct Index {
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
     usages: papaya::HashMap<KeyId, Arc<KeyUsage>>,
     imported: ImportedTokens,
+    /// How many keys there are. A count that guards nothing.
+    number: AtomicUsize,
     applied: watch::Receiver<Revision>,
 }
 
@@ -63,6 +66,7 @@ impl Index {
             credits: papaya::HashMap::default(),
             usages: papaya::HashMap::default(),
             imported: ImportedTokens::default(),
+            number: AtomicUsize::new(0),
             applied,
         }
     }
@@ -164,6 +168,23 @@ impl Index {
         self.keys.is_empty()
     }
 
+    /// How many of what there are.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            keys: self.number.load(Ordering::Relaxed),
+            tokens: self.keys.len(),
+            workspaces: self.workspaces.len(),
+            principals: self.principals.len(),
+        }
+    }
+
+    /// The revision that it has come to.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
     /// Returns when the index holds `revision`: every check that starts from
     /// then on judges by it.
     ///
@@ -182,6 +203,19 @@ impl Index {
         let mut applied = self.applied.clone();
         while applied.changed().await.is_ok() {}
     }
+}
+
+/// How many of what an index holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// Keys, also those that do not work any more.
+    pub keys: usize,
+    /// Tokens that stand for a key.
+    pub tokens: usize,
+    /// Workspaces.
+    pub workspaces: usize,
+    /// Principals.
+    pub principals: usize,
 }
 
 /// The index is not fed any more.

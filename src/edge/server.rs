@@ -17,6 +17,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tracing::warn;
 
 use crate::config::listener::ConnectionLimits;
+use crate::metrics::listeners::ListenerCounts;
 use crate::service::checker::Checker;
 
 use super::admin::KeyAdminService;
@@ -44,6 +45,8 @@ pub struct Door {
     pub tls: Option<Arc<Tls>>,
     /// How much it takes on.
     pub limits: ConnectionLimits,
+    /// Where it is counted what comes in there.
+    pub counts: Arc<ListenerCounts>,
 }
 
 /// What is served to gateways: checks, health and, if asked for, reflection
@@ -124,10 +127,11 @@ pub fn serve_here(
 ) -> Result<impl Future<Output = ()>, ServeError> {
     let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
     let (worker, dealt) = Worker::new();
-    let gate = Gate::in_one_place(&door.limits, &room::ADMIN);
+    let gate = Gate::in_one_place(&door.limits, &room::ADMIN, &door.counts);
     let routes = Guarded::new(routes.prepare(), gate);
     let listener = door.bound.listen()?;
-    let dealing = tokio::spawn(deal(listener, vec![worker], max_connections, drain));
+    let dealing = deal(listener, vec![worker], max_connections, drain, door.counts);
+    let dealing = tokio::spawn(dealing);
     Ok(async move {
         serve_dealt(routes, dealt, terms).await;
         dealing.abort();
@@ -151,7 +155,8 @@ pub fn serve_on_threads(
     let terms = door.terms(drain);
     let mut workers = Vec::with_capacity(threads);
     let mut ends = Vec::with_capacity(threads);
-    for (number, gate) in Gate::of_threads(&door.limits, threads, &room::CHECKS).enumerate() {
+    let gates = Gate::of_threads(&door.limits, threads, &room::CHECKS, &door.counts);
+    for (number, gate) in gates.enumerate() {
         let (worker, dealt) = Worker::new();
         let (end, ended) = oneshot::channel();
         let (plane, terms) = (plane.on_thread(gate), terms.of_thread());
@@ -170,6 +175,7 @@ pub fn serve_on_threads(
         workers,
         door.limits.max_connections,
         drain.clone(),
+        door.counts,
     ));
     Ok(ends)
 }
@@ -182,6 +188,7 @@ impl Door {
             drain: drain.clone(),
             turns: Turns::new(),
             failures: Arc::default(),
+            counts: Arc::clone(&self.counts),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Feeds the index: a snapshot first, then the store's commits, in order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -190,6 +191,7 @@ impl Follower {
             // A check that runs at this moment may begin another, of which
             // nothing is stored any more.
             self.index.usages.pin().remove(&key.id);
+            self.index.number.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -354,6 +356,9 @@ impl Follower {
             {
                 self.index.imported.went(secret);
             }
+        }
+        if before.is_none() {
+            self.index.number.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }
