@@ -31,7 +31,6 @@ use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
 use crate::metrics::checks::CheckCounts;
-use crate::metrics::listeners::{ListenerCounts, ListenerLimits};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -315,17 +314,7 @@ fn door(
         address: address.clone(),
         error,
     })?;
-    let limits = config.limits;
-    let counted = ListenerLimits {
-        connections: limits.max_connections,
-        calls: limits.max_calls,
-    };
-    Ok(Door {
-        bound,
-        tls: tls.map(Arc::new),
-        limits,
-        counts: Arc::new(ListenerCounts::new(name, counted)),
-    })
+    Ok(Door::new(name, bound, tls.map(Arc::new), config.limits))
 }
 
 /// Reads TLS files again when they change, and at SIGHUP, for as long as what is

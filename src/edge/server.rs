@@ -17,7 +17,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tracing::warn;
 
 use crate::config::listener::ConnectionLimits;
-use crate::metrics::listeners::ListenerCounts;
+use crate::metrics::listeners::{ListenerCounts, ListenerLimits};
 use crate::service::checker::Checker;
 
 use super::admin::KeyAdminService;
@@ -47,6 +47,28 @@ pub struct Door {
     pub limits: ConnectionLimits,
     /// Where it is counted what comes in there.
     pub counts: Arc<ListenerCounts>,
+}
+
+impl Door {
+    /// That of the listener `name`, of which nothing was counted yet.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        bound: Bound,
+        tls: Option<Arc<Tls>>,
+        limits: ConnectionLimits,
+    ) -> Self {
+        let counted = ListenerLimits {
+            connections: limits.max_connections,
+            calls: limits.max_calls,
+        };
+        Self {
+            bound,
+            tls,
+            limits,
+            counts: Arc::new(ListenerCounts::new(name, counted)),
+        }
+    }
 }
 
 /// What is served to gateways: checks, health and, if asked for, reflection

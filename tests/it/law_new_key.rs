@@ -209,11 +209,7 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
     let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
-    let door = Door {
-        bound,
-        tls: None,
-        limits: ConnectionLimits::default(),
-    };
+    let door = Door::new("check", bound, None, ConnectionLimits::default());
     drop(server::serve_on_threads(door, &plane, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {

@@ -76,11 +76,7 @@ impl Stage {
         let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
         let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = format!("http://{}", bound.address());
-        let door = Door {
-            bound,
-            tls: None,
-            limits,
-        };
+        let door = Door::new("check", bound, None, limits);
         drop(server::serve_on_threads(door, &plane, 1, &drain).unwrap());
         let client = KeyCheckClient::new(support::connect(&address).await);
         Self {
