@@ -23,6 +23,8 @@ use crate::domain::counting::Counting;
 use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
+use crate::edge::ext_authz::{self, AuthorizationService};
+use crate::edge::gateway::Gateway;
 use crate::edge::listener::{Address, Bound};
 use crate::edge::server::{self, Door, ServeError};
 use crate::edge::tls::{self, Tls};
@@ -30,7 +32,7 @@ use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
-use crate::metrics::checks::CheckCounts;
+use crate::metrics::checks::{CheckCounts, Interface};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -246,14 +248,19 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let check_plane = server::check_plane(self.checker, check_health.clone(), reflection)?
-            .counting(self.metering.checks.clone());
+        let checks = self.metering.checks.clone();
+        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
+            .counting(checks.clone(), Interface::ExtAuthz);
+        let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
+        let health = check_health.clone();
+        let check_plane =
+            server::check_plane(self.checker, authorization, health, reflection)?.counting(checks);
         let admin = KeyAdminService::new(self.registry, self.admission, self.denials);
         let metrics = self
             .metering
             .metrics(admin.counts(), &self.index, &self.store);
         let admin_routes = server::admin_routes(admin, admin_health.clone(), reflection)?;
-        announce(&check_health, check::SERVICE, ServingStatus::Serving).await;
+        announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
         let mut servers = JoinSet::new();
@@ -280,7 +287,7 @@ impl Parts {
 
         info!("stopping");
         // Before connections are told to end, so that who watches sees why.
-        announce(&check_health, check::SERVICE, ServingStatus::NotServing).await;
+        announce_checks(&check_health, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
         let drained = Instant::now() + self.config.drain_timeout;
         stop.send_replace(true);
@@ -344,6 +351,13 @@ fn look_after_tls(doors: [&Door; 2], mut hangups: Hangups) -> JoinSet<()> {
 async fn announce(health: &HealthReporter, service: &str, status: ServingStatus) {
     health.set_service_status(service, status).await;
     health.set_service_status("", status).await;
+}
+
+/// The same of all that gateways ask.
+async fn announce_checks(health: &HealthReporter, status: ServingStatus) {
+    for service in [check::SERVICE, ext_authz::SERVICE] {
+        announce(health, service, status).await;
+    }
 }
 
 /// Returns when the store has been lost for `grace`. Until then checks go on

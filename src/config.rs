@@ -7,6 +7,7 @@ mod agree;
 mod draft;
 pub mod example;
 mod file;
+pub mod gateway;
 pub mod gather;
 mod given;
 pub mod listener;
@@ -27,6 +28,7 @@ use crate::store::home::Home;
 use crate::telemetry::Form;
 
 use draft::Draft;
+use gateway::GatewayConfig;
 use gather::{Effective, Gathered, Sources, gather};
 use listener::ListenerConfig;
 use origin::{Problem, Problems};
@@ -40,6 +42,8 @@ pub struct ServeConfig {
     pub check: ListenerConfig,
     /// Where operators call.
     pub admin: ListenerConfig,
+    /// What other gateways than keyward's own clients are told.
+    pub gateway: GatewayConfig,
     /// How many threads answer checks.
     pub check_threads: NonZeroUsize,
     /// Whether something else encrypts what listeners beyond this machine
@@ -168,6 +172,7 @@ fn finish(
             home: home?,
             check: draft.check.config(),
             admin: draft.admin.config(),
+            gateway: draft.gateway.clone(),
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,
             reflection: draft.reflection,

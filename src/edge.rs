@@ -6,6 +6,8 @@
 pub mod admin;
 pub mod check;
 pub mod drain;
+pub mod ext_authz;
+pub mod gateway;
 pub mod listener;
 pub mod pb;
 pub mod scrape;

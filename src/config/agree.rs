@@ -10,7 +10,7 @@ use crate::edge::listener::Address;
 use super::draft::{ClientCertificate, ListenerDraft};
 use super::gather::Gathered;
 use super::origin::Problem;
-use super::setting::Kind;
+use super::setting::{Kind, Setting};
 use super::table::settings;
 
 /// All that does not go together. Where a value is bad, only that is told, and
@@ -29,6 +29,7 @@ pub(super) fn problems(all: &Gathered) -> Vec<Problem> {
         })
         .chain([addresses_differ(all)])
         .flatten()
+        .chain(headers_differ(all))
         .collect()
 }
 
@@ -137,6 +138,32 @@ fn addresses_differ(all: &Gathered) -> Option<Problem> {
     let address = check.to_string();
     let fault = format!("is {address:?}, as is {{}}: give each listener an address of its own");
     problem(all, one, &fault, other)
+}
+
+/// One header cannot tell of two things.
+fn headers_differ(all: &Gathered) -> Vec<Problem> {
+    let is_header = |setting: &&Setting| matches!(setting.kind, Kind::Header(_));
+    let named = |setting: &Setting| {
+        let effective = all.effective.iter().find(|of| of.key == setting.key)?;
+        let name = effective.value.as_ref()?.as_str()?;
+        (name != "none").then(|| (setting.key, name.to_owned()))
+    };
+    let headers: Vec<_> = settings().filter(is_header).filter_map(named).collect();
+    let twice = headers
+        .iter()
+        .enumerate()
+        .filter_map(|(place, (key, name))| {
+            let (other, _) = headers[..place].iter().find(|(_, other)| other == name)?;
+            // What somebody has given is at fault, and not a default.
+            let (one, other) = if all.given(key) {
+                (key, other)
+            } else {
+                (other, key)
+            };
+            let fault = format!("is {name:?}, as is {{}}: give each a header of its own");
+            problem(all, one, &fault, other)
+        });
+    twice.collect()
 }
 
 /// The files that cannot be read.

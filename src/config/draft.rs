@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::domain::usage::UsageRule;
 use crate::edge::listener::Address;
 
+use super::gateway::GatewayConfig;
 use super::listener::{ConnectionLimits, ListenerConfig, TlsConfig};
 
 /// One field for each setting. What a new one holds counts for nothing: each
@@ -23,6 +24,7 @@ pub(super) struct Draft {
     pub(super) usage_write_interval: Duration,
     pub(super) check: ListenerDraft,
     pub(super) admin: ListenerDraft,
+    pub(super) gateway: GatewayConfig,
     /// None: one per core.
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) encrypted_elsewhere: bool,

@@ -5,10 +5,37 @@ use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::edge::listener::Address;
 use crate::telemetry;
 
 use super::setting::Word;
+
+/// Headers that say something else to gateways and upstreams. Whoever tells of
+/// identities by one of them tells something wrong, or breaks the request.
+const TAKEN: [&str; 20] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
 
 /// No span is longer, so that no sum with a time of day overflows.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -95,6 +122,29 @@ impl Given {
             .find(|(name, _)| *name == text)
             .copied()
             .ok_or_else(|| format!("is {text:?}; give {wanted}"))
+    }
+
+    /// The name of a header, in lower case, and how that is written; no name for
+    /// `none`.
+    pub(super) fn header(&self) -> Result<(String, Option<HeaderName>), String> {
+        const WANTED: &str = "the name of a header such as \"x-principal\", or \"none\"";
+        let text = self.text(WANTED)?.to_ascii_lowercase();
+        if text == "none" {
+            return Ok((text, None));
+        }
+        if TAKEN.contains(&text.as_str()) {
+            return Err(format!(
+                "is {text:?}, which says something else in every request; give {WANTED}"
+            ));
+        }
+        // Many servers take `x_a` for `x-a`, or drop it.
+        let name = HeaderName::from_bytes(text.as_bytes()).ok();
+        match name.filter(|_| !text.contains('_')) {
+            Some(name) => Ok((text, Some(name))),
+            None => Err(format!(
+                "is {text:?}; give {WANTED}: letters, digits and `-`"
+            )),
+        }
     }
 
     /// A filter for the log.

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use serde_json::Value;
 
 use crate::edge::listener::Address;
@@ -65,6 +66,8 @@ pub(super) enum Kind {
     Negated(fn(&mut Draft, bool)),
     /// One of some words.
     Word(&'static [Word]),
+    /// The name of a header, or `none`.
+    Header(fn(&mut Draft, Option<HeaderName>)),
     /// What is logged.
     Filter(fn(&mut Draft, String)),
 }
@@ -98,6 +101,7 @@ impl Setting {
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
             Kind::Word(_) => Some("WORD"),
+            Kind::Header(_) => Some("NAME"),
             Kind::Filter(_) => Some("FILTER"),
         }
     }
@@ -149,6 +153,11 @@ impl Setting {
                 let (word, set) = given.word(words)?;
                 set(draft);
                 Ok(word.into())
+            }
+            Kind::Header(set) => {
+                let (text, name) = given.header()?;
+                set(draft, name);
+                Ok(text.into())
             }
             Kind::Filter(set) => {
                 let filter = given.filter()?;

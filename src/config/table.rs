@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::draft::ClientCertificate;
 use super::setting::{Kind, Preset, Setting};
+use crate::edge::ext_authz::UndecidedAnswer;
 
 /// A span that may be nothing at all.
 const NOTHING: Duration = Duration::ZERO;
@@ -191,6 +192,50 @@ const USAGE: &[Setting] = &[
     ),
 ];
 
+/// A header by which upstreams are told who calls.
+macro_rules! header {
+    ($field:ident, $name:literal, $told:literal) => {
+        row(
+            concat!("gateway.headers.", stringify!($field)),
+            concat!("gateway-header-", $name),
+            Preset::Is(concat!("x-keyward-", $name)),
+            Kind::Header(|to, name| to.gateway.headers.$field = name),
+            concat!(
+                "The header by which upstreams are told ",
+                $told,
+                ", or `none`"
+            ),
+        )
+    };
+}
+
+/// What gateways are told that do not speak keyward's own API.
+const GATEWAY: &[Setting] = &[
+    row(
+        "gateway.undecided",
+        "gateway-undecided",
+        Preset::Is("unavailable"),
+        Kind::Word(&[
+            ("unavailable", |to| {
+                to.gateway.undecided = UndecidedAnswer::Unavailable
+            }),
+            ("error-response", |to| {
+                to.gateway.undecided = UndecidedAnswer::ErrorResponse
+            }),
+        ]),
+        "What Envoy is answered where there is no verdict: `unavailable`, an RPC error, or `error-response`",
+    ),
+    header!(key_id, "key-id", "which key it is"),
+    header!(principal, "principal", "who acts with the key"),
+    header!(
+        workspace,
+        "workspace",
+        "the workspace that a request is for"
+    ),
+    header!(environment, "environment", "the environment of the key"),
+    header!(scopes, "scopes", "what the key may do"),
+];
+
 /// What concerns all listeners.
 const SERVER: &[Setting] = &[
     row(
@@ -239,7 +284,7 @@ const LOG: &[Setting] = &[
 
 /// All settings, section by section.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [STORE, USAGE, CHECK, ADMIN, SERVER, LOG]
+    [STORE, USAGE, CHECK, ADMIN, GATEWAY, SERVER, LOG]
         .into_iter()
         .flatten()
 }

@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use http::HeaderName;
 use serde_json::Value;
 
 use super::listener::{ConnectionLimits, TlsConfig};
 use super::origin::Origin;
 use super::table::settings;
 use super::*;
+use crate::edge::ext_authz::UndecidedAnswer;
+use crate::edge::gateway::IdentityHeaders;
 
 /// A file with `text`, variables and flags.
 struct Case {
@@ -78,6 +81,7 @@ fn nothing_given_is_all_defaults() {
     assert_eq!(serve.key_retention, Duration::from_secs(30 * 24 * 60 * 60));
     assert!(serve.usage.counted && serve.usage.addresses);
     assert_eq!(serve.usage_write_interval, Duration::from_secs(60));
+    assert_eq!(serve.gateway, GatewayConfig::default());
     assert_eq!(log.form, Form::Text);
     assert_eq!(log.filter, "info");
 }
@@ -114,6 +118,14 @@ const ALL: &str = r#"
     keepalive_interval = "19s"
     keepalive_timeout = "20s"
     receive_timeout = "21s"
+    [gateway]
+    undecided = "error-response"
+    [gateway.headers]
+    key_id = "X-Key"
+    principal = "x-user"
+    workspace = "none"
+    environment = "x-stage"
+    scopes = "x-scopes"
     [server]
     encrypted_elsewhere = true
     reflection = false
@@ -177,6 +189,16 @@ fn every_setting_of_the_file_gets_to_its_field() {
         receive_timeout: second(21),
     };
     assert_eq!(serve.admin.limits, limits);
+    let named = |name| Some(HeaderName::from_static(name));
+    let headers = IdentityHeaders {
+        key_id: named("x-key"),
+        principal: named("x-user"),
+        workspace: None,
+        environment: named("x-stage"),
+        scopes: named("x-scopes"),
+    };
+    assert_eq!(serve.gateway.headers, headers);
+    assert_eq!(serve.gateway.undecided, UndecidedAnswer::ErrorResponse);
     assert!(serve.encrypted_elsewhere && !serve.reflection);
     assert_eq!(serve.drain_timeout, second(22));
     assert!(!serve.usage.counted && !serve.usage.addresses);

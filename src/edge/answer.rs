@@ -21,6 +21,8 @@ use super::question::RequiredScopes;
 
 mod limits;
 
+pub(super) use limits::retry_delay;
+
 /// Writes the answer to a check whose requirements were `required_scopes`.
 pub(super) fn write(outcome: Outcome<'_>, required_scopes: RequiredScopes<'_>) -> Bytes {
     let mut buffer = BytesMut::new();
@@ -122,6 +124,12 @@ const fn wire_reason(reason: DenialReason) -> pb::DenialReason {
         DenialReason::RateLimited => pb::DenialReason::RateLimited,
         DenialReason::CreditsExhausted => pb::DenialReason::CreditsExhausted,
     }
+}
+
+/// The name of a reason, as in `INSUFFICIENT_SCOPE`.
+pub(super) fn reason_name(reason: DenialReason) -> &'static str {
+    let name = wire_reason(reason).as_str_name();
+    name.trim_start_matches("DENIAL_REASON_")
 }
 
 /// A message that can tell its fields.
@@ -326,7 +334,7 @@ impl Message for Denied<'_> {
         if let Some(credits) = self.credits {
             fields.nested(7, &credits);
         }
-        if let Some(delay) = limits::retry_delay(self.limits).or(retry) {
+        if let Some(delay) = retry_delay(self.limits).or(retry) {
             fields.nested(8, &delay);
         }
     }

@@ -17,6 +17,7 @@ use crate::metrics::checks::CheckCounts;
 
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
+use super::ext_authz::{self, AuthorizationService};
 use super::guarded::{Answering, Gate, Guarded};
 use super::line::Line;
 use super::refusal::Refusal;
@@ -32,19 +33,28 @@ pub(super) trait Plane:
     fn on(&self, line: &Arc<Line>) -> Self;
 }
 
-/// Checks, and the rest. A router in front of both would be work for nothing in
-/// every check: there is one path to compare.
+/// Checks, and the rest. A router in front of them would be work for nothing in
+/// every check: there are two paths to compare.
 #[derive(Clone, Debug)]
 pub struct CheckPlane {
     checks: KeyCheckService,
+    authorization: AuthorizationService,
     /// What is served beside them, by a router.
     aside: Routes,
 }
 
 impl CheckPlane {
-    /// Serves `checks` beside what is seldom asked for.
-    pub(super) const fn new(checks: KeyCheckService, aside: Routes) -> Self {
-        Self { checks, aside }
+    /// Serves `checks` and `authorization` beside what is seldom asked for.
+    pub(super) const fn new(
+        checks: KeyCheckService,
+        authorization: AuthorizationService,
+        aside: Routes,
+    ) -> Self {
+        Self {
+            checks,
+            authorization,
+            aside,
+        }
     }
 
     /// The same, that counts checks with `counts`.
@@ -62,8 +72,11 @@ impl CheckPlane {
         // Known to the router too, for all methods but one, and those that do not
         // exist.
         let rest = self.aside.clone().add_service(checks.clone());
+        let authorization = self.authorization.for_thread();
+        let rest = rest.add_service(authorization.clone());
         ThreadPlane {
             checks,
+            authorization,
             rest: Guarded::new(rest.prepare(), gate),
         }
     }
@@ -73,6 +86,7 @@ impl CheckPlane {
 #[derive(Clone, Debug)]
 pub(super) struct ThreadPlane {
     checks: KeyCheckService,
+    authorization: AuthorizationService,
     rest: Guarded,
 }
 
@@ -82,9 +96,12 @@ impl Service<Request<Incoming>> for ThreadPlane {
     type Future = PlaneFuture;
 
     fn call(&self, request: Request<Incoming>) -> PlaneFuture {
-        if request.uri().path() != CHECK {
-            return PlaneFuture::Rest(self.rest.answer(request));
-        }
+        // The one that must cost least is looked for first.
+        let of_envoy = match request.uri().path() {
+            CHECK => false,
+            ext_authz::CHECK => true,
+            _ => return PlaneFuture::Rest(self.rest.answer(request)),
+        };
         let gate = self.rest.gate();
         let Some(call) = gate.enter() else {
             return PlaneFuture::Refused(Refusal::new(request.into_body()));
@@ -92,7 +109,12 @@ impl Service<Request<Incoming>> for ThreadPlane {
         let asked = deadline::asked(request.headers());
         let (share, within) = (gate.share(), gate.receive_timeout);
         let arriving = |body| Timely::new(Roomy::new(body, share), within);
-        let checking = self.checks.clone().call(request.map(arriving));
+        let request = request.map(arriving);
+        let checking = if of_envoy {
+            self.authorization.clone().call(request)
+        } else {
+            self.checks.clone().call(request)
+        };
         PlaneFuture::Check(Prompt::new(checking, call, asked))
     }
 }
@@ -101,6 +123,7 @@ impl Plane for ThreadPlane {
     fn on(&self, line: &Arc<Line>) -> Self {
         Self {
             checks: self.checks.clone(),
+            authorization: self.authorization.clone(),
             rest: self.rest.on(line),
         }
     }

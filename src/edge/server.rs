@@ -25,6 +25,7 @@ use super::check::KeyCheckService;
 use super::conversation::{self, Terms};
 use super::deal::{Dealt, Worker, deal};
 use super::drain::Drain;
+use super::ext_authz::AuthorizationService;
 use super::guarded::{Gate, Guarded};
 use super::listener::Bound;
 use super::plane::{CheckPlane, Plane};
@@ -71,14 +72,15 @@ impl Door {
     }
 }
 
-/// What is served to gateways: checks, health and, if asked for, reflection
-/// of those alone.
+/// What is served to gateways: checks in keyward's words and in Envoy's, health
+/// and, if asked for, reflection of what there are descriptors of.
 ///
 /// # Errors
 ///
 /// The descriptors cannot be read, which is a fault of the build.
 pub fn check_plane(
     checker: Checker,
+    authorization: AuthorizationService,
     health: HealthReporter,
     reflection: bool,
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
@@ -89,7 +91,7 @@ pub fn check_plane(
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
-    Ok(CheckPlane::new(checks, routes.routes()))
+    Ok(CheckPlane::new(checks, authorization, routes.routes()))
 }
 
 /// What is served to operators: administration, health and, if asked for,

@@ -47,6 +47,11 @@ pub(super) fn broken_message(message: &str) -> Status {
     Status::invalid_argument(format!("the request is not a keyward.v1.{message}"))
 }
 
+/// The status of bytes that no Envoy has written.
+pub(super) fn broken_check_request() -> Status {
+    Status::invalid_argument("the request is not an envoy.service.auth.v3.CheckRequest")
+}
+
 /// The status of a request with fields that are not acceptable.
 pub(super) fn invalid(violations: Violations) -> Status {
     of(&RegistryError::Invalid(violations))

@@ -63,10 +63,8 @@ impl Interface {
 pub enum Decided {
     /// What the credential was judged to be.
     Verdict(Verdict),
-    /// Allowed: the route is public.
+    /// Allowed: anybody may make the request.
     Public,
-    /// Allowed: a preflight, of a route whose preflights are public.
-    Preflight,
     /// Denied: no route is that of the request.
     NoRoute,
     /// Denied: the policy of the route cannot be understood.
@@ -83,19 +81,14 @@ impl From<Verdict> for Decided {
 const VERDICTS: usize = 1 + DenialReason::ALL.len();
 
 /// How many decisions there can be.
-const DECISIONS: usize = VERDICTS + 4;
+const DECISIONS: usize = VERDICTS + 3;
 
 impl Decided {
     /// The verdicts, then what routes decide.
     fn all() -> impl Iterator<Item = Self> {
         let denied = DenialReason::ALL.map(Verdict::Denied);
         let verdicts = std::iter::once(Verdict::Allowed).chain(denied);
-        let of_routes = [
-            Self::Public,
-            Self::Preflight,
-            Self::NoRoute,
-            Self::BrokenPolicy,
-        ];
+        let of_routes = [Self::Public, Self::NoRoute, Self::BrokenPolicy];
         verdicts.map(Self::Verdict).chain(of_routes)
     }
 
@@ -105,9 +98,8 @@ impl Decided {
             Self::Verdict(Verdict::Allowed) => 0,
             Self::Verdict(Verdict::Denied(reason)) => 1 + reason as usize,
             Self::Public => VERDICTS,
-            Self::Preflight => VERDICTS + 1,
-            Self::NoRoute => VERDICTS + 2,
-            Self::BrokenPolicy => VERDICTS + 3,
+            Self::NoRoute => VERDICTS + 1,
+            Self::BrokenPolicy => VERDICTS + 2,
         }
     }
 
@@ -117,7 +109,6 @@ impl Decided {
             Self::Verdict(Verdict::Allowed) => ("allowed", "KEY"),
             Self::Verdict(Verdict::Denied(reason)) => ("denied", reason.as_str()),
             Self::Public => ("allowed", "PUBLIC"),
-            Self::Preflight => ("allowed", "PREFLIGHT"),
             Self::NoRoute => ("denied", "NO_ROUTE"),
             Self::BrokenPolicy => ("denied", "BROKEN_POLICY"),
         }
@@ -127,9 +118,7 @@ impl Decided {
     const fn can_be(self, interface: Interface) -> bool {
         match self {
             Self::Verdict(_) => true,
-            Self::Public | Self::Preflight | Self::NoRoute | Self::BrokenPolicy => {
-                interface.has_routes()
-            }
+            Self::Public | Self::NoRoute | Self::BrokenPolicy => interface.has_routes(),
         }
     }
 }

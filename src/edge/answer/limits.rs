@@ -37,7 +37,7 @@ impl Message for Duration {
 
 /// How long until none of those that have denied the check would: the longest
 /// of their delays. None, if one of them always would.
-pub(super) fn retry_delay(limits: &[Reading]) -> Option<Duration> {
+pub(in crate::edge) fn retry_delay(limits: &[Reading]) -> Option<Duration> {
     let denied = limits.iter().filter(|limit| limit.denied);
     denied.map(|limit| limit.retry).max_by_key(|retry| {
         // What never passes is later than all else.

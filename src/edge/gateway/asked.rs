@@ -1,0 +1,150 @@
+//! What a gateway tells of the request that it asks about.
+
+use http::HeaderMap;
+
+/// The request that a gateway asks about, borrowed from where it was told.
+///
+/// A text that is not UTF-8 is told as [`ODD`].
+#[derive(Clone, Copy)]
+pub(in crate::edge) struct Asked<'a, H> {
+    /// The method; empty: not known.
+    pub(in crate::edge) method: &'a str,
+    /// The host, perhaps with a port; empty: not known.
+    pub(in crate::edge) host: &'a str,
+    /// The path with its query, as the client has sent it; empty: not known.
+    pub(in crate::edge) path: &'a str,
+    /// The headers.
+    pub(in crate::edge) headers: H,
+    /// The address that it came from, which the client could not choose; none: not
+    /// known.
+    pub(in crate::edge) source_address: Option<&'a str>,
+}
+
+/// Stands for a text that means nothing: no method, host, path or workspace is
+/// spelled so.
+pub(in crate::edge) const ODD: &str = "\0";
+
+/// `bytes` as text, or [`ODD`].
+pub(in crate::edge) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or(ODD)
+}
+
+/// The headers of a request, which are looked for by name.
+pub(in crate::edge) trait Headers<'a>: Copy {
+    /// The header of this name, which is in lower case.
+    fn find(self, name: &str) -> Found<'a>;
+}
+
+/// What is found of one header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::edge) enum Found<'a> {
+    /// The request has none of that name.
+    Nothing,
+    /// It has one, with this value.
+    One(&'a [u8]),
+    /// It has several.
+    Several,
+}
+
+impl<'a> Found<'a> {
+    /// The value as text: none without the header, [`ODD`] if there are several.
+    pub(super) fn text(self) -> Option<&'a str> {
+        match self {
+            Found::Nothing => None,
+            Found::One(value) => Some(text(value)),
+            Found::Several => Some(ODD),
+        }
+    }
+}
+
+impl<'a> Headers<'a> for &'a HeaderMap {
+    fn find(self, name: &str) -> Found<'a> {
+        let mut values = self.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Found::Nothing,
+            (Some(value), None) => Found::One(value.as_bytes()),
+            (Some(_), Some(_)) => Found::Several,
+        }
+    }
+}
+
+impl<'a, H: Headers<'a>> Asked<'a, H> {
+    /// Whether the caller speaks gRPC, and so has to be told in its words.
+    pub(super) fn is_grpc(&self) -> bool {
+        let Found::One(media_type) = self.headers.find("content-type") else {
+            return false;
+        };
+        let rest = media_type.strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+    }
+
+    /// Whether it is a CORS preflight, which browsers send without a credential.
+    pub(super) fn is_preflight(&self) -> bool {
+        let has = |name| matches!(self.headers.find(name), Found::One(_));
+        self.method == "OPTIONS" && has("origin") && has("access-control-request-method")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs.iter().copied() {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    fn asked<'a>(method: &'a str, headers: &'a HeaderMap) -> Asked<'a, &'a HeaderMap> {
+        Asked {
+            method,
+            host: "",
+            path: "",
+            headers,
+            source_address: None,
+        }
+    }
+
+    #[test]
+    fn a_header_is_there_once_or_it_is_none() {
+        let headers = headers(&[("a", "1"), ("b", "2"), ("b", "2")]);
+        assert!((&headers).find("a") == Found::One(b"1"));
+        assert!((&headers).find("b") == Found::Several);
+        assert!((&headers).find("c") == Found::Nothing);
+    }
+
+    #[test]
+    fn who_speaks_grpc_is_known_by_its_content_type() {
+        for (media_type, grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=utf-8", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
+            ("application/json", false),
+        ] {
+            let headers = headers(&[("content-type", media_type)]);
+            assert_eq!(asked("POST", &headers).is_grpc(), grpc, "{media_type}");
+        }
+        assert!(!asked("POST", &HeaderMap::new()).is_grpc());
+    }
+
+    #[test]
+    fn a_preflight_has_what_browsers_send() {
+        let whole = [
+            ("origin", "https://app.test"),
+            ("access-control-request-method", "PUT"),
+        ];
+        assert!(asked("OPTIONS", &headers(&whole)).is_preflight());
+        assert!(!asked("GET", &headers(&whole)).is_preflight());
+        assert!(!asked("OPTIONS", &headers(&whole[..1])).is_preflight());
+        assert!(!asked("OPTIONS", &headers(&whole[1..])).is_preflight());
+    }
+}
