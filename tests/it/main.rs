@@ -50,6 +50,7 @@ mod limits_shared;
 mod limits_shared_exact;
 mod listeners;
 mod load;
+mod metrics;
 mod model;
 mod office;
 mod packaging;
