@@ -1,5 +1,6 @@
 //! The composition root: the only place that puts the parts together.
 
+mod doors;
 mod error;
 mod metering;
 
@@ -10,14 +11,13 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info};
 
 use crate::config::ServeConfig;
-use crate::config::listener::ListenerConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
 use crate::domain::id::KeyId;
@@ -25,9 +25,10 @@ use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
 use crate::edge::gateway::Gateway;
-use crate::edge::listener::{Address, Bound};
-use crate::edge::server::{self, Door, ServeError};
-use crate::edge::tls::{self, Tls};
+use crate::edge::http_plane::HttpPlane;
+use crate::edge::probes::{self, Readiness, Unready};
+use crate::edge::scrape;
+use crate::edge::server::{self, ServeError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
@@ -43,6 +44,7 @@ use crate::service::registry::Registry;
 use crate::service::usage::UsageNotes;
 use crate::store::{Store, StoreHealth};
 
+use doors::Doors;
 pub use error::{RunError, StartError};
 use metering::Metering;
 
@@ -93,8 +95,7 @@ pub struct App {
 #[derive(Debug)]
 struct Parts {
     config: ServeConfig,
-    check: Door,
-    admin: Door,
+    doors: Doors,
     store: Arc<dyn Store>,
     index: Arc<Index>,
     checker: Checker,
@@ -107,15 +108,6 @@ struct Parts {
     metering: Metering,
 }
 
-/// Where a server can be reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Addresses {
-    /// Where gateways ask.
-    pub check: Address,
-    /// Where operators call.
-    pub admin: Address,
-}
-
 impl App {
     /// Binds the listeners, opens the store and loads all of it.
     ///
@@ -124,16 +116,14 @@ impl App {
     /// [`StartError`]; nothing is left open then.
     pub fn build(host: Host, config: ServeConfig) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let elsewhere = config.encrypted_elsewhere;
-        let check = door("check", &config.check, elsewhere, &clock)?;
-        let admin = door("admin", &config.admin, elsewhere, &clock)?;
+        let doors = Doors::open(&config, &clock)?;
         let started = clock.now();
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
         let metering = Metering {
             started,
             checks: CheckCounts::default(),
             commits: store.counts(),
-            listeners: [&check, &admin].map(|door| Arc::clone(&door.counts)).into(),
+            listeners: doors.counts(),
         };
         let store: Arc<dyn Store> = Arc::new(store);
         let index = follower::start(&*store)?;
@@ -178,8 +168,7 @@ impl App {
         let denials = Arc::new(Denials::new(Arc::clone(&store), clock));
         let parts = Parts {
             config,
-            check,
-            admin,
+            doors,
             store,
             index,
             checker,
@@ -214,14 +203,6 @@ impl App {
 }
 
 impl Parts {
-    /// Where the server will listen.
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            check: self.check.bound.address().clone(),
-            admin: self.admin.bound.address().clone(),
-        }
-    }
-
     async fn serve(
         self,
         hangups: Hangups,
@@ -235,14 +216,17 @@ impl Parts {
             () = &mut shutdown => return Ok(()),
             () = ready(()) => {}
         }
-        let addresses = self.addresses();
-        let mut chores = look_after_tls([&self.check, &self.admin], hangups);
+        let addresses = self.doors.addresses();
+        let mut chores = self.doors.look_after_tls(hangups);
         chores.spawn(self.first_use_notes.take());
         let (stop, stopping) = watch::channel(false);
-        let drain = Drain {
-            stop: stopping,
+        let (stop_telling, telling_ends) = watch::channel(false);
+        let drain = |stop| Drain {
+            stop,
             grace: self.config.drain_timeout,
         };
+        let (drain, last_drain) = (drain(stopping), drain(telling_ends));
+        let readiness = Readiness::default();
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
         let mut reserving = self.reserver.start();
@@ -263,16 +247,28 @@ impl Parts {
         announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
         let threads = self.config.check_threads.get();
+        let told = probes::routes(readiness.clone()).merge(scrape::routes(metrics));
+        let http_plane = HttpPlane::new(told);
         let mut servers = JoinSet::new();
-        for ended in server::serve_on_threads(self.check, &check_plane, threads, &drain)? {
+        let doors = self.doors;
+        let (check, http) = (
+            (doors.check, &check_plane),
+            doors.http.map(|door| (door, &http_plane)),
+        );
+        for ended in server::serve_on_threads(check, http, threads, &drain)? {
             servers.spawn(served(ended));
         }
-        let admin = server::serve_here(self.admin, admin_routes, drain)?;
+        // To the very end, so that who watches sees that too.
+        let mut telling = JoinSet::new();
+        if let Some(door) = doors.metrics {
+            telling.spawn(server::serve_metrics(door, &http_plane, last_drain)?);
+        }
+        let admin = server::serve_admin(doors.admin, admin_routes, drain)?;
         servers.spawn(async {
             admin.await;
             Ok(())
         });
-        info!(check = %addresses.check, admin = %addresses.admin, threads, "listening");
+        addresses.tell(threads);
 
         let mut result = tokio::select! {
             () = &mut shutdown => Ok(()),
@@ -282,10 +278,12 @@ impl Parts {
             _ = chores.join_next() => Err(RunError::ThreadDied),
             () = reserving.ended() => Err(RunError::ThreadDied),
             () = usage_noting.ended() => Err(RunError::ThreadDied),
+            Some(_) = telling.join_next() => Err(RunError::ThreadDied),
             ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
         };
 
         info!("stopping");
+        readiness.end(unready(&result));
         // Before connections are told to end, so that who watches sees why.
         announce_checks(&check_health, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
@@ -296,55 +294,10 @@ impl Parts {
         }
         reserving.give_back(drained).await;
         usage_noting.finish().await;
+        stop_telling.send_replace(true);
+        while telling.join_next().await.is_some() {}
         result
     }
-}
-
-/// Makes a listener ready: reads its TLS files and takes its address.
-fn door(
-    name: &'static str,
-    config: &ListenerConfig,
-    encrypted_elsewhere: bool,
-    clock: &Arc<dyn Clock>,
-) -> Result<Door, StartError> {
-    let address = &config.listen;
-    if !address.is_local() && config.tls.is_none() && !encrypted_elsewhere {
-        return Err(StartError::Unencrypted(address.clone()));
-    }
-    let open = |settings| Tls::open(name, settings, Arc::clone(clock));
-    let tls = config.tls.clone().map(open).transpose();
-    let tls = tls.map_err(|error| StartError::Tls {
-        listener: name,
-        error,
-    })?;
-    let bound = Bound::bind(address).map_err(|error| StartError::Bind {
-        address: address.clone(),
-        error,
-    })?;
-    Ok(Door::new(name, bound, tls.map(Arc::new), config.limits))
-}
-
-/// Reads TLS files again when they change, and at SIGHUP, for as long as what is
-/// returned lives.
-fn look_after_tls(doors: [&Door; 2], mut hangups: Hangups) -> JoinSet<()> {
-    let tls: Vec<_> = doors.iter().filter_map(|door| door.tls.clone()).collect();
-    let mut watches = JoinSet::new();
-    for tls in tls.iter().cloned() {
-        watches.spawn(tls::watch(tls));
-    }
-    watches.spawn(async move {
-        loop {
-            hangups.next().await;
-            info!("SIGHUP: TLS files are read again; every other setting needs a restart");
-            for tls in &tls {
-                let tls = Arc::clone(tls);
-                // The files may lie on a disk that hangs. What comes of it is
-                // in the log.
-                let _ = spawn_blocking(move || tls.reload()).await;
-            }
-        }
-    });
-    watches
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.
@@ -375,6 +328,15 @@ async fn lost(mut health: watch::Receiver<StoreHealth>, admin: &HealthReporter, 
         announce(admin, admin::SERVICE, ServingStatus::NotServing).await;
     }
     tokio::time::sleep(grace).await;
+}
+
+/// Why a server whose run ended like this is not ready any more.
+const fn unready(result: &Result<(), RunError>) -> Unready {
+    match result {
+        Ok(()) => Unready::Stopping,
+        Err(RunError::StoreLost) => Unready::StoreLost,
+        Err(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => Unready::Failed,
+    }
 }
 
 /// How a thread that serves has ended.

@@ -23,6 +23,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::domain::usage::UsageRule;
+use crate::edge::listener::Address;
 use crate::store::OpenError;
 use crate::store::home::Home;
 use crate::telemetry::Form;
@@ -30,7 +31,7 @@ use crate::telemetry::Form;
 use draft::Draft;
 use gateway::GatewayConfig;
 use gather::{Effective, Gathered, Sources, gather};
-use listener::ListenerConfig;
+use listener::{HttpConfig, ListenerConfig};
 use origin::{Problem, Problems};
 
 /// All settings of a server.
@@ -44,6 +45,10 @@ pub struct ServeConfig {
     pub admin: ListenerConfig,
     /// What other gateways than keyward's own clients are told.
     pub gateway: GatewayConfig,
+    /// Where gateways ask over plain HTTP; none: nowhere.
+    pub http: Option<HttpConfig>,
+    /// Where metrics and probes are answered; none: where `http` is.
+    pub metrics: Option<Address>,
     /// How many threads answer checks.
     pub check_threads: NonZeroUsize,
     /// Whether something else encrypts what listeners beyond this machine
@@ -173,6 +178,8 @@ fn finish(
             check: draft.check.config(),
             admin: draft.admin.config(),
             gateway: draft.gateway.clone(),
+            http: draft.http(),
+            metrics: draft.metrics.clone(),
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,
             reflection: draft.reflection,

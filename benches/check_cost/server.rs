@@ -74,6 +74,8 @@ pub(crate) fn start_keyward(folder: &Path, flags: &[&str]) -> Result<Server> {
             "127.0.0.1:0",
             "--admin-listen",
             "127.0.0.1:0",
+            "--http-listen",
+            "off",
         ])
         .args(["--log-format", "json", "--log", "info"])
         .stderr(Stdio::piped())

@@ -14,7 +14,8 @@ use crate::store::OpenError;
 pub enum StartError {
     /// An address is not to be had.
     #[error(
-        "cannot listen on {address}: {error}; stop what has it, or name another with --check-listen or --admin-listen"
+        "cannot listen on {address}: {error}; stop what has it, or name another with --check-listen, --admin-listen, \
+         --http-listen or --metrics-listen"
     )]
     Bind {
         /// The address.
@@ -32,7 +33,7 @@ pub enum StartError {
     /// A listener cannot encrypt as it should.
     #[error("the {listener} listener: {error}")]
     Tls {
-        /// Which one: `check` or `admin`.
+        /// Which one: `check`, `admin` or `http`.
         listener: &'static str,
         /// What is wrong with its files.
         error: TlsError,

@@ -98,8 +98,10 @@ fn warnings(config: &ServeConfig) -> Vec<String> {
 
 /// The listeners that are to encrypt, and how.
 fn listeners(config: &ServeConfig) -> Vec<(&'static str, &TlsConfig)> {
+    let http = config.http.as_ref().map(|http| ("http", &http.listener));
     [("check", &config.check), ("admin", &config.admin)]
         .into_iter()
+        .chain(http)
         .filter_map(|(listener, config)| Some((listener, config.tls.as_ref()?)))
         .collect()
 }

@@ -151,6 +151,8 @@ fn heading(setting: &Setting) -> &'static str {
         Some("store") => "Store",
         Some("check") => "Check listener",
         Some("admin") => "Admin listener",
+        Some("http") => "HTTP listener",
+        Some("metrics") => "Metrics",
         Some("log") => "Log",
         _ => "Server",
     }

@@ -16,9 +16,11 @@ use super::table::settings;
 /// All that does not go together. Where a value is bad, only that is told, and
 /// not what may follow from it.
 pub(super) fn problems(all: &Gathered) -> Vec<Problem> {
+    let http = (!all.draft.http_off).then_some(("http", &all.draft.http));
     let listeners = [("check", &all.draft.check), ("admin", &all.draft.admin)];
     listeners
         .into_iter()
+        .chain(http)
         .flat_map(|(section, draft)| {
             let rules = Rules { all, section };
             [
@@ -27,9 +29,9 @@ pub(super) fn problems(all: &Gathered) -> Vec<Problem> {
                 rules.nothing_crosses_a_network_in_clear(draft),
             ]
         })
-        .chain([addresses_differ(all)])
         .flatten()
         .chain(headers_differ(all))
+        .chain(addresses_differ(all))
         .collect()
 }
 
@@ -119,25 +121,46 @@ impl Rules<'_> {
 }
 
 /// Two listeners cannot have one address.
-fn addresses_differ(all: &Gathered) -> Option<Problem> {
-    let (check, admin) = (&all.draft.check.listen, &all.draft.admin.listen);
-    let any_port = |address: &Address| match address {
+fn addresses_differ(all: &Gathered) -> Vec<Problem> {
+    let draft = &all.draft;
+    let http = (!draft.http_off).then_some(("http.listen", &draft.http.listen));
+    // Metrics hold no tokens, and may leave the machine in clear.
+    let metrics = draft.metrics.as_ref().map(|at| ("metrics.listen", at));
+    let listeners: Vec<_> = [
+        ("check.listen", &draft.check.listen),
+        ("admin.listen", &draft.admin.listen),
+    ]
+    .into_iter()
+    .chain(http)
+    .chain(metrics)
+    .filter(|(key, address)| all.good(key) && !takes_any_port(address))
+    .collect();
+    let pairs = listeners.iter().enumerate().flat_map(|(number, one)| {
+        let before = listeners.iter().take(number);
+        before.map(move |other| (one, other))
+    });
+    pairs
+        .filter(|((_, one), (_, other))| one == other)
+        .filter_map(|((key, address), (before, _))| {
+            let (told, other) = if all.given(key) {
+                (key, before)
+            } else {
+                (before, key)
+            };
+            let address = address.to_string();
+            let fault =
+                format!("is {address:?}, as is {{}}: give each listener an address of its own");
+            problem(all, told, &fault, other)
+        })
+        .collect()
+}
+
+const fn takes_any_port(address: &Address) -> bool {
+    match address {
         Address::Tcp(SocketAddr::V4(address)) => address.port() == 0,
         Address::Tcp(SocketAddr::V6(address)) => address.port() == 0,
         Address::Unix(_) => false,
-    };
-    let good = all.good("check.listen") && all.good("admin.listen");
-    if !good || check != admin || any_port(check) {
-        return None;
     }
-    let (one, other) = if all.given("admin.listen") {
-        ("admin.listen", "check.listen")
-    } else {
-        ("check.listen", "admin.listen")
-    };
-    let address = check.to_string();
-    let fault = format!("is {address:?}, as is {{}}: give each listener an address of its own");
-    problem(all, one, &fault, other)
 }
 
 /// One header cannot tell of two things.

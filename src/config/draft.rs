@@ -5,11 +5,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+use ipnet::IpNet;
+
 use crate::domain::usage::UsageRule;
 use crate::edge::listener::Address;
 
 use super::gateway::GatewayConfig;
-use super::listener::{ConnectionLimits, ListenerConfig, TlsConfig};
+use super::listener::{ConnectionLimits, HttpConfig, ListenerConfig, SourceConfig, TlsConfig};
 
 /// One field for each setting. What a new one holds counts for nothing: each
 /// field is written by its setting's default first.
@@ -25,6 +28,13 @@ pub(super) struct Draft {
     pub(super) check: ListenerDraft,
     pub(super) admin: ListenerDraft,
     pub(super) gateway: GatewayConfig,
+    pub(super) http: ListenerDraft,
+    /// Nobody asks over plain HTTP.
+    pub(super) http_off: bool,
+    pub(super) trusted_gateways: Vec<IpNet>,
+    pub(super) source_header: Option<HeaderName>,
+    /// None: where `http` is.
+    pub(super) metrics: Option<Address>,
     /// None: one per core.
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) encrypted_elsewhere: bool,
@@ -32,6 +42,21 @@ pub(super) struct Draft {
     pub(super) drain_timeout: Duration,
     pub(super) log_as_json: bool,
     pub(super) log_filter: String,
+}
+
+impl Draft {
+    /// The http listener, unless it is off, once it is known that its settings
+    /// go together.
+    pub(super) fn http(&self) -> Option<HttpConfig> {
+        let header = self.source_header.clone().filter(|_| !self.http_off)?;
+        Some(HttpConfig {
+            listener: self.http.config(),
+            sources: SourceConfig {
+                trusted: self.trusted_gateways.clone(),
+                header,
+            },
+        })
+    }
 }
 
 /// One field for each setting of a listener.
@@ -48,7 +73,7 @@ pub(super) struct ListenerDraft {
 impl Default for ListenerDraft {
     fn default() -> Self {
         Self {
-            listen: Address::Unix(PathBuf::new()),
+            listen: Address::default(),
             certificate: None,
             key: None,
             client_ca: None,

@@ -2,10 +2,12 @@
 //! words that follow the setting's name.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 
 use crate::edge::listener::Address;
 use crate::telemetry;
@@ -91,6 +93,51 @@ impl Given {
             .parse()
             .map_err(|error| format!("is {text:?}, which {error}"))?;
         Ok((text, address))
+    }
+
+    /// The same, or none for `off`.
+    pub(super) fn address_or_off(&self) -> Result<(String, Option<Address>), String> {
+        let text = self.text(
+            "an address: \"HOST:PORT\", as in \"127.0.0.1:8080\", \"unix:PATH\", or \"off\"",
+        )?;
+        if text == "off" {
+            return Ok((text, None));
+        }
+        let address = text
+            .parse()
+            .map_err(|error| format!("is {text:?}, which {error}; \"off\" switches it off"))?;
+        Ok((text, Some(address)))
+    }
+
+    /// Networks, or none for `none`, and how that was written.
+    pub(super) fn networks(&self) -> Result<(String, Vec<IpNet>), String> {
+        const WANTED: &str = "networks, as in \"10.0.0.0/8 192.0.2.7\", or \"none\"";
+        let text = self.text(WANTED)?;
+        if text == "none" {
+            return Ok((text, Vec::new()));
+        }
+        let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+        let networks = words
+            .map(|word| network(word).ok_or_else(|| format!("names {word:?}; give {WANTED}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        if networks.is_empty() {
+            return Err(format!("is {text:?}; give {WANTED}"));
+        }
+        Ok((text, networks))
+    }
+
+    /// The name of a header that holds addresses, and how that was written.
+    pub(super) fn source_header(&self) -> Result<(String, HeaderName), String> {
+        const WANTED: &str = "the name of a header, as in \"x-forwarded-for\"";
+        let text = self.text(WANTED)?;
+        match text.parse::<HeaderName>() {
+            Ok(name) if name == http::header::FORWARDED => Err(format!(
+                "is {text:?}, which holds more than addresses and is not read; give {WANTED}, and have the gateway \
+                 send that"
+            )),
+            Ok(name) => Ok((text, name)),
+            Err(_) => Err(format!("is {text:?}; give {WANTED}")),
+        }
     }
 
     /// A span no shorter than `least`, and how that was written.
@@ -200,6 +247,12 @@ impl Given {
             }
         }
     }
+}
+
+/// A network, or the one of a single address.
+fn network(word: &str) -> Option<IpNet> {
+    let single = || word.parse::<IpAddr>().ok().map(IpNet::from);
+    word.parse().ok().or_else(single)
 }
 
 /// `"a", "b" or "c"`.

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+use ipnet::IpNet;
+
 use crate::edge::listener::Address;
 
 /// A listener's settings.
@@ -26,6 +29,24 @@ impl ListenerConfig {
             limits: ConnectionLimits::default(),
         }
     }
+}
+
+/// The listener that gateways ask over plain HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where it listens, how it encrypts, how much it takes on.
+    pub listener: ListenerConfig,
+    /// Whose word counts for where a request comes from.
+    pub sources: SourceConfig,
+}
+
+/// Where forwarded requests are taken to come from.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Who may say so: peers with these addresses, and any on a unix socket.
+    pub trusted: Vec<IpNet>,
+    /// The header in which they do.
+    pub header: HeaderName,
 }
 
 /// The files of a listener that encrypts. They are read again when they

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::edge::listener::Address;
@@ -54,6 +55,12 @@ pub(super) enum Kind {
     File(fn(&mut Draft, PathBuf)),
     /// Where to listen.
     Address(fn(&mut Draft, Address)),
+    /// The same, or `off`.
+    AddressOrOff(fn(&mut Draft, Option<Address>)),
+    /// Networks and addresses, or `none`.
+    Networks(fn(&mut Draft, Vec<IpNet>)),
+    /// The name of a header that holds addresses.
+    SourceHeader(fn(&mut Draft, HeaderName)),
     /// A number from 1 to the first field.
     Count(u32, fn(&mut Draft, NonZeroU32)),
     /// A span of time, no shorter than the first field.
@@ -96,12 +103,13 @@ impl Setting {
     pub const fn value_name(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Folder(_) | Kind::File(_) => Some("PATH"),
-            Kind::Address(_) => Some("ADDRESS"),
+            Kind::Address(_) | Kind::AddressOrOff(_) => Some("ADDRESS"),
+            Kind::Networks(_) => Some("NETWORKS"),
+            Kind::SourceHeader(_) | Kind::Header(_) => Some("NAME"),
             Kind::Count(..) => Some("N"),
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
             Kind::Word(_) => Some("WORD"),
-            Kind::Header(_) => Some("NAME"),
             Kind::Filter(_) => Some("FILTER"),
         }
     }
@@ -122,6 +130,21 @@ impl Setting {
             Kind::Address(set) => {
                 let (text, address) = given.address()?;
                 set(draft, address);
+                Ok(text.into())
+            }
+            Kind::AddressOrOff(set) => {
+                let (text, address) = given.address_or_off()?;
+                set(draft, address);
+                Ok(text.into())
+            }
+            Kind::Networks(set) => {
+                let (text, networks) = given.networks()?;
+                set(draft, networks);
+                Ok(text.into())
+            }
+            Kind::SourceHeader(set) => {
+                let (text, name) = given.source_header()?;
+                set(draft, name);
                 Ok(text.into())
             }
             Kind::Count(most, set) => {

@@ -14,17 +14,17 @@ const NOTHING: Duration = Duration::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The settings of one listener: its field in the draft and section of the
-/// file, its address, whom it answers, and settings that it has beyond those
-/// of the other.
+/// file, where it listens and what that may be, how calls are turned away, and
+/// settings that it has beyond those of the others.
 macro_rules! listener {
-    ($field:ident, $listen:literal, $answers:literal, [$($more:expr),*]) => {
+    ($field:ident, $listen:literal, $kind:expr, $where:literal, $turned_away:literal, [$($more:expr),*]) => {
         &[
             row(
                 concat!(stringify!($field), ".listen"),
                 concat!(stringify!($field), "-listen"),
                 Preset::Is($listen),
-                Kind::Address(|to, address| to.$field.listen = address),
-                concat!("Where ", $answers, " are answered: `HOST:PORT` or `unix:PATH`"),
+                $kind,
+                $where,
             ),
             $($more,)*
             row(
@@ -71,7 +71,7 @@ macro_rules! listener {
                 concat!(stringify!($field), "-max-calls"),
                 Preset::Is("10000"),
                 Kind::Count(u32::MAX, |to, most| to.$field.limits.max_calls = size(most)),
-                "Calls under way at a time; further ones are UNAVAILABLE at once",
+                concat!("Calls under way at a time; further ones are ", $turned_away, " at once"),
             ),
             row(
                 concat!(stringify!($field), ".limits.max_streams"),
@@ -154,7 +154,9 @@ const STORE: &[Setting] = &[
 const CHECK: &[Setting] = listener!(
     check,
     "127.0.0.1:50051",
-    "checks",
+    Kind::Address(|to, address| to.check.listen = address),
+    "Where checks are answered: `HOST:PORT` or `unix:PATH`",
+    "UNAVAILABLE",
     [row(
         "check.threads",
         "check-threads",
@@ -165,7 +167,51 @@ const CHECK: &[Setting] = listener!(
     )]
 );
 
-const ADMIN: &[Setting] = listener!(admin, "127.0.0.1:50052", "admin calls", []);
+const ADMIN: &[Setting] = listener!(
+    admin,
+    "127.0.0.1:50052",
+    Kind::Address(|to, address| to.admin.listen = address),
+    "Where admin calls are answered: `HOST:PORT` or `unix:PATH`",
+    "UNAVAILABLE",
+    []
+);
+
+const HTTP: &[Setting] = listener!(
+    http,
+    "127.0.0.1:8080",
+    Kind::AddressOrOff(|to, address| {
+        to.http_off = address.is_none();
+        to.http.listen = address.unwrap_or_default();
+    }),
+    "Where gateways ask over plain HTTP, and probes: `HOST:PORT`, `unix:PATH` or `off`",
+    "answered 503",
+    [
+        row(
+            "http.trusted_gateways",
+            "http-trusted-gateways",
+            Preset::Is("127.0.0.0/8 ::1"),
+            Kind::Networks(|to, networks| to.trusted_gateways = networks),
+            "Whose word is taken for where a request comes from: networks, with spaces in between, or \
+             `none`; whoever comes by a unix socket is trusted",
+        ),
+        row(
+            "http.source_header",
+            "http-source-header",
+            Preset::Is("x-forwarded-for"),
+            Kind::SourceHeader(|to, name| to.source_header = Some(name)),
+            "The header in which they say so: addresses, of which the rightmost that is not theirs counts",
+        )
+    ]
+);
+
+/// For those who watch a server.
+const METRICS: &[Setting] = &[row(
+    "metrics.listen",
+    "metrics-listen",
+    absent("where `http.listen` says", "127.0.0.1:9090"),
+    Kind::Address(|to, address| to.metrics = Some(address)),
+    "Where metrics and probes are answered apart from gateways, in clear: `HOST:PORT` or `unix:PATH`",
+)];
 
 /// What is kept of how keys are used.
 const USAGE: &[Setting] = &[
@@ -284,9 +330,11 @@ const LOG: &[Setting] = &[
 
 /// All settings, section by section.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    [STORE, USAGE, CHECK, ADMIN, GATEWAY, SERVER, LOG]
-        .into_iter()
-        .flatten()
+    [
+        STORE, USAGE, CHECK, ADMIN, HTTP, GATEWAY, METRICS, SERVER, LOG,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const fn row(

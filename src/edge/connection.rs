@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::farewell::Farewell;
+use super::protocol::{Protocol, Protocols};
 use super::turns::Turns;
 
 /// What a client of HTTP/2 says first.
@@ -22,16 +24,15 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A socket before it belongs to a runtime: it can still be sent to any.
 #[derive(Debug)]
 pub(super) enum Socket {
-    Tcp(std::net::TcpStream),
+    Tcp(std::net::TcpStream, SocketAddr),
     Unix(std::os::unix::net::UnixStream),
 }
 
 impl Socket {
-    /// Where the client is, for the log; none, if it is on this machine's unix
-    /// socket or gone.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
+    /// Where the client is; none: on this machine, at a unix socket.
+    pub(super) const fn peer(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(socket) => socket.peer_addr().ok(),
+            Self::Tcp(_, peer) => Some(*peer),
             Self::Unix(_) => None,
         }
     }
@@ -41,8 +42,16 @@ impl Socket {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    /// What is still to be read of the greeting, which was read before.
-    greeting: &'static [u8],
+    protocol: Protocol,
+    greeting: Greeting,
+}
+
+/// What was read to tell what the client speaks, and is still to be read by who
+/// speaks with it.
+#[derive(Debug)]
+struct Greeting {
+    bytes: [u8; PREFACE.len()],
+    left: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -55,14 +64,16 @@ impl Connection {
     /// Hands `socket` to the runtime that this is called in, shakes hands if
     /// it is to be encrypted, and waits for the client's greeting.
     ///
-    /// What there is to compute for the handshake is done in `turns`.
+    /// What there is to compute for the handshake is done in `turns`. A client
+    /// that speaks none of `protocols` is an error.
     pub(super) async fn open(
         socket: Socket,
         tls: Option<TlsAcceptor>,
         turns: Turns,
+        protocols: Protocols,
     ) -> io::Result<Self> {
         let plain = match socket {
-            Socket::Tcp(socket) => Plain::Tcp(TcpStream::from_std(socket)?),
+            Socket::Tcp(socket, _) => Plain::Tcp(TcpStream::from_std(socket)?),
             Socket::Unix(socket) => Plain::Unix(UnixStream::from_std(socket)?),
         };
         let plain = Farewell::new(plain);
@@ -79,15 +90,43 @@ impl Connection {
         };
         let mut connection = Self {
             stream,
-            greeting: &[],
+            protocol: Protocol::Http2,
+            greeting: Greeting {
+                bytes: [0; PREFACE.len()],
+                left: 0..0,
+            },
         };
-        let mut greeting = [0; PREFACE.len()];
-        connection.read_exact(&mut greeting).await?;
-        if greeting != *PREFACE {
+        connection.read_greeting().await?;
+        if connection.protocol == Protocol::Http1 && !protocols.has_http1() {
             return Err(io::Error::other("the client does not speak HTTP/2"));
         }
-        connection.greeting = PREFACE;
         Ok(connection)
+    }
+
+    /// Reads until it is plain what the client speaks.
+    async fn read_greeting(&mut self) -> io::Result<()> {
+        let mut bytes = [0; PREFACE.len()];
+        let mut end = 0;
+        while end < bytes.len() && self.protocol == Protocol::Http2 {
+            let read = self.read(&mut bytes[end..]).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            end += read;
+            if bytes[..end] != PREFACE[..end] {
+                self.protocol = Protocol::Http1;
+            }
+        }
+        self.greeting = Greeting {
+            bytes,
+            left: 0..end,
+        };
+        Ok(())
+    }
+
+    /// What the client speaks.
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 }
 
@@ -116,12 +155,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.greeting.is_empty() {
-            let (now, later) = self
-                .greeting
-                .split_at(self.greeting.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            self.greeting = later;
+        if !self.greeting.left.is_empty() {
+            let Greeting { bytes, left } = &mut self.greeting;
+            let now = left.len().min(buffer.remaining());
+            buffer.put_slice(&bytes[left.start..left.start + now]);
+            left.start += now;
             return Poll::Ready(Ok(()));
         }
         match &mut self.stream {

@@ -3,11 +3,11 @@
 
 use std::future::pending;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http2::Builder;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -20,7 +20,9 @@ use super::brief::{ANSWER_TIME, Runner, run_briefly};
 use super::connection::{Connection, Seat, Socket};
 use super::drain::Drain;
 use super::line::Line;
+use super::pace::{Pace, paced};
 use super::plane::Plane;
+use super::protocol::{Protocol, Protocols};
 use super::throttle::Throttle;
 use super::tls::Tls;
 use super::turns::Turns;
@@ -32,10 +34,6 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The same for all requests of a connection: hundreds of checks.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// The headers of one request, in bytes. What gateways ask about is in the
-/// message, so that what is here is but tokens of operators and traces.
-const MAX_HEADERS: u32 = 16 * 1024;
 
 /// How many calls a client may cancel before they were looked at, at a time. A
 /// gateway whose own clients all go at once does that; beyond, it is a flood,
@@ -59,6 +57,7 @@ const GREETING_AT_STOP: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) limits: ConnectionLimits,
+    pub(super) protocols: Protocols,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) drain: Drain,
     /// For the handshakes of one thread.
@@ -83,15 +82,53 @@ pub(super) async fn hold<P>(socket: Socket, _seat: Seat, terms: Terms, plane: P)
 where
     P: Plane<Future: Send>,
 {
+    let line = Arc::new(Line::of(socket.peer().map(|peer| peer.ip())));
     let Some(connection) = greet(socket, &terms).await else {
         return;
     };
+    let plane = plane.on(&line);
+    match connection.protocol() {
+        Protocol::Http2 => {
+            let (service, runner) = run_briefly(plane, terms.limits.receive_timeout);
+            let http = http2(&terms, runner);
+            let serving = pin!(http.serve_connection(TokioIo::new(connection), service));
+            see_through(
+                serving,
+                |serving| serving.graceful_shutdown(),
+                &line,
+                &terms,
+            )
+            .await;
+        }
+        Protocol::Http1 => {
+            let (connection, service) =
+                paced(connection, plane, Arc::clone(&line), pace(&terms.limits));
+            let http = http1(terms.protocols);
+            // On the heap, or it would be room that each one of the others has.
+            let mut serving = Box::pin(http.serve_connection(TokioIo::new(connection), service));
+            see_through(
+                serving.as_mut(),
+                |serving| serving.graceful_shutdown(),
+                &line,
+                &terms,
+            )
+            .await;
+        }
+    }
+}
+
+/// Serves until the connection ends, which it is told to, by `wind_down`, when
+/// it is old or the server stops.
+async fn see_through<F>(
+    mut serving: Pin<&mut F>,
+    wind_down: impl FnOnce(Pin<&mut F>),
+    line: &Line,
+    terms: &Terms,
+) where
+    F: Future<Output = hyper::Result<()>>,
+{
     let limits = &terms.limits;
-    let line = Arc::new(Line::new());
-    let (service, runner) = run_briefly(plane.on(&line), limits.receive_timeout);
-    let http = http2(limits, runner);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(connection), service));
-    let mut stuck = pin!(stuck(&line, limits.receive_timeout + ANSWER_TIME));
+    let mut stuck = pin!(stuck(line, limits.receive_timeout + ANSWER_TIME));
     let stopped = pin!(terms.drain.clone().begun());
     let old = pin!(age(limits.max_connection_age));
     let grace = tokio::select! {
@@ -104,7 +141,7 @@ where
         () = old => Some(limits.max_connection_age_grace),
         () = &mut stuck => return,
     };
-    serving.as_mut().graceful_shutdown();
+    wind_down(serving.as_mut());
     line.end();
     tokio::select! {
         biased;
@@ -133,7 +170,7 @@ async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
     let peer = socket.peer();
     let opening = timeout(
         terms.limits.receive_timeout,
-        Connection::open(socket, acceptor, terms.turns.clone()),
+        Connection::open(socket, acceptor, terms.turns.clone(), terms.protocols),
     );
     let stopped = async {
         terms.drain.clone().begun().await;
@@ -160,15 +197,33 @@ async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
     None
 }
 
-fn http2(limits: &ConnectionLimits, runner: Runner) -> Builder<Runner> {
-    let mut http = Builder::new(runner);
+/// How long a client of HTTP/1 may take, which cannot be pinged.
+fn pace(limits: &ConnectionLimits) -> Pace {
+    Pace {
+        headers: limits.receive_timeout,
+        idle: limits.keepalive_interval + limits.keepalive_timeout,
+    }
+}
+
+fn http1(protocols: Protocols) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // See `pace`.
+        .header_read_timeout(None)
+        .max_buf_size(usize::try_from(protocols.max_headers()).unwrap_or(usize::MAX));
+    http
+}
+
+fn http2(terms: &Terms, runner: Runner) -> http2::Builder<Runner> {
+    let limits = &terms.limits;
+    let mut http = http2::Builder::new(runner);
     http.timer(TokioTimer::new())
         // gRPC knows no date.
         .auto_date_header(false)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(limits.max_streams)
-        .max_header_list_size(MAX_HEADERS)
+        .max_header_list_size(terms.protocols.max_headers())
         .max_pending_accept_reset_streams(MAX_CANCELLED_UNSEEN)
         .max_local_error_reset_streams(MAX_FAULTS)
         .keep_alive_interval(limits.keepalive_interval)

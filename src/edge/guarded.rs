@@ -106,10 +106,7 @@ impl Guarded {
     pub(super) fn on(&self, line: &Arc<Line>) -> Self {
         Self {
             routes: self.routes.clone(),
-            gate: Gate {
-                line: Arc::clone(line),
-                ..self.gate.clone()
-            },
+            gate: self.gate.on(line),
         }
     }
 
@@ -278,13 +275,21 @@ impl Gate {
         });
     }
 
+    /// The same for a connection of its own.
+    pub(super) fn on(&self, line: &Arc<Line>) -> Self {
+        Self {
+            line: Arc::clone(line),
+            ..self.clone()
+        }
+    }
+
     /// Counts a check; none if there are as many calls as the listener takes.
     pub(super) fn enter(&self) -> Option<Call> {
         self.admit(Kind::Call)
     }
 
     /// The same for any call.
-    fn admit(&self, kind: Kind) -> Option<Call> {
+    pub(super) fn admit(&self, kind: Kind) -> Option<Call> {
         let line = &*self.line;
         let call = match kind {
             Kind::Call => self.calls.begin(&line.calls),

@@ -1,6 +1,7 @@
 //! One connection, as its calls see it: how many there are, what room they have
 //! taken, and when those that go on are to end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -13,6 +14,8 @@ use super::limit::{Call, Tally};
 /// What the calls of one connection share.
 #[derive(Debug)]
 pub(super) struct Line {
+    /// Where the client is; none: on this machine, at a unix socket.
+    pub(super) peer: Option<IpAddr>,
     pub(super) calls: Tally,
     pub(super) conversations: Tally,
     pub(super) health: Tally,
@@ -24,10 +27,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// That of a new connection.
+    /// That of nobody yet.
     pub(super) fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// That of a new connection of `peer`.
+    pub(super) fn of(peer: Option<IpAddr>) -> Self {
         let (end, ending) = watch::channel(false);
         Self {
+            peer,
             calls: Tally::default(),
             conversations: Tally::default(),
             health: Tally::default(),
@@ -45,6 +54,11 @@ impl Line {
     /// When conversations are to come to their end.
     pub(super) fn ending(&self) -> Ending {
         Ending::new(self.ending.clone())
+    }
+
+    /// Whether an answer is being made or sent.
+    pub(super) fn is_busy(&self) -> bool {
+        self.calls.len() + self.health.len() > 0
     }
 
     /// Called once in a while, with the same time in between; true: a call, or

@@ -35,6 +35,13 @@ pub enum Address {
     Unix(PathBuf),
 }
 
+impl Default for Address {
+    /// None that can be listened on.
+    fn default() -> Self {
+        Self::Unix(PathBuf::new())
+    }
+}
+
 impl Address {
     /// Whether what is sent there never leaves the machine.
     #[must_use]
@@ -163,10 +170,10 @@ impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Socket> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, peer) = listener.accept().await?;
                 // Answers are small, and waited for.
                 stream.set_nodelay(true)?;
-                stream.into_std().map(Socket::Tcp)
+                Ok(Socket::Tcp(stream.into_std()?, peer))
             }
             Self::Unix { listener, .. } => listener.accept().await?.0.into_std().map(Socket::Unix),
         }

@@ -6,24 +6,16 @@
 //! ends the connection of one that did no more than send many calls at once.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use http_body::Body as HttpBody;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 use tonic::codegen::http::Response;
 
 use super::reply::Reply;
 use super::status;
-
-/// How long what was sent may take to arrive.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How many bytes of it are thrown away before it is no more an accident.
-const MAX_THROWN: usize = 1024 * 1024;
+use super::unread::{Rest, run_out};
 
 /// The answer to a call that is one too many.
 #[derive(Debug)]
@@ -35,7 +27,7 @@ impl Refusal {
     /// Turns away the call whose request is `body`.
     pub(super) const fn new(body: Incoming) -> Self {
         Self {
-            rest: Some(Rest { body, thrown: 0 }),
+            rest: Some(Rest::new(body)),
         }
     }
 }
@@ -47,31 +39,8 @@ impl Future for Refusal {
         if let Some(mut rest) = self.rest.take()
             && rest.poll_over(cx).is_pending()
         {
-            tokio::spawn(async move {
-                // What comes later than that is its own fault.
-                let _ = timeout(LINGER, poll_fn(|cx| rest.poll_over(cx))).await;
-            });
+            tokio::spawn(run_out(rest));
         }
         Poll::Ready(Ok(status::overloaded().into_http().map(Reply::uncounted)))
-    }
-}
-
-/// What is still to come of a request that nobody reads.
-#[derive(Debug)]
-struct Rest {
-    body: Incoming,
-    thrown: usize,
-}
-
-impl Rest {
-    /// Ready when there is no more, or too much.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.thrown < MAX_THROWN {
-            let Some(Ok(frame)) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else {
-                break;
-            };
-            self.thrown += frame.data_ref().map_or(0, bytes::Bytes::len);
-        }
-        Poll::Ready(())
     }
 }

@@ -39,6 +39,9 @@ pub(super) static CHECKS: Room = Room::new();
 /// The room of the admin listener.
 pub(super) static ADMIN: Room = Room::new();
 
+/// The room of what is served over plain HTTP.
+pub(super) static HTTP: Room = Room::new();
+
 impl Room {
     /// All of it is left.
     pub(super) const fn new() -> Self {

@@ -1,8 +1,9 @@
-//! Serves the listeners: checks on one single-threaded runtime per core, with
-//! connections dealt to the least busy; operators on the runtime that the
-//! process runs on.
+//! Serves the listeners: gateways on one single-threaded runtime per core, with
+//! connections dealt to the least busy; operators and metrics on the runtime that
+//! the process runs on.
 //!
-//! A runtime per core spares each check the work of moving between threads.
+//! A runtime per core spares each check the work of moving between threads, be it
+//! asked for over gRPC or over plain HTTP.
 
 use std::io;
 use std::sync::Arc;
@@ -27,8 +28,11 @@ use super::deal::{Dealt, Worker, deal};
 use super::drain::Drain;
 use super::ext_authz::AuthorizationService;
 use super::guarded::{Gate, Guarded};
+use super::http_plane::HttpPlane;
 use super::listener::Bound;
 use super::plane::{CheckPlane, Plane};
+use super::protocol::Protocols;
+use super::room::Room;
 use super::tls::Tls;
 use super::turns::Turns;
 use super::{pb, room};
@@ -42,6 +46,8 @@ const MAX_ASIDE_LEN: usize = 4 * 1024;
 pub struct Door {
     /// Where it listens.
     pub bound: Bound,
+    /// What is spoken there.
+    pub protocols: Protocols,
     /// How it encrypts; none: not at all.
     pub tls: Option<Arc<Tls>>,
     /// How much it takes on.
@@ -56,6 +62,7 @@ impl Door {
     pub fn new(
         name: &'static str,
         bound: Bound,
+        protocols: Protocols,
         tls: Option<Arc<Tls>>,
         limits: ConnectionLimits,
     ) -> Self {
@@ -65,6 +72,7 @@ impl Door {
         };
         Self {
             bound,
+            protocols,
             tls,
             limits,
             counts: Arc::new(ListenerCounts::new(name, counted)),
@@ -138,76 +146,136 @@ fn add_shared(
     Ok(())
 }
 
-/// Serves `routes` at `door` in the runtime that this is called in, until the
-/// drain is over. It listens when this returns; the future serves.
+/// Serves administration at `door`, as [`serve_here`] does.
 ///
 /// # Errors
 ///
 /// The socket cannot listen.
-pub fn serve_here(
+pub fn serve_admin(
     door: Door,
     routes: Routes,
     drain: Drain,
 ) -> Result<impl Future<Output = ()>, ServeError> {
+    let gate = Gate::in_one_place(&door.limits, &room::ADMIN, &door.counts);
+    serve_here(door, Guarded::new(routes.prepare(), gate), drain)
+}
+
+/// Serves metrics and probes at `door`, as [`serve_here`] does.
+///
+/// # Errors
+///
+/// The socket cannot listen.
+pub fn serve_metrics(
+    door: Door,
+    plane: &HttpPlane,
+    drain: Drain,
+) -> Result<impl Future<Output = ()> + use<>, ServeError> {
+    let gate = Gate::in_one_place(&door.limits, &room::HTTP, &door.counts);
+    serve_here(door, plane.on_thread(gate), drain)
+}
+
+/// Serves `plane` at `door` in the runtime that this is called in, until the
+/// drain is over. It listens when this returns; the future serves.
+fn serve_here<P>(door: Door, plane: P, drain: Drain) -> Result<impl Future<Output = ()>, ServeError>
+where
+    P: Plane<Future: Send> + Clone,
+{
     let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
     let (worker, dealt) = Worker::new();
-    let gate = Gate::in_one_place(&door.limits, &room::ADMIN, &door.counts);
-    let routes = Guarded::new(routes.prepare(), gate);
     let listener = door.bound.listen()?;
     let dealing = deal(listener, vec![worker], max_connections, drain, door.counts);
     let dealing = tokio::spawn(dealing);
+    let part = Part {
+        plane,
+        dealt,
+        terms,
+    };
     Ok(async move {
-        serve_dealt(routes, dealt, terms).await;
+        part.serve().await;
         dealing.abort();
     })
 }
 
-/// Serves `plane` at `door` from `threads` threads until the drain is over.
+/// Serves gateways from `threads` threads until the drain is over: at the first
+/// door over gRPC, and at the other, if there is one, over plain HTTP. Either is
+/// a check's way, and a thread waits for none.
 ///
 /// Each thread has a runtime of its own. The returned receivers tell of each
 /// thread's end. Must be called in a runtime, which accepts the connections.
 ///
 /// # Errors
 ///
-/// The socket cannot listen, or a thread cannot be started.
+/// A socket cannot listen, or a thread cannot be started.
 pub fn serve_on_threads(
-    door: Door,
-    plane: &CheckPlane,
+    (check, plane): (Door, &CheckPlane),
+    http: Option<(Door, &HttpPlane)>,
     threads: usize,
     drain: &Drain,
 ) -> Result<Vec<oneshot::Receiver<Result<(), ServeError>>>, ServeError> {
-    let terms = door.terms(drain);
-    let mut workers = Vec::with_capacity(threads);
+    let (check_workers, checks) = spread(&check, &room::CHECKS, threads, drain, |gate| {
+        plane.on_thread(gate)
+    });
+    let (http_workers, mut https) = match &http {
+        None => (Vec::new(), Vec::new()),
+        Some((door, plane)) => spread(door, &room::HTTP, threads, drain, |gate| {
+            plane.on_thread(gate)
+        }),
+    };
     let mut ends = Vec::with_capacity(threads);
-    let gates = Gate::of_threads(&door.limits, threads, &room::CHECKS, &door.counts);
-    for (number, gate) in gates.enumerate() {
-        let (worker, dealt) = Worker::new();
+    for (number, check) in checks.into_iter().enumerate() {
         let (end, ended) = oneshot::channel();
-        let (plane, terms) = (plane.on_thread(gate), terms.of_thread());
+        let http = https.pop().map(|http| http.beside(&check));
         thread::Builder::new()
             .name(format!("check-{number}"))
             .spawn(move || {
                 // Nobody may be left to be told.
-                let _ = end.send(run_worker(plane, dealt, terms));
+                let _ = end.send(run_worker(check, http));
             })?;
-        workers.push(worker);
         ends.push(ended);
     }
-    let listener = door.bound.listen()?;
-    tokio::spawn(deal(
-        listener,
-        workers,
-        door.limits.max_connections,
-        drain.clone(),
-        door.counts,
-    ));
+    accept(check, check_workers, drain)?;
+    if let Some((door, _)) = http {
+        accept(door, http_workers, drain)?;
+    }
     Ok(ends)
+}
+
+/// The part that each of `threads` threads has in serving `door`, and how it is
+/// dealt connections.
+fn spread<P>(
+    door: &Door,
+    room: &'static Room,
+    threads: usize,
+    drain: &Drain,
+    plane: impl Fn(Gate) -> P,
+) -> (Vec<Worker>, Vec<Part<P>>) {
+    let terms = door.terms(drain);
+    Gate::of_threads(&door.limits, threads, room, &door.counts)
+        .map(|gate| {
+            let (worker, dealt) = Worker::new();
+            let part = Part {
+                plane: plane(gate),
+                dealt,
+                terms: terms.of_thread(),
+            };
+            (worker, part)
+        })
+        .unzip()
+}
+
+/// Deals what comes to `door`.
+fn accept(door: Door, workers: Vec<Worker>, drain: &Drain) -> Result<(), ServeError> {
+    let listener = door.bound.listen()?;
+    let most = door.limits.max_connections;
+    tokio::spawn(deal(listener, workers, most, drain.clone(), door.counts));
+    Ok(())
 }
 
 impl Door {
     fn terms(&self, drain: &Drain) -> Terms {
         Terms {
             limits: self.limits,
+            protocols: self.protocols,
             tls: self.tls.clone(),
             drain: drain.clone(),
             turns: Turns::new(),
@@ -225,15 +293,40 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-fn run_worker<P>(plane: P, dealt: Dealt, terms: Terms) -> Result<(), ServeError>
+fn run_worker<P, Q>(check: Part<P>, http: Option<Part<Q>>) -> Result<(), ServeError>
 where
     P: Plane<Future: Send> + Clone,
+    Q: Plane<Future: Send> + Clone,
 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve_dealt(plane, dealt, terms));
+    let http = async {
+        if let Some(http) = http {
+            http.serve().await;
+        }
+    };
+    runtime.block_on(async { tokio::join!(check.serve(), http) });
     Ok(())
+}
+
+/// What one thread has of a listener.
+struct Part<P> {
+    plane: P,
+    dealt: Dealt,
+    terms: Terms,
+}
+
+impl<P: Plane<Future: Send> + Clone> Part<P> {
+    /// The same, on one thread with another: their handshakes take turns.
+    fn beside<Q>(mut self, other: &Part<Q>) -> Self {
+        self.terms.turns = other.terms.turns.clone();
+        self
+    }
+
+    async fn serve(self) {
+        serve_dealt(self.plane, self.dealt, self.terms).await;
+    }
 }
 
 /// Serves each connection that is dealt until the drain has begun, and all of

@@ -24,6 +24,8 @@ use tracing::{error, info, warn};
 use crate::config::listener::TlsConfig;
 use crate::domain::clock::{Clock, Timestamp};
 
+use super::protocol::Protocols;
+
 use expiry::Expiry;
 use files::{ClientCa, Files, Stamp};
 
@@ -31,13 +33,11 @@ pub use files::TlsError;
 pub use warnings::warnings;
 pub use watch::watch;
 
-/// The one protocol that is spoken.
-const ALPN: &[u8] = b"h2";
-
 /// The TLS of one listener.
 pub struct Tls {
     /// Which listener, for the log.
     listener: &'static str,
+    protocols: Protocols,
     settings: TlsConfig,
     clock: Arc<dyn Clock>,
     current: ArcSwap<ServerConfig>,
@@ -60,21 +60,24 @@ impl Tls {
         self.listener
     }
 
-    /// Reads the files in `settings`. The log calls the listener `listener`.
+    /// Reads the files in `settings` of a listener that speaks `protocols`. The
+    /// log calls it `listener`.
     ///
     /// # Errors
     ///
     /// They cannot be read, or not be used.
     pub fn open(
         listener: &'static str,
+        protocols: Protocols,
         settings: TlsConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TlsError> {
         let stamp = Stamp::of(&settings);
         let files = Files::read(&settings)?;
-        let config = server_config(&settings, &files)?;
+        let config = server_config(&settings, protocols, &files)?;
         let tls = Self {
             listener,
+            protocols,
             settings,
             clock,
             current: ArcSwap::from_pointee(config),
@@ -113,8 +116,12 @@ impl Tls {
             return;
         }
         read.stamp = stamp;
-        let used = Files::read(&self.settings)
-            .and_then(|files| Ok((server_config(&self.settings, &files)?, files)));
+        let used = Files::read(&self.settings).and_then(|files| {
+            Ok((
+                server_config(&self.settings, self.protocols, &files)?,
+                files,
+            ))
+        });
         match used {
             Ok((config, files)) => {
                 self.current.store(Arc::new(config));
@@ -188,7 +195,11 @@ pub fn examine(settings: &TlsConfig) -> Vec<TlsError> {
 }
 
 /// Puts what was read together. Certificate and key have to belong together.
-fn server_config(settings: &TlsConfig, files: &Files) -> Result<ServerConfig, TlsError> {
+fn server_config(
+    settings: &TlsConfig,
+    protocols: Protocols,
+    files: &Files,
+) -> Result<ServerConfig, TlsError> {
     let builder = builder(settings)?;
     let builder = match &files.client_ca {
         None => builder.with_no_client_auth(),
@@ -196,7 +207,7 @@ fn server_config(settings: &TlsConfig, files: &Files) -> Result<ServerConfig, Tl
     };
     let (chain, key) = (files.chain.clone(), files.key.clone_key());
     let mut config = with_pair(builder, settings, chain, key)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols.alpn();
     // Gateways connect seldom and stay. Sessions to resume would be memory that
     // anybody can ask for, and would outlive the client CA that let them in.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -15,6 +15,7 @@ use keyward::edge::drain::Drain;
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
+use keyward::edge::protocol::Protocols;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::meter::Meter;
@@ -209,8 +210,14 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
     let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
-    let door = Door::new("check", bound, None, ConnectionLimits::default());
-    drop(server::serve_on_threads(door, &plane, 2, &drain).unwrap());
+    let door = Door::new(
+        "check",
+        bound,
+        Protocols::Grpc,
+        None,
+        ConnectionLimits::default(),
+    );
+    drop(server::serve_on_threads((door, &plane), None, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {
         connections.push(Checks {

@@ -72,7 +72,9 @@ fn nonzero(text: &Exposition, name: &str, labels: &[&str]) -> BTreeMap<String, u
 }
 
 fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
-    expected.map(|(name, count)| (name.to_owned(), count)).into()
+    expected
+        .map(|(name, count)| (name.to_owned(), count))
+        .into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,37 +96,66 @@ async fn every_series_of_a_check_is_there_before_the_first() {
         "RATE_LIMITED",
         "CREDITS_EXHAUSTED",
     ];
-    let expected: BTreeSet<_> = ["check", "check_batch", "check_stream", "ext_authz", "forward_auth"]
-        .into_iter()
-        .flat_map(|interface| {
-            let of_routes: &[_] = match interface {
-                "ext_authz" | "forward_auth" => {
-                    &["allowed PUBLIC", "denied NO_ROUTE", "denied BROKEN_POLICY"]
-                }
-                _ => &[],
-            };
-            let denied = reasons.map(|reason| format!("{interface} denied {reason}"));
-            let others = of_routes.iter().chain(&["allowed KEY"]);
-            let others = others.map(move |labels| format!("{interface} {labels}"));
-            denied.into_iter().chain(others)
-        })
-        .collect();
+    let expected: BTreeSet<_> = [
+        "check",
+        "check_batch",
+        "check_stream",
+        "ext_authz",
+        "forward_auth",
+    ]
+    .into_iter()
+    .flat_map(|interface| {
+        let of_routes: &[_] = match interface {
+            "ext_authz" | "forward_auth" => {
+                &["allowed PUBLIC", "denied NO_ROUTE", "denied BROKEN_POLICY"]
+            }
+            _ => &[],
+        };
+        let denied = reasons.map(|reason| format!("{interface} denied {reason}"));
+        let others = of_routes.iter().chain(&["allowed KEY"]);
+        let others = others.map(move |labels| format!("{interface} {labels}"));
+        denied.into_iter().chain(others)
+    })
+    .collect();
     let told: BTreeSet<_> = text
         .samples_of(CHECKS)
         .map(|sample| {
             assert_eq!(sample.value, 0.0);
-            ["interface", "verdict", "reason"].map(|name| sample.label(name)).join(" ")
+            ["interface", "verdict", "reason"]
+                .map(|name| sample.label(name))
+                .join(" ")
         })
         .collect();
     assert_eq!(told, expected);
     for (name, labels) in [
-        ("keyward_check_duration_seconds_count", &[("interface", "ext_authz")][..]),
-        ("keyward_connections_refused_total", &[("listener", "check")]),
-        ("keyward_calls_refused_total", &[("listener", "http"), ("kind", "health")]),
-        ("keyward_tls_handshakes_failed_total", &[("listener", "admin")]),
-        ("keyward_admin_calls_total", &[("method", "CreateKey"), ("code", "OK")]),
-        ("keyward_admin_calls_total", &[("method", "ImportKeys"), ("code", "OK")]),
-        ("keyward_admin_calls_denied_total", &[("reason", "ADMIN_TOKEN_INVALID")]),
+        (
+            "keyward_check_duration_seconds_count",
+            &[("interface", "ext_authz")][..],
+        ),
+        (
+            "keyward_connections_refused_total",
+            &[("listener", "check")],
+        ),
+        (
+            "keyward_calls_refused_total",
+            &[("listener", "http"), ("kind", "health")],
+        ),
+        (
+            "keyward_tls_handshakes_failed_total",
+            &[("listener", "admin")],
+        ),
+        (
+            "keyward_admin_calls_total",
+            &[("method", "CreateKey"), ("code", "OK")],
+        ),
+        (
+            "keyward_admin_calls_total",
+            &[("method", "ImportKeys"), ("code", "OK")],
+        ),
+        (
+            "keyward_admin_calls_denied_total",
+            &[("reason", "ADMIN_TOKEN_INVALID")],
+        ),
         ("keyward_commits_total", &[("outcome", "OUTCOME_UNKNOWN")]),
     ] {
         assert_eq!(text.value(name, labels), 0.0, "{name}");
@@ -208,12 +239,20 @@ async fn ask_every_way(checks: &mut Checks, questions: &[CheckRequest]) {
     };
     let answers = checks.client.check_batch(batch).await.unwrap().into_inner();
     assert_eq!(answers.results.len(), questions.len());
-    let asked = questions.iter().cloned().map(|question| CheckStreamRequest {
-        id: 1,
-        check: Some(question),
-    });
+    let asked = questions
+        .iter()
+        .cloned()
+        .map(|question| CheckStreamRequest {
+            id: 1,
+            check: Some(question),
+        });
     let asked = tokio_stream::iter(asked.collect::<Vec<_>>());
-    let mut heard = checks.client.check_stream(asked).await.unwrap().into_inner();
+    let mut heard = checks
+        .client
+        .check_stream(asked)
+        .await
+        .unwrap()
+        .into_inner();
     let mut answers = 0;
     while heard.message().await.unwrap().is_some() {
         answers += 1;
@@ -225,7 +264,11 @@ async fn ask_every_way(checks: &mut Checks, questions: &[CheckRequest]) {
 async fn what_has_no_verdict_is_counted_by_its_cause() {
     let server = Server::start();
     let channel = connect(&server.check_address).await;
-    let broken = raw_call(channel.clone(), "/keyward.v1.KeyCheck/Check", UNREADABLE.to_vec());
+    let broken = raw_call(
+        channel.clone(),
+        "/keyward.v1.KeyCheck/Check",
+        UNREADABLE.to_vec(),
+    );
     assert_eq!(broken.await.unwrap_err().code(), Code::InvalidArgument);
     // A question that cannot be read between two that can.
     let mut batch = CheckBatchRequest {
@@ -234,7 +277,9 @@ async fn what_has_no_verdict_is_counted_by_its_cause() {
     .encode_to_vec();
     batch.extend([0x0a, 2]);
     batch.extend(UNREADABLE);
-    raw_call(channel.clone(), "/keyward.v1.KeyCheck/CheckBatch", batch).await.unwrap();
+    raw_call(channel.clone(), "/keyward.v1.KeyCheck/CheckBatch", batch)
+        .await
+        .unwrap();
     let path = "/keyward.v1.KeyCheck/CheckStream";
     let (answers, end) =
         raw_conversation(channel.clone(), path, vec![UNREADABLE.to_vec(), vec![]]).await;
@@ -254,7 +299,10 @@ async fn what_has_no_verdict_is_counted_by_its_cause() {
     );
     assert_eq!(
         checks(&text),
-        counts([("check_batch denied MISSING", 2), ("check_stream denied MISSING", 1)])
+        counts([
+            ("check_batch denied MISSING", 2),
+            ("check_stream denied MISSING", 1)
+        ])
     );
 }
 
@@ -310,7 +358,10 @@ async fn changes_and_calls_of_operators_are_counted() {
         let timed = text.value("keyward_commit_duration_seconds_count", &[]);
         let grouped = text.value("keyward_commit_group_size_sum", &[]);
         let revision = text.value("keyward_store_revision", &[]);
-        assert!(told <= timed && timed == grouped, "{told} {timed} {grouped}");
+        assert!(
+            told <= timed && timed == grouped,
+            "{told} {timed} {grouped}"
+        );
         (told, revision)
     };
     let (first, last) = (durable(&before), durable(&text));
@@ -335,10 +386,18 @@ async fn nothing_that_anybody_sends_is_told() {
     question.source_address = "203.0.113.9".to_owned();
     checks.ask(question).await.unwrap_err();
     let credential = format!("Bearer {}", issued.token);
-    checks.header(&credential, &["invoices:write"]).await.unwrap_err();
-    checks.header("Bearer secret-of-somebody", &[]).await.unwrap_err();
+    checks
+        .header(&credential, &["invoices:write"])
+        .await
+        .unwrap_err();
+    checks
+        .header("Bearer secret-of-somebody", &[])
+        .await
+        .unwrap_err();
     let mut stranger = admin_client(&server.admin_address, "kwa_somebody").await;
-    let request = GetKeyRequest { key_id: key.key_id.clone() };
+    let request = GetKeyRequest {
+        key_id: key.key_id.clone(),
+    };
     stranger.client.get_key(request).await.unwrap_err();
     let (secret, hint) = (issued.token.rsplit('_').next().unwrap(), key.hint.clone());
     for accept in ["application/openmetrics-text", "*/*"] {
@@ -379,7 +438,11 @@ async fn to_be_asked_all_the_time_holds_up_no_check_and_loses_no_count() {
     }
     // What is told never goes back, and is whole each time.
     let mut told = 0.0;
-    let labels = [("interface", "check"), ("verdict", "denied"), ("reason", "MISSING")];
+    let labels = [
+        ("interface", "check"),
+        ("verdict", "denied"),
+        ("reason", "MISSING"),
+    ];
     let mut scraped = 0;
     while !checking.is_empty() {
         let text = scrape(&server).await;
@@ -400,8 +463,14 @@ async fn to_be_asked_all_the_time_holds_up_no_check_and_loses_no_count() {
 async fn who_asks_for_nothing_special_gets_the_text_that_everybody_reads() {
     let server = Server::start();
     let (head, text) = get(&server, "*/*").await;
-    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
-    assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4"),
+        "{head}"
+    );
+    assert!(
+        !text.contains("# EOF") && !text.contains("# UNIT"),
+        "{text}"
+    );
     for line in [
         "# TYPE keyward_checks_total counter",
         "# TYPE keyward_build_info gauge",
@@ -422,8 +491,11 @@ async fn the_page_names_each_metric_with_its_kind_and_labels() {
         let name = cells.next()?.trim_end_matches('`').to_owned();
         let (kind, labels) = (cells.next()?.to_owned(), cells.next()?);
         let labels = labels.split(", ").filter(|label| !label.is_empty());
-        let labels: BTreeSet<_> = labels.map(|label| label.trim_matches('`').to_owned()).collect();
-        (name.starts_with("keyward_") || name.starts_with("process_")).then_some((name, (kind, labels)))
+        let labels: BTreeSet<_> = labels
+            .map(|label| label.trim_matches('`').to_owned())
+            .collect();
+        (name.starts_with("keyward_") || name.starts_with("process_"))
+            .then_some((name, (kind, labels)))
     });
     let documented: BTreeMap<_, _> = rows.collect();
     let told: BTreeMap<_, _> = text

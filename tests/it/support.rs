@@ -37,7 +37,9 @@ pub(crate) fn keyward() -> Command {
     // Nothing of whoever runs the tests.
     command
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        // On any port that is free: servers of many tests run at a time.
+        .env("KEYWARD_HTTP_LISTEN", "127.0.0.1:0");
     command
 }
 
@@ -198,6 +200,10 @@ pub(crate) struct Server {
     pub(crate) check_address: String,
     /// `http://…` of the admin listener, or `unix:…`.
     pub(crate) admin_address: String,
+    /// `http://…` of the http listener, or `unix:…`; empty: it is off.
+    pub(crate) http_address: String,
+    /// The same of the one for metrics; empty: they are on the http listener.
+    pub(crate) metrics_address: String,
 }
 
 impl Server {
@@ -225,8 +231,8 @@ impl Server {
             for line in lines.lines().map_while(Result::ok) {
                 let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if event["message"] == "listening" {
-                    let address = |name: &str| as_uri(event[name].as_str().unwrap());
-                    let _ = told.send((address("check"), address("admin")));
+                    let address = |name: &str| event[name].as_str().map(as_uri).unwrap_or_default();
+                    let _ = told.send(["check", "admin", "http", "metrics"].map(address));
                 }
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&line);
@@ -235,13 +241,15 @@ impl Server {
         });
         // The channel closes when the server's stderr does.
         match listening.recv_timeout(PATIENCE) {
-            Ok((check_address, admin_address)) => Ok(Self {
+            Ok([check_address, admin_address, http_address, metrics_address]) => Ok(Self {
                 site,
                 child,
                 log,
                 reader: Some(reader),
                 check_address,
                 admin_address,
+                http_address,
+                metrics_address,
             }),
             Err(_) => {
                 let status = wait(&mut child);

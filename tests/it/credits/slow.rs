@@ -15,6 +15,7 @@ use keyward::edge::drain::Drain;
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{CheckBatchRequest, CheckStreamRequest, DenialReason, UndecidedReason};
+use keyward::edge::protocol::Protocols;
 use keyward::edge::server::{self, Door};
 use keyward::index::follower;
 use keyward::meter::Meter;
@@ -76,8 +77,8 @@ impl Stage {
         let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
         let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = format!("http://{}", bound.address());
-        let door = Door::new("check", bound, None, limits);
-        drop(server::serve_on_threads(door, &plane, 1, &drain).unwrap());
+        let door = Door::new("check", bound, Protocols::Grpc, None, limits);
+        drop(server::serve_on_threads((door, &plane), None, 1, &drain).unwrap());
         let client = KeyCheckClient::new(support::connect(&address).await);
         Self {
             store,

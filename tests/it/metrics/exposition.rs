@@ -58,9 +58,15 @@ impl Family {
         assert!(!self.samples.is_empty(), "{name} has no sample");
         let mut seen = BTreeSet::new();
         for sample in &self.samples {
-            let of_family = self.suffixes().iter().any(|suffix| sample.name == format!("{name}{suffix}"));
+            let of_family = self
+                .suffixes()
+                .iter()
+                .any(|suffix| sample.name == format!("{name}{suffix}"));
             assert!(of_family, "{} is none of {name}", sample.name);
-            assert!(seen.insert((&sample.name, &sample.labels)), "{sample:?} twice");
+            assert!(
+                seen.insert((&sample.name, &sample.labels)),
+                "{sample:?} twice"
+            );
             assert_eq!(
                 sample.labels.keys().any(|label| label == "le"),
                 sample.name.ends_with("_bucket"),
@@ -76,19 +82,32 @@ impl Family {
     /// Buckets rise in bounds and counts, up to all of them.
     fn check_buckets(&self) {
         let mut series: BTreeMap<BTreeMap<String, String>, Vec<(f64, f64)>> = BTreeMap::new();
-        for sample in self.samples.iter().filter(|sample| sample.name.ends_with("_bucket")) {
+        for sample in self
+            .samples
+            .iter()
+            .filter(|sample| sample.name.ends_with("_bucket"))
+        {
             let mut labels = sample.labels.clone();
             let bound = number(&labels.remove("le").unwrap());
-            series.entry(labels).or_default().push((bound, sample.value));
+            series
+                .entry(labels)
+                .or_default()
+                .push((bound, sample.value));
         }
         for (labels, buckets) in series {
             let rises = buckets.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1);
             assert!(rises, "{} {labels:?} {buckets:?}", self.name);
-            let count = self.samples.iter().find(|sample| {
-                sample.name.ends_with("_count") && sample.labels == labels
-            });
+            let count = self
+                .samples
+                .iter()
+                .find(|sample| sample.name.ends_with("_count") && sample.labels == labels);
             let last = buckets.last().unwrap();
-            assert_eq!(*last, (f64::INFINITY, count.unwrap().value), "{}", self.name);
+            assert_eq!(
+                *last,
+                (f64::INFINITY, count.unwrap().value),
+                "{}",
+                self.name
+            );
         }
     }
 }
@@ -140,9 +159,13 @@ impl Exposition {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let mut found = self.samples_of(name).filter(|sample| sample.labels == labels);
+        let mut found = self
+            .samples_of(name)
+            .filter(|sample| sample.labels == labels);
         let found = found.next();
-        found.unwrap_or_else(|| panic!("no {name} {labels:?}")).value
+        found
+            .unwrap_or_else(|| panic!("no {name} {labels:?}"))
+            .value
     }
 }
 
@@ -192,5 +215,7 @@ fn number(text: &str) -> f64 {
 
 fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
