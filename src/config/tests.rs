@@ -390,6 +390,26 @@ const NONSENSE: &[(&str, &str, &str)] = &[
         "maybe",
         "is \"maybe\"; give \"none\", \"optional\" or \"required\"",
     ),
+    (
+        "gateway-header-principal",
+        "x_principal",
+        "is \"x_principal\"; give the name of a header such as \"x-principal\", or \"none\": letters, digits and `-`",
+    ),
+    (
+        "gateway-header-key-id",
+        "x key",
+        "is \"x key\"; give the name of a header such as \"x-principal\", or \"none\": letters, digits and `-`",
+    ),
+    (
+        "gateway-header-scopes",
+        "Authorization",
+        "is \"authorization\", which says something else in every request; give the name of a header such as \"x-principal\", or \"none\"",
+    ),
+    (
+        "gateway-undecided",
+        "allow",
+        "is \"allow\"; give \"unavailable\" or \"error-response\"",
+    ),
     ("log-format", "xml", "is \"xml\"; give \"text\" or \"json\""),
     (
         "log",
@@ -590,6 +610,18 @@ fn settings_that_do_not_go_together_are_told() {
             "check",
             "listen = '127.0.0.1:50052'",
             "2:10: check.listen is \"127.0.0.1:50052\", as is admin.listen: give each listener an address of its own",
+        ),
+        (
+            "gateway.headers",
+            "scopes = 'X-Keyward-Principal'",
+            "2:10: gateway.headers.scopes is \"x-keyward-principal\", as is gateway.headers.principal: give each a header \
+             of its own",
+        ),
+        (
+            "gateway.headers",
+            "key_id = 'x-keyward-principal'",
+            "2:10: gateway.headers.key_id is \"x-keyward-principal\", as is gateway.headers.principal: give each a header \
+             of its own",
         ),
     ] {
         let text = if text.starts_with('[') {

@@ -96,19 +96,25 @@ impl WorkspaceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
 
-impl FromStr for WorkspaceId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
+    /// Whether `text` is the id of a workspace that could be.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
         let mut bytes = text.bytes();
         let first = bytes
             .next()
             .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let rest =
             bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b));
-        if first && rest && text.len() <= Self::MAX_LEN {
+        first && rest && text.len() <= Self::MAX_LEN
+    }
+}
+
+impl FromStr for WorkspaceId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if Self::is_one(text) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidId)

@@ -4,13 +4,17 @@
 
 mod header_name;
 mod read;
+mod selection;
 
 use thiserror::Error;
 
 use super::limit::{LimitName, MAX_LIMITS};
+use super::target::host_template::HostTemplate;
+use super::target::path_template::PathTemplate;
 use super::verdict::MAX_REQUIREMENTS;
 
 pub use read::{PolicyError, names};
+pub use selection::Selection;
 
 /// What a route asks.
 ///
@@ -43,6 +47,10 @@ pub enum WorkspaceChoice {
     Fixed(Box<str>),
     /// The value of the header of this name, in lower case.
     Header(Box<str>),
+    /// What stands in the host for `{workspace}`.
+    Host(HostTemplate),
+    /// What stands in the path for `{workspace}`.
+    Path(PathTemplate),
 }
 
 /// Two policies count on one request, and no request can meet both.
@@ -85,6 +93,8 @@ impl Policy {
     /// | `environment` | its name, or `*` |
     /// | `workspace` | its id |
     /// | `workspace_header` | the name of the header that has the id |
+    /// | `workspace_host` | as in `{workspace}.example.com` |
+    /// | `workspace_path` | as in `/w/{workspace}/**` |
     /// | `credential_headers` | names of headers apart by commas or spaces |
     /// | `preflights` | `public` |
     ///

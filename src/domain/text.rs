@@ -7,6 +7,9 @@ use super::violation::Violations;
 /// How many digits of base62 a token ends in, behind an underscore.
 const RUN: usize = SECRET_LEN + CHECKSUM_LEN;
 
+/// How much is shown of a text that is at fault, in characters.
+const SHOWN: usize = 60;
+
 /// What stands in the place of a token that was cut out. It is shorter than
 /// any.
 const CUT_OUT: &str = "(a token)";
@@ -76,6 +79,17 @@ pub fn without_tokens(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// A text that came from outside, as it may be told of where it is at fault: one
+/// line, not too long, and no token in it.
+pub(super) fn shown(text: &str) -> String {
+    let text = without_tokens(text);
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('\u{2026}');
+    }
+    shown.escape_debug().to_string()
 }
 
 /// Where the first token starts, its label included, and where it ends: as many

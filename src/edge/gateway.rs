@@ -36,7 +36,7 @@ pub(super) use identity::Identity;
 
 pub use identity::IdentityHeaders;
 
-pub(super) use asked::{Asked, Found, Headers, ODD, text};
+pub(super) use asked::{Asked, Found, Headers, text};
 pub(super) use decision::{Allowed, Decision, Denied, DeniedKey, Header, Reason, Undecided};
 
 /// Decides for gateways. Cheap to clone.

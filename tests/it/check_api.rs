@@ -586,14 +586,14 @@ async fn a_key_for_everything_is_nobodys_admin() {
 }
 
 /// A key and its token.
-struct Planted {
-    token: String,
+pub(crate) struct Planted {
+    pub(crate) token: String,
     id: String,
     hint: String,
 }
 
 /// A server with keys in every state, two of which no call can make yet.
-async fn served_with_ended_keys() -> (Server, BTreeMap<&'static str, Planted>) {
+pub(crate) async fn served_with_ended_keys() -> (Server, BTreeMap<&'static str, Planted>) {
     let server = Server::start();
     let mut admin = server.admin().await;
     for (id, prefix) in [("w", "klg"), ("other", "klg"), ("shut", "shut")] {

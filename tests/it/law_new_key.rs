@@ -12,6 +12,8 @@ use keyward::domain::key::{Key, Secret};
 use keyward::domain::token::Token;
 use keyward::domain::workspace::Workspace;
 use keyward::edge::drain::Drain;
+use keyward::edge::ext_authz::{AuthorizationService, UndecidedAnswer};
+use keyward::edge::gateway::{Gateway, IdentityHeaders};
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::DenialReason;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
@@ -207,7 +209,16 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
         stop: stopping,
         grace: Duration::from_secs(1),
     };
-    let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
+    let plane = server::check_plane(
+        checker.clone(),
+        AuthorizationService::new(
+            Gateway::new(checker, IdentityHeaders::default()),
+            UndecidedAnswer::default(),
+        ),
+        HealthReporter::new(),
+        false,
+    )
+    .unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
     let door = Door::new(

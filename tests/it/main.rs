@@ -28,6 +28,7 @@ mod credits;
 mod docs;
 mod drain;
 mod explain;
+mod ext_authz;
 mod h2raw;
 mod health;
 mod import;

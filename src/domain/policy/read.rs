@@ -6,7 +6,9 @@ use thiserror::Error;
 use crate::domain::id::WorkspaceId;
 use crate::domain::limit::{LimitName, MAX_LIMITS};
 use crate::domain::scope::{MAX_REQUIREMENT_LEN, Scope};
-use crate::domain::text::without_tokens;
+use crate::domain::target::host_template::HostTemplate;
+use crate::domain::target::path_template::PathTemplate;
+use crate::domain::text::shown;
 use crate::domain::token::EnvironmentName;
 use crate::domain::verdict::{ANY_ENVIRONMENT, MAX_REQUIREMENTS};
 use crate::domain::violation::Violations;
@@ -18,7 +20,7 @@ use super::{Policy, WorkspaceChoice};
 type Take = fn(&mut Policy, &str) -> Result<(), String>;
 
 /// All names that a policy is written with, and what becomes of their values.
-const FIELDS: [(&str, Take); 8] = [
+const FIELDS: [(&str, Take); 10] = [
     ("required_scopes", |policy, value| {
         requirements(value).map(|read| policy.required_scopes = read)
     }),
@@ -37,6 +39,12 @@ const FIELDS: [(&str, Take); 8] = [
     ("workspace_header", |policy, value| {
         header(value).map(|read| policy.workspace = Some(WorkspaceChoice::Header(read)))
     }),
+    ("workspace_host", |policy, value| {
+        workspace_host(value).map(|read| policy.workspace = Some(read))
+    }),
+    ("workspace_path", |policy, value| {
+        workspace_path(value).map(|read| policy.workspace = Some(read))
+    }),
     ("credential_headers", |policy, value| {
         headers(value).map(|read| policy.credential_headers = Some(read))
     }),
@@ -53,9 +61,6 @@ const MAX_CREDENTIAL_HEADERS: usize = 8;
 
 /// How alike two names have to be for one to be taken for the other, of 1.
 const ALIKE: f64 = 0.8;
-
-/// How much of a value is shown when it is at fault, in characters.
-const SHOWN: usize = 60;
 
 /// Pairs that are no policy: all that is wrong with them. No token is in it, also
 /// where one was written by mistake.
@@ -235,6 +240,28 @@ fn fixed(value: &str) -> Result<WorkspaceChoice, String> {
     }
 }
 
+fn workspace_host(value: &str) -> Result<WorkspaceChoice, String> {
+    match HostTemplate::read(value).map_err(|error| error.to_string())? {
+        template @ HostTemplate::Workspace(_) => Ok(WorkspaceChoice::Host(template)),
+        HostTemplate::Exact(_) | HostTemplate::Below(_) => Err(format!(
+            "is `{}`, which has no `{{workspace}}`: write as in `{{workspace}}.example.com`",
+            shown(value)
+        )),
+    }
+}
+
+fn workspace_path(value: &str) -> Result<WorkspaceChoice, String> {
+    let template = PathTemplate::read(value).map_err(|error| error.to_string())?;
+    if template.has_workspace() {
+        Ok(WorkspaceChoice::Path(template))
+    } else {
+        Err(format!(
+            "is `{}`, which has no `{{workspace}}`: write as in `/w/{{workspace}}/**`",
+            shown(value)
+        ))
+    }
+}
+
 fn preflights(value: &str) -> Result<(), String> {
     if value == "public" {
         return Ok(());
@@ -280,15 +307,4 @@ fn listed<T: PartialEq>(
         return Err(EMPTY.to_owned());
     }
     Ok(items)
-}
-
-/// A text that came from outside, as it may be told: one line, not too long, and
-/// no token in it.
-fn shown(text: &str) -> String {
-    let text = without_tokens(text);
-    let mut shown: String = text.chars().take(SHOWN).collect();
-    if shown.len() < text.len() {
-        shown.push('\u{2026}');
-    }
-    shown.escape_debug().to_string()
 }

@@ -58,6 +58,22 @@ fn the_workspace_can_be_named_by_a_header() {
 }
 
 #[test]
+fn the_workspace_can_be_a_part_of_the_host_or_the_path() {
+    for (name, value) in [
+        ("workspace_host", "{workspace}.example.com"),
+        ("workspace_path", "/w/{workspace}/**"),
+    ] {
+        let choice = policy(&[(name, value)]).workspace.unwrap();
+        let written = match &choice {
+            WorkspaceChoice::Host(template) => template.to_string(),
+            WorkspaceChoice::Path(template) => template.to_string(),
+            WorkspaceChoice::Fixed(_) | WorkspaceChoice::Header(_) => String::new(),
+        };
+        assert_eq!(written, value);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told_with_what_to_do() {
     let many_scopes: Vec<_> = (0..101).map(|n| format!("s{n}")).collect();
     let many_scopes = many_scopes.join(" ");

@@ -12,6 +12,8 @@ use keyward::domain::key::Key;
 use keyward::domain::secret::Secret;
 use keyward::domain::token::Token;
 use keyward::edge::drain::Drain;
+use keyward::edge::ext_authz::{AuthorizationService, UndecidedAnswer};
+use keyward::edge::gateway::{Gateway, IdentityHeaders};
 use keyward::edge::listener::Bound;
 use keyward::edge::pb::key_check_client::KeyCheckClient;
 use keyward::edge::pb::{CheckBatchRequest, CheckStreamRequest, DenialReason, UndecidedReason};
@@ -30,6 +32,7 @@ use tonic::{Code, Request};
 use tonic_health::server::HealthReporter;
 use tonic_types::StatusExt;
 
+use crate::ext_authz::{Answer, Ask, Envoy};
 use crate::records;
 use crate::support::{self, Checks, check_request, undecided_of, verdict_of};
 
@@ -44,16 +47,17 @@ struct Stage {
     reserver: Option<Reserver>,
     reserving: Option<Reserving>,
     checks: Checks,
+    envoy: Envoy,
     stop: watch::Sender<bool>,
     keys: u64,
 }
 
 impl Stage {
     async fn open() -> Self {
-        Self::open_within(ConnectionLimits::default()).await
+        Self::open_with(ConnectionLimits::default(), UndecidedAnswer::default()).await
     }
 
-    async fn open_within(limits: ConnectionLimits) -> Self {
+    async fn open_with(limits: ConnectionLimits, undecided: UndecidedAnswer) -> Self {
         let pepper = Pepper::generate();
         let clock = Arc::new(ManualClock::at(NOON));
         let wall: Arc<dyn Clock> = clock.clone();
@@ -74,13 +78,18 @@ impl Stage {
             stop: stopping,
             grace: Duration::from_secs(1),
         };
-        let plane = server::check_plane(checker, HealthReporter::new(), false).unwrap();
+        let gateway = Gateway::new(checker.clone(), IdentityHeaders::default());
+        let authorization = AuthorizationService::new(gateway, undecided);
+        let health = HealthReporter::new();
+        let plane = server::check_plane(checker, authorization, health, false).unwrap();
         let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = format!("http://{}", bound.address());
         let door = Door::new("check", bound, Protocols::Grpc, None, limits);
         drop(server::serve_on_threads((door, &plane), None, 1, &drain).unwrap());
-        let client = KeyCheckClient::new(support::connect(&address).await);
+        let channel = support::connect(&address).await;
+        let client = KeyCheckClient::new(channel.clone());
         Self {
+            envoy: Envoy::over(channel),
             store,
             pepper,
             clock,
@@ -204,6 +213,53 @@ async fn a_check_waits_for_its_block_and_no_longer_than_its_caller() {
         assert_eq!(allowed.credits.unwrap().remaining, remaining);
     }
     assert_eq!(checks.denial(&slow).await, DenialReason::CreditsExhausted);
+}
+
+/// Envoy waits as everybody does, and is told in one of two ways that there is no
+/// verdict.
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_is_told_that_there_is_no_verdict() {
+    for undecided in [UndecidedAnswer::Unavailable, UndecidedAnswer::ErrorResponse] {
+        let mut stage = Stage::open_with(ConnectionLimits::default(), undecided).await;
+        let slow = stage.token(Some(Balance::new(2, None, NOON))).await;
+        let other = stage.token(None).await;
+        let mut envoy = stage.envoy.clone();
+        let question = Ask::bearer(&slow).on(&[("cost", "2")]);
+
+        let (mut waiting, asked) = (envoy.clone(), question.clone());
+        let waits = tokio::spawn(async move { waiting.ask(&asked).await });
+        for _ in 0..20 {
+            let answer = envoy.ask(&Ask::bearer(&other)).await.unwrap();
+            assert!(matches!(answer, Answer::Allowed(_)), "{answer:?}");
+        }
+        match (waits.await.unwrap(), undecided) {
+            (Err(status), UndecidedAnswer::Unavailable) => {
+                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                let info = status.get_details_error_info().unwrap();
+                assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
+            }
+            (Ok(Answer::Failed(told)), UndecidedAnswer::ErrorResponse) => {
+                assert_eq!((told.code, told.status), (Code::Unavailable, 503));
+                assert_eq!(told.headers["retry-after"], "1");
+                assert!(told.body.contains("unavailable"), "{}", told.body);
+                assert!(!told.told.contains_key("key_id"));
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+
+        // A block that comes in time is waited for, and spent once.
+        let (mut waiting, asked) = (envoy.clone(), question.clone());
+        let waits = tokio::spawn(async move { waiting.ask(&asked).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!waits.is_finished());
+        stage.reserve();
+        let answer = waits.await.unwrap().unwrap();
+        assert!(matches!(answer, Answer::Allowed(_)), "{answer:?}");
+        match envoy.ask(&question).await.unwrap() {
+            Answer::Denied(told) => assert_eq!(told.told["reason"], "CREDITS_EXHAUSTED"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,11 +388,11 @@ async fn a_balance_is_filled_at_the_turn_of_its_period() {
 /// The time that a request may take to arrive is not that of its answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_credits_has_arrived() {
-    let mut stage = Stage::open_within(ConnectionLimits {
+    let limits = ConnectionLimits {
         receive_timeout: Duration::from_millis(500),
         ..ConnectionLimits::default()
-    })
-    .await;
+    };
+    let mut stage = Stage::open_with(limits, UndecidedAnswer::default()).await;
     let slow = stage.token(Some(Balance::new(5, None, NOON))).await;
     let mut checks = stage.checks.clone();
     let question = check_request(&slow, &[]);

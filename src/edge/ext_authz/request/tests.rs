@@ -97,6 +97,15 @@ fn same(message: &[u8], expected_message: &pb::CheckRequest, names: &[&str]) {
     }
 }
 
+/// Messages within messages, by their keys on the wire: `attributes`, `request`
+/// and `http`; `source` and `address`.
+const PLACES: &[&[u8]] = &[
+    &[0x0a],
+    &[0x0a, 0x22],
+    &[0x0a, 0x22, 0x12],
+    &[0x0a, 0x0a, 0x0a],
+];
+
 fn name() -> impl Strategy<Value = String> {
     "[ab]{0,2}|[AB]|.{0,4}"
 }
@@ -147,7 +156,7 @@ proptest! {
     #[test]
     fn whatever_the_generated_reader_reads_is_read(
         message in proptest::collection::vec(prop_oneof![0_u8..32, any::<u8>()], 0..40),
-        path in proptest::sample::select(&[&[0x0a_u8][..], &[0x0a, 0x22], &[0x0a, 0x22, 0x12], &[0x0a, 0x0a, 0x0a]][..]),
+        path in proptest::sample::select(PLACES),
     ) {
         // As the innermost message at one of these places.
         let message = path.iter().rev().fold(message, |inner, tag| {
