@@ -20,7 +20,9 @@ use http::HeaderName;
 use tokio::time::Instant;
 
 use crate::domain::due::{Demand, Named, USUAL_COST};
-use crate::domain::policy::{Policy, WorkspaceChoice};
+use crate::domain::policy::Policy;
+use crate::domain::route::RouteTable;
+use crate::domain::target::Target;
 use crate::domain::verdict::{Ask, DenialReason, Verdict};
 use crate::metrics::checks::{Asked as Came, Cause, CheckCounts, Interface};
 use crate::service::checker::{Checker, Outcome};
@@ -44,6 +46,7 @@ pub(super) use decision::{Allowed, Decision, Denied, DeniedKey, Header, Reason, 
 pub struct Gateway {
     checker: Checker,
     headers: Arc<IdentityHeaders>,
+    routes: Arc<RouteTable>,
     /// Of policies.
     faults: Arc<Throttle>,
     counts: GatewayCounts,
@@ -56,6 +59,7 @@ impl Gateway {
         Self {
             checker,
             headers: Arc::new(headers),
+            routes: Arc::default(),
             faults: Arc::default(),
             counts: GatewayCounts::default(),
         }
@@ -81,6 +85,13 @@ impl Gateway {
     /// Where its decisions are counted.
     pub(super) const fn counts(&self) -> &GatewayCounts {
         &self.counts
+    }
+
+    /// The same, where `routes` says what is asked of each request, beside what
+    /// gateways say.
+    #[must_use]
+    pub fn routing(self, routes: Arc<RouteTable>) -> Self {
+        Self { routes, ..self }
     }
 
     /// What to do with the request `asked`, on whose route the gateway's own
@@ -140,10 +151,22 @@ impl Gateway {
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Result<Decision, Wait> {
-        match ruling::rule(asked, pairs, &self.faults) {
-            Ruling::Policy(policy) => self.judge(asked, &policy),
+        let target = Target::read(asked.host, asked.path);
+        match ruling::rule(asked, &target, pairs, &self.routes) {
+            Ruling::Policy(policy) => self.judge(asked, &target, &policy),
             Ruling::Public => Ok(self.public()),
-            Ruling::Denied(reason) => Ok(refused(reason, asked.is_grpc())),
+            Ruling::NoRoute(why) => {
+                let denied = refused(Reason::NoRoute, asked.is_grpc());
+                Ok(Decision::Denied(Denied {
+                    detail: Some(why.to_string()),
+                    ..denied
+                }))
+            }
+            Ruling::Broken(fault) => {
+                ruling::tell(&fault, asked, &self.faults);
+                let denied = refused(Reason::BrokenPolicy, asked.is_grpc());
+                Ok(Decision::Denied(denied))
+            }
         }
     }
 
@@ -162,11 +185,16 @@ impl Gateway {
     fn judge<'a>(
         &self,
         asked: &Asked<'a, impl Headers<'a>>,
+        target: &Target<'a>,
         policy: &Policy,
     ) -> Result<Decision, Wait> {
         let credential = credential::select(asked.headers, credential_headers(policy));
+        let workspace = policy.select(target, |name| match asked.headers.find(name) {
+            Found::One(value) => Some(value),
+            Found::Nothing | Found::Several => None,
+        });
         let ask = Ask {
-            workspace: workspace(policy, asked),
+            workspace: workspace.asked(),
             environment: policy.environment.as_deref(),
             required_scopes: policy.required_scopes.iter().map(AsRef::as_ref),
             source_address: asked.source_address,
@@ -212,12 +240,12 @@ impl Gateway {
 }
 
 /// The decision on a request that is not looked at any further.
-fn refused(reason: Reason, grpc: bool) -> Decision {
+fn refused(reason: Reason, grpc: bool) -> Denied {
     let circumstances = Circumstances {
         grpc,
         ..Circumstances::default()
     };
-    Decision::Denied(denial::denied(reason, None, &circumstances))
+    denial::denied(reason, None, &circumstances)
 }
 
 fn denied(reason: DenialReason, outcome: &Outcome<'_>, policy: &Policy, grpc: bool) -> Decision {
@@ -244,16 +272,4 @@ fn credential_headers(policy: &Policy) -> impl Iterator<Item = &str> {
         .iter()
         .map(AsRef::as_ref)
         .chain(usual)
-}
-
-/// The workspace that the request is for; none: the key's own. Where the client
-/// says it in a way that means nothing, no key is of it.
-fn workspace<'p, 'a: 'p>(
-    policy: &'p Policy,
-    asked: &Asked<'a, impl Headers<'a>>,
-) -> Option<&'p str> {
-    match policy.workspace.as_ref()? {
-        WorkspaceChoice::Fixed(workspace) => Some(workspace),
-        WorkspaceChoice::Header(name) => asked.headers.find(name).text(),
-    }
 }

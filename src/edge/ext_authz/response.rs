@@ -41,6 +41,7 @@ pub(super) fn allowed(allowed: Allowed) -> Bytes {
 pub(super) fn denied(denied: Denied) -> Bytes {
     let reason = denied.reason.name();
     let mut told = vec![("reason", text(reason))];
+    told.extend(denied.detail.map(|detail| ("detail", text(detail))));
     if let Some(key) = denied.key {
         told.extend([("key_id", text(key.id)), ("key_hint", text(key.hint))]);
     }

@@ -46,17 +46,6 @@ pub(in crate::edge) enum Found<'a> {
     Several,
 }
 
-impl<'a> Found<'a> {
-    /// The value as text: none without the header, [`ODD`] if there are several.
-    pub(super) fn text(self) -> Option<&'a str> {
-        match self {
-            Found::Nothing => None,
-            Found::One(value) => Some(text(value)),
-            Found::Several => Some(ODD),
-        }
-    }
-}
-
 impl<'a> Headers<'a> for &'a HeaderMap {
     fn find(self, name: &str) -> Found<'a> {
         let mut values = self.get_all(name).iter();
@@ -78,10 +67,17 @@ impl<'a, H: Headers<'a>> Asked<'a, H> {
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
     }
 
-    /// Whether it is a CORS preflight, which browsers send without a credential.
-    pub(super) fn is_preflight(&self) -> bool {
-        let has = |name| matches!(self.headers.find(name), Found::One(_));
-        self.method == "OPTIONS" && has("origin") && has("access-control-request-method")
+    /// The method that a CORS preflight is for, which browsers send without a
+    /// credential; none: it is no preflight.
+    pub(super) fn preflight_for(&self) -> Option<&'a str> {
+        if self.method != "OPTIONS" {
+            return None;
+        }
+        let one = |name| match self.headers.find(name) {
+            Found::One(value) => Some(text(value)),
+            Found::Nothing | Found::Several => None,
+        };
+        one("origin").and(one("access-control-request-method"))
     }
 }
 
@@ -142,9 +138,17 @@ mod tests {
             ("origin", "https://app.test"),
             ("access-control-request-method", "PUT"),
         ];
-        assert!(asked("OPTIONS", &headers(&whole)).is_preflight());
-        assert!(!asked("GET", &headers(&whole)).is_preflight());
-        assert!(!asked("OPTIONS", &headers(&whole[..1])).is_preflight());
-        assert!(!asked("OPTIONS", &headers(&whole[1..])).is_preflight());
+        let preflight_for = |method: &str, sent: &[_]| {
+            let headers = headers(sent);
+            asked(method, &headers).preflight_for().map(str::to_owned)
+        };
+        assert_eq!(preflight_for("OPTIONS", &whole).as_deref(), Some("PUT"));
+        assert_eq!(preflight_for("GET", &whole), None);
+        assert_eq!(preflight_for("OPTIONS", &whole[..1]), None);
+        assert_eq!(preflight_for("OPTIONS", &whole[1..]), None);
+        assert_eq!(
+            preflight_for("OPTIONS", &[whole[0], whole[1], whole[0]]),
+            None
+        );
     }
 }

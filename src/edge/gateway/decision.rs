@@ -60,6 +60,8 @@ pub(in crate::edge) struct Allowed {
 pub(in crate::edge) struct Denied {
     /// Why, for logs.
     pub(in crate::edge) reason: Reason,
+    /// More of why, for logs, where there is more to say.
+    pub(in crate::edge) detail: Option<String>,
     /// The status of the answer.
     pub(in crate::edge) status: StatusCode,
     /// Its headers.

@@ -57,6 +57,7 @@ pub(super) fn denied(
     }
     Denied {
         reason,
+        detail: None,
         status: reason.status(),
         headers,
         body: told.body(circumstances.grpc),

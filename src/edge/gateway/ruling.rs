@@ -1,5 +1,6 @@
 //! What is asked of a request: whether its credential has to be looked at, and by
-//! which policy.
+//! which policy. The gateway's configuration can say so, and the table of routes;
+//! where both do, both hold.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -7,13 +8,14 @@ use std::sync::LazyLock;
 use tracing::error;
 
 use crate::domain::policy::Policy;
+use crate::domain::route::{NoRoute, RouteFound, RouteTable};
+use crate::domain::target::Target;
 use crate::domain::text::without_tokens;
 use crate::edge::throttle::Throttle;
 
 use super::asked::{Asked, Headers};
-use super::decision::Reason;
 
-/// How much of a path is logged, in characters.
+/// How much of a host or path is logged, in characters.
 const LOGGED: usize = 200;
 
 /// What is asked of a request.
@@ -22,53 +24,207 @@ pub(super) enum Ruling<'r> {
     Policy(Cow<'r, Policy>),
     /// Nothing: anybody may make it.
     Public,
-    /// It does not pass, whatever its credential.
-    Denied(Reason),
+    /// There is a table of routes, and it has none for the request.
+    NoRoute(NoRoute),
+    /// Nobody knows, and this is why.
+    Broken(String),
 }
 
 /// What is asked where nobody asks for anything: a good key.
 static ANY_KEY: LazyLock<Policy> = LazyLock::new(Policy::default);
 
-/// What the policy that `pairs` write asks of the request `asked`. That it cannot
-/// be read is logged, unless that was just before, which `faults` knows.
-pub(super) fn rule<'a, 'p>(
+/// What is asked of the request `asked`, which is aimed at `target`: by the policy
+/// that `pairs` write, which the gateway has for it, and by `routes`.
+pub(super) fn rule<'a, 'p, 'r>(
     asked: &Asked<'a, impl Headers<'a>>,
-    mut pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
-    faults: &Throttle,
-) -> Ruling<'static> {
-    let policy = match pairs.clone().next() {
-        None => Cow::Borrowed(&*ANY_KEY),
-        Some(_) => match Policy::parse(&mut pairs) {
-            Ok(policy) => Cow::Owned(policy),
-            Err(fault) => return broken(asked, &fault.to_string(), faults),
-        },
+    target: &Target<'a>,
+    pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
+    routes: &'r RouteTable,
+) -> Ruling<'r> {
+    let given = match pairs.clone().next().map(|_| Policy::parse(pairs)) {
+        None => None,
+        Some(Ok(policy)) => Some(policy),
+        Some(Err(fault)) => return Ruling::Broken(fault.to_string()),
     };
-    if policy.preflights_public && asked.is_preflight() {
-        return Ruling::Public;
+    let preflight_for = asked.preflight_for();
+    if let Some(method) = preflight_for
+        && given.as_ref().is_some_and(|given| given.preflights_public)
+    {
+        // There has to be something to ask about.
+        return match routes.find(method, target, None) {
+            RouteFound::NoRoute(why) => Ruling::NoRoute(why),
+            RouteFound::NoTable
+            | RouteFound::Public(_)
+            | RouteFound::Preflight(_)
+            | RouteFound::Policy(_) => Ruling::Public,
+        };
     }
-    Ruling::Policy(policy)
+    match (routes.find(asked.method, target, preflight_for), given) {
+        (RouteFound::NoRoute(why), _) => Ruling::NoRoute(why),
+        (RouteFound::Preflight(_), _) => Ruling::Public,
+        (RouteFound::Public(_), Some(given)) if asks_something(&given) => {
+            Ruling::Policy(Cow::Owned(given))
+        }
+        (RouteFound::Public(_), _) => Ruling::Public,
+        (RouteFound::NoTable, None) => Ruling::Policy(Cow::Borrowed(&*ANY_KEY)),
+        (RouteFound::NoTable, Some(given)) => Ruling::Policy(Cow::Owned(given)),
+        (RouteFound::Policy(route), None) => Ruling::Policy(Cow::Borrowed(&route.policy)),
+        (RouteFound::Policy(route), Some(given)) => match route.policy.and(&given) {
+            Ok(both) => Ruling::Policy(Cow::Owned(both)),
+            Err(conflict) => Ruling::Broken(format!(
+                "{conflict}; one is of the gateway, the other of the route in line {}",
+                route.line
+            )),
+        },
+    }
 }
 
-/// Nobody knows what is asked of such a request, so it is not let in; and it is
-/// the operator who has to be told.
-fn broken<'a>(
-    asked: &Asked<'a, impl Headers<'a>>,
-    fault: &str,
-    faults: &Throttle,
-) -> Ruling<'static> {
-    if let Some(withheld) = faults.pass() {
-        // A query can have anything in it, and so can a path.
-        let path = asked.path.split(['?', '#']).next().unwrap_or_default();
-        let path: String = without_tokens(path).chars().take(LOGGED).collect();
-        let host: String = asked.host.chars().take(LOGGED).collect();
-        error!(
-            %fault,
-            ?host,
-            ?path,
-            withheld,
-            "a request was denied with 500, for the policy of its route cannot be read: correct it \
-             where the gateway has it, in `context_extensions` or in the URL of its forward-auth"
-        );
+/// Whether `policy` says what a credential has to be good for, and not only where
+/// it is to be found.
+fn asks_something(policy: &Policy) -> bool {
+    let where_alone = Policy {
+        credential_headers: policy.credential_headers.clone(),
+        preflights_public: policy.preflights_public,
+        ..Policy::default()
+    };
+    *policy != where_alone
+}
+
+/// Tells the operator of a policy that cannot be held, unless `faults` has let one
+/// be told of just before.
+pub(super) fn tell<'a>(fault: &str, asked: &Asked<'a, impl Headers<'a>>, faults: &Throttle) {
+    let Some(withheld) = faults.pass() else {
+        return;
+    };
+    // A query can have anything in it, and so can a path.
+    let path = asked.path.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = (logged(asked.host), logged(path));
+    error!(
+        %fault,
+        ?host,
+        ?path,
+        withheld,
+        "a request was denied with 500, for what its route asks cannot be read: correct it where the \
+         gateway has it, in `context_extensions` or in the URL of its forward-auth"
+    );
+}
+
+fn logged(text: &str) -> String {
+    without_tokens(text).chars().take(LOGGED).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::domain::route::RouteDraft;
+
+    fn table() -> RouteTable {
+        let route = |pattern, public, policy: &[(&'static str, &'static str)]| {
+            let draft = RouteDraft {
+                pattern: Some(pattern),
+                public,
+                policy: policy.to_vec(),
+                line: 7,
+                ..RouteDraft::default()
+            };
+            draft.build().unwrap()
+        };
+        let routes = vec![
+            route("GET /health", true, &[]),
+            route("GET /v1/**", false, &[("required_scopes", "read")]),
+            route("PUT /v1/**", false, &[("preflights", "public")]),
+            route("* /test/**", false, &[("environment", "test")]),
+        ];
+        RouteTable::new(routes).unwrap()
     }
-    Ruling::Denied(Reason::BrokenPolicy)
+
+    /// What is asked, in a word or as scopes and limits.
+    fn asked_of(
+        routes: &RouteTable,
+        method: &str,
+        path: &str,
+        preflight_for: Option<&'static str>,
+        pairs: &[(&str, &str)],
+    ) -> String {
+        let mut headers = HeaderMap::new();
+        if let Some(wanted) = preflight_for {
+            let name = HeaderName::from_static;
+            headers.insert(name("origin"), HeaderValue::from_static("https://app.test"));
+            headers.insert(
+                name("access-control-request-method"),
+                HeaderValue::from_static(wanted),
+            );
+        }
+        let asked = Asked {
+            method,
+            host: "api.test",
+            path,
+            headers: &headers,
+            source_address: None,
+        };
+        let target = Target::read(asked.host, asked.path);
+        match rule(&asked, &target, pairs.iter().copied(), routes) {
+            Ruling::Policy(policy) => {
+                let limits = policy.limits.iter().map(|limit| limit.as_str());
+                let scopes = policy.required_scopes.iter().map(|scope| &**scope);
+                let parts: Vec<_> = scopes.chain(limits).collect();
+                format!("[{}]", parts.join(" "))
+            }
+            Ruling::Public => "public".to_owned(),
+            Ruling::NoRoute(_) => "no route".to_owned(),
+            Ruling::Broken(fault) => fault,
+        }
+    }
+
+    #[test]
+    fn where_two_ask_both_hold() {
+        let (none, some) = (RouteTable::default(), table());
+        let bulk: &[(&str, &str)] = &[("limits", "bulk")];
+        let by_key: &[(&str, &str)] = &[("credential_headers", "x-api-key")];
+        let free: &[(&str, &str)] = &[("preflights", "public")];
+        for (routes, method, path, preflight_for, pairs, expected) in [
+            (&none, "GET", "/v1/a", None, &[][..], "[]"),
+            (&none, "GET", "/v1/a", None, bulk, "[bulk]"),
+            (&none, "OPTIONS", "/v1/a", Some("GET"), bulk, "[bulk]"),
+            (&none, "OPTIONS", "/v1/a", Some("GET"), free, "public"),
+            (&none, "OPTIONS", "/v1/a", None, free, "[]"),
+            (&none, "", "", None, &[], "[]"),
+            (&some, "GET", "/v1/a", None, &[], "[read]"),
+            (&some, "GET", "/v1/a", None, bulk, "[read bulk]"),
+            (&some, "GET", "/v2/a", None, &[], "no route"),
+            (&some, "GET", "/v2/a", None, bulk, "no route"),
+            (&some, "", "", None, &[], "no route"),
+            (&some, "GET", "/health", None, &[], "public"),
+            (&some, "GET", "/health", None, by_key, "public"),
+            (&some, "GET", "/health", None, free, "public"),
+            // The gateway may ask for more than the table.
+            (&some, "GET", "/health", None, bulk, "[bulk]"),
+            (&some, "OPTIONS", "/v1/a", Some("PUT"), &[], "public"),
+            (&some, "OPTIONS", "/v1/a", Some("PUT"), bulk, "public"),
+            (&some, "OPTIONS", "/v1/a", Some("GET"), &[], "no route"),
+            (&some, "OPTIONS", "/v1/a", Some("GET"), free, "public"),
+            (&some, "OPTIONS", "/v2/a", Some("GET"), free, "no route"),
+            (&some, "OPTIONS", "/v1/a", None, free, "no route"),
+        ] {
+            let found = asked_of(routes, method, path, preflight_for, pairs);
+            assert_eq!(
+                found, expected,
+                "{method} {path} {preflight_for:?} {pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_hold_is_told_with_where_it_is() {
+        let live = [("environment", "live")];
+        let told = asked_of(&table(), "GET", "/test/a", None, &live);
+        assert!(
+            told.contains("environment test") && told.contains("line 7"),
+            "{told}"
+        );
+        let told = asked_of(&table(), "GET", "/v1/a", None, &[("cost", "much")]);
+        assert!(told.contains("cost"), "{told}");
+    }
 }
