@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 20] = [
+const DOCUMENTS: [&str; 21] = [
     "README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -22,6 +22,7 @@ const DOCUMENTS: [&str; 20] = [
     "docs/installing.md",
     "docs/leaks.md",
     "docs/limits.md",
+    "docs/metrics.md",
     "docs/operating.md",
     "docs/principals.md",
     "docs/promises.md",

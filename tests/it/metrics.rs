@@ -182,7 +182,7 @@ async fn checks_are_counted_to_the_last_one_whichever_way_they_come() {
     admin.workspace("kling", "klg", &[]).await;
     let good = admin.key("kling", &["invoices:read"]).await;
     let revoked = admin.key("kling", &["*"]).await;
-    admin.revoke(&revoked.key.unwrap().key_id).await;
+    admin.revoke(&revoked.key.unwrap().id).await;
     let questions = [
         check_request(&format!("Bearer {}", good.token), &["invoices:read"]),
         check_request(&format!("Bearer {}", good.token), &["invoices:write"]),
@@ -325,7 +325,7 @@ async fn changes_and_calls_of_operators_are_counted() {
     let invalid = admin.client.create_key(invalid).await.unwrap_err().code();
     assert_eq!((missing, invalid), (Code::NotFound, Code::InvalidArgument));
     let mut stranger = admin_client(&server.admin_address, "kwa_nobody").await;
-    let request = GetKeyRequest { key_id: key.key_id };
+    let request = GetKeyRequest { key_id: key.id };
     let denied = stranger.client.get_key(request).await.unwrap_err().code();
     assert_eq!(denied, Code::Unauthenticated);
 
@@ -396,7 +396,7 @@ async fn nothing_that_anybody_sends_is_told() {
         .unwrap_err();
     let mut stranger = admin_client(&server.admin_address, "kwa_somebody").await;
     let request = GetKeyRequest {
-        key_id: key.key_id.clone(),
+        key_id: key.id.clone(),
     };
     stranger.client.get_key(request).await.unwrap_err();
     let (secret, hint) = (issued.token.rsplit('_').next().unwrap(), key.hint.clone());
@@ -406,7 +406,7 @@ async fn nothing_that_anybody_sends_is_told() {
             issued.token.as_str(),
             &secret[..12],
             &hint,
-            &key.key_id,
+            &key.id,
             &key.principal,
             "kling",
             "klg",
