@@ -20,7 +20,6 @@ use tracing::{error, info};
 use crate::config::ServeConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
-use crate::domain::id::KeyId;
 use crate::edge::admin::KeyAdminService;
 use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
@@ -143,7 +142,7 @@ impl App {
             desk,
         );
         let counting = Counting::begin(
-            index.usage(KeyId::NOBODY).map(|usage| usage.read()),
+            index.usage_mark().cloned(),
             config.usage.counted,
             clock.now(),
         );
@@ -234,6 +233,7 @@ impl Parts {
 
         let checks = self.metering.checks.clone();
         let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
+            .routing(Arc::new(self.config.routes))
             .counting(checks.clone(), Interface::ExtAuthz);
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
         let health = check_health.clone();

@@ -1,7 +1,7 @@
 //! The command line: the tree of commands, and what their exit codes mean.
 //!
-//! `init`, `serve` and `config` are the server; all other commands are gRPC clients of a
-//! running one and know nothing of its store.
+//! `init`, `serve` and `config` are the server, and `routes` reads one of its files; all
+//! other commands are gRPC clients of a running one and know nothing of its store.
 
 mod admin;
 mod admin_token;
@@ -46,6 +46,7 @@ mod reason;
 mod recover;
 mod refill;
 mod rotation_view;
+mod routes;
 mod serve;
 mod server_exit;
 mod settings;
@@ -75,7 +76,7 @@ Exit codes, but for init, serve, config and admins recover:
   1  the call failed
   2  the command line cannot be used, or there is no admin token
   3  denied, with --batch at least one; for keys leaked: a token was found
-     that is of use to whoever has it
+     that is of use to whoever has it; for routes test: there is no route
   4  not known: the server was not reached, gave no answer in time, or could
      not decide, with --batch at least one; a change may have been made";
 
@@ -129,6 +130,9 @@ enum Command {
     /// Tell at which step a check is denied, and why, and spend nothing
     #[command(after_help = EXIT_CODES)]
     Explain(explain::ExplainArgs),
+    /// Check files of routes, and tell which rule a request would have
+    #[command(visible_alias = "route", after_help = EXIT_CODES)]
+    Routes(routes::RoutesArgs),
     /// Name servers, so that a name is enough to reach them
     #[command(visible_alias = "context")]
     Contexts(contexts::ContextsArgs),
@@ -182,6 +186,7 @@ impl Cli {
             Command::WhoAmI(args) => ask(whoami::run(args)),
             Command::Check(args) => ask(check::run(args)),
             Command::Explain(args) => ask(explain::run(args)),
+            Command::Routes(args) => end(routes::run(&args)),
             Command::Contexts(args) => end(contexts::run(args)),
             Command::Completions(args) => end(completions::run(&args, Self::command())),
             Command::Man(args) => end(man::run(args, Self::command())),

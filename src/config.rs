@@ -4,6 +4,7 @@
 //! [`table`] has one row for each setting, and everything follows from it.
 
 mod agree;
+mod document;
 mod draft;
 pub mod example;
 mod file;
@@ -13,6 +14,7 @@ mod given;
 pub mod listener;
 pub mod names;
 pub mod origin;
+pub mod routes;
 pub mod setting;
 pub mod table;
 
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::domain::route::RouteTable;
 use crate::domain::usage::UsageRule;
 use crate::edge::listener::Address;
 use crate::store::OpenError;
@@ -49,6 +52,8 @@ pub struct ServeConfig {
     pub http: Option<HttpConfig>,
     /// Where metrics and probes are answered; none: where `http` is.
     pub metrics: Option<Address>,
+    /// What their requests need.
+    pub routes: RouteTable,
     /// How many threads answer checks.
     pub check_threads: NonZeroUsize,
     /// Whether something else encrypts what listeners beyond this machine
@@ -157,6 +162,8 @@ fn finish(
     let home = home(draft);
     let mut problems = gathered.problems.clone();
     problems.extend(probe(&gathered));
+    let (routes, of_routes) = routes::named_by(&gathered);
+    problems.extend(of_routes);
     // In a broken file there may be what seems to lack.
     if !gathered.broken {
         problems.extend(agree::problems(&gathered));
@@ -180,6 +187,7 @@ fn finish(
             gateway: draft.gateway.clone(),
             http: draft.http(),
             metrics: draft.metrics.clone(),
+            routes,
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,
             reflection: draft.reflection,

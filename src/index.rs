@@ -17,15 +17,17 @@ mod rotating;
 mod text;
 
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
 use crate::domain::admin::AdminKey;
 use crate::domain::digest::TokenDigest;
 use crate::domain::id::KeyId;
+use crate::domain::key::Key;
 use crate::domain::scope::ScopeSet;
+use crate::domain::usage::Usage;
 use crate::domain::workspace::Workspace;
 use crate::store::Revision;
 
@@ -48,7 +50,8 @@ pub struct Index {
     principals: papaya::HashSet<ById>,
     memberships: papaya::HashSet<Seat>,
     credits: papaya::HashMap<KeyId, Arc<CreditAccount>>,
-    usages: papaya::HashMap<KeyId, Arc<KeyUsage>>,
+    /// What the store holds of since when uses are counted, from the start on.
+    usage_mark: OnceLock<Usage>,
     imported: ImportedTokens,
     /// How many keys there are. A count that guards nothing.
     number: AtomicUsize,
@@ -64,7 +67,7 @@ impl Index {
             principals: papaya::HashSet::default(),
             memberships: papaya::HashSet::default(),
             credits: papaya::HashMap::default(),
-            usages: papaya::HashMap::default(),
+            usage_mark: OnceLock::new(),
             imported: ImportedTokens::default(),
             number: AtomicUsize::new(0),
             applied,
@@ -143,17 +146,35 @@ impl Index {
 
     /// How a key was used; none: nobody has shown a token of it.
     #[must_use]
-    pub fn usage(&self, key: KeyId) -> Option<Arc<KeyUsage>> {
-        self.usages.pin().get(&key).cloned()
+    pub fn usage(&self, key: &Key) -> Option<Arc<KeyUsage>> {
+        let keys = self.keys.pin();
+        // All of its tokens lead to the same.
+        let mut indexed = key
+            .secrets
+            .iter()
+            .filter_map(|secret| keys.get(&secret.digest));
+        indexed.next()?.usage().cloned()
     }
 
     /// The usage of all keys that were used since it was stored. It walks over
-    /// all that were ever used: not for async code.
+    /// all keys: not for async code.
     #[must_use]
     pub fn changed_usages(&self) -> Vec<Arc<KeyUsage>> {
-        let usages = self.usages.pin();
-        let changed = usages.values().filter(|usage| usage.has_changed());
-        changed.cloned().collect()
+        let keys = self.keys.pin();
+        let usages = keys
+            .values()
+            .filter(|key| key.is_first())
+            .filter_map(IndexedKey::usage);
+        usages
+            .filter(|usage| usage.has_changed())
+            .cloned()
+            .collect()
+    }
+
+    /// What the store held of since when uses are counted, when it was loaded.
+    #[must_use]
+    pub fn usage_mark(&self) -> Option<&Usage> {
+        self.usage_mark.get()
     }
 
     /// How many tokens stand for a key.

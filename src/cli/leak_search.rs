@@ -63,7 +63,7 @@ impl Search {
                 }
             };
             // A pipe that was given is read; one that lies about is not.
-            let is_given = entry.depth() == 0 && !entry.file_type().is_dir();
+            let is_given = entry.depth() == 0 && !entry.path().is_dir();
             if !is_given && !entry.file_type().is_file() {
                 continue;
             }

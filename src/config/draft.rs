@@ -35,6 +35,8 @@ pub(super) struct Draft {
     pub(super) source_header: Option<HeaderName>,
     /// None: where `http` is.
     pub(super) metrics: Option<Address>,
+    /// None: there is no table.
+    pub(super) routes: Option<PathBuf>,
     /// None: one per core.
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) encrypted_elsewhere: bool,

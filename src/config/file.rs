@@ -1,11 +1,10 @@
 //! Reads the file: which settings are in it, where, and all that is wrong with
 //! it.
 
-use std::collections::BTreeSet;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::document::Document;
 use super::given::Given;
 use super::names;
 use super::origin::{Origin, Problem};
@@ -27,49 +26,29 @@ pub(super) struct FileContent {
 /// Reads `text`, the content of the file `name`.
 pub(super) fn read(name: &str, text: &str) -> FileContent {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        name,
-        text,
-        broken_lines: BTreeSet::new(),
-        content: FileContent::default(),
+    let mut document = Document::new(name, text);
+    let content = FileContent {
+        problems: document.syntax_problems(&errors),
+        broken: !errors.is_empty(),
+        ..FileContent::default()
     };
-    for error in errors {
-        reader.tell_of_syntax(&error);
-    }
+    let mut reader = Reader { document, content };
     reader.read_section("", table.get_ref());
     reader.content
 }
 
 struct Reader<'a> {
-    name: &'a str,
-    text: &'a str,
-    /// What was made of these lines is a guess.
-    broken_lines: BTreeSet<usize>,
+    document: Document<'a>,
     content: FileContent,
 }
 
 impl Reader<'_> {
-    /// Tells of the first error of each line: others follow from it.
-    fn tell_of_syntax(&mut self, error: &toml::de::Error) {
-        self.content.broken = true;
-        let (line, column) = self.place(error.span().map_or(0, |span| span.start));
-        if self.broken_lines.insert(line) {
-            let told = error.message().replace('\n', ", ");
-            self.content.problems.push(Problem::new(
-                self.origin(line, column),
-                format!("is not TOML: {told}"),
-            ));
-        }
-    }
-
     /// Reads the section `path`; that of the whole file is empty.
     fn read_section(&mut self, path: &str, section: &DeTable<'_>) {
         for (key, value) in section {
-            let (line, column) = self.place(key.span().start);
-            if self.broken_lines.contains(&line) {
+            if self.document.is_broken(&key.span()) {
                 continue;
             }
-            let origin = self.origin(line, column);
             let name = key.get_ref().as_ref();
             let full = match (path, name.contains('.')) {
                 // A quoted name, which is none of ours.
@@ -92,7 +71,8 @@ impl Reader<'_> {
                 } else {
                     names::unknown_key(path, name)
                 };
-                self.content.problems.push(Problem::new(origin, sentence));
+                let problem = self.document.problem(key.span().start, sentence);
+                self.content.problems.push(problem);
             }
         }
     }
@@ -108,26 +88,9 @@ impl Reader<'_> {
             DeValue::Array(_) => Given::Other("a list"),
             DeValue::Table(_) => Given::Other("a section"),
         };
-        let (line, column) = self.place(value.span().start);
-        if !self.broken_lines.contains(&line) {
-            let origin = self.origin(line, column);
+        if !self.document.is_broken(&value.span()) {
+            let origin = self.document.origin(value.span().start);
             self.content.given.push((setting, given, origin));
         }
-    }
-
-    fn origin(&self, line: usize, column: usize) -> Origin {
-        Origin::File {
-            file: self.name.to_owned(),
-            line,
-            column,
-        }
-    }
-
-    /// The line and the column, from 1, of a byte of the text.
-    fn place(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (line, before[start..].chars().count() + 1)
     }
 }

@@ -146,7 +146,7 @@ pub fn mistyped(variables: &[(OsString, OsString)]) -> Vec<Mistyped> {
 }
 
 /// The candidate whose name is most like `name`, if one is like it at all.
-fn nearest<T>(
+pub(super) fn nearest<T>(
     name: &str,
     candidates: impl IntoIterator<Item = T>,
     alike: f64,

@@ -91,6 +91,12 @@ impl Problems {
         problems.dedup();
         (!problems.is_empty()).then_some(Self(problems))
     }
+
+    /// The problems, in the order of their places.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
 }
 
 /// One problem in one line, several in one line each.

@@ -258,6 +258,13 @@ macro_rules! header {
 /// What gateways are told that do not speak keyward's own API.
 const GATEWAY: &[Setting] = &[
     row(
+        "gateway.routes",
+        "routes",
+        absent("", "/etc/keyward/routes.toml"),
+        Kind::File(|to, path| to.routes = Some(path)),
+        "The file of routes: what each request of a gateway needs; one that no route matches is denied",
+    ),
+    row(
         "gateway.undecided",
         "gateway-undecided",
         Preset::Is("unavailable"),

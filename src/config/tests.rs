@@ -119,6 +119,7 @@ const ALL: &str = r#"
     keepalive_timeout = "20s"
     receive_timeout = "21s"
     [gateway]
+    routes = "ROUTES"
     undecided = "error-response"
     [gateway.headers]
     key_id = "X-Key"
@@ -141,7 +142,8 @@ const ALL: &str = r#"
 
 #[test]
 fn every_setting_of_the_file_gets_to_its_field() {
-    let case = case(ALL, &[], &[]);
+    let routes = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/routes.toml");
+    let case = case(&ALL.replace("ROUTES", routes), &[], &[]);
     let Settings {
         serve,
         log,
@@ -198,6 +200,7 @@ fn every_setting_of_the_file_gets_to_its_field() {
         scopes: named("x-scopes"),
     };
     assert_eq!(serve.gateway.headers, headers);
+    assert!(serve.routes.routes().len() > 3);
     assert_eq!(serve.gateway.undecided, UndecidedAnswer::ErrorResponse);
     assert!(serve.encrypted_elsewhere && !serve.reflection);
     assert_eq!(serve.drain_timeout, second(22));

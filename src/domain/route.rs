@@ -29,7 +29,7 @@ pub use shadow::Shadowed;
 /// The method of a CORS preflight.
 const OPTIONS: &str = "OPTIONS";
 
-/// The most rules of a table.
+/// The most rules of a file.
 pub const MAX_ROUTES: usize = 10_000;
 
 /// A rule: what it is for, and what it asks.
@@ -119,6 +119,15 @@ impl RouteTable {
         }
         let hosts = Hosts::new(&routes);
         Ok(Self(Some(Rules { routes, hosts })))
+    }
+
+    /// The table without rules, in which no request has one.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self(Some(Rules {
+            routes: Vec::new(),
+            hosts: Hosts::new(&[]),
+        }))
     }
 
     /// The rules in their order; none, too, if there is no table.

@@ -1,5 +1,6 @@
 //! Feeds the index: a snapshot first, then the store's commits, in order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -9,6 +10,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::domain::credits::Credits;
+use crate::domain::id::KeyId;
 use crate::domain::key::{self, Key};
 use crate::domain::limit::LimitSet;
 use crate::domain::principal::{Membership, Principal};
@@ -40,11 +42,14 @@ pub fn start(store: &dyn Store) -> Result<Arc<Index>, OpenError> {
         index: Arc::clone(&index),
         shared: Shared::new(),
         numbered: 0,
+        loaded_usages: HashMap::new(),
         told,
     };
     let snapshot = store.snapshot()?.standing();
     let revision = snapshot.revision();
     follower.load(snapshot)?;
+    // Of keys that there are not, which cannot be.
+    follower.loaded_usages = HashMap::new();
     let commits = store.follow(revision)?;
     follower.told.send_replace(revision);
     thread::Builder::new()
@@ -63,6 +68,8 @@ struct Follower {
     shared: Shared,
     /// How many workspaces and principals were given a number.
     numbered: u64,
+    /// How keys were used that are yet to be loaded.
+    loaded_usages: HashMap<KeyId, Arc<KeyUsage>>,
     /// Tells how far the index has come. It goes away with the follower, so
     /// that nobody waits for one that has died.
     told: watch::Sender<Revision>,
@@ -78,7 +85,7 @@ impl Follower {
                     continue;
                 }
                 Record::Usage(usage) => {
-                    self.load_usage(&usage);
+                    self.load_usage(usage);
                     continue;
                 }
                 Record::Key(_)
@@ -188,9 +195,6 @@ impl Follower {
                     self.index.imported.went(secret);
                 }
             }
-            // A check that runs at this moment may begin another, of which
-            // nothing is stored any more.
-            self.index.usages.pin().remove(&key.id);
             self.index.number.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -210,10 +214,15 @@ impl Follower {
         }
     }
 
-    fn load_usage(&mut self, stored: &Usage) {
+    fn load_usage(&mut self, stored: Usage) {
+        if stored.key == KeyId::NOBODY {
+            // There is one such record, and nothing but a load puts it here.
+            let _ = self.index.usage_mark.set(stored);
+            return;
+        }
         let scopes = self.shared.scopes(&stored.exercised);
-        let usage = Arc::new(KeyUsage::load(stored, scopes));
-        self.index.usages.pin().insert(stored.key, usage);
+        let usage = Arc::new(KeyUsage::load(&stored, scopes));
+        self.loaded_usages.insert(stored.key, usage);
     }
 
     /// An account that comes or goes is in the same commit as its key, which is
@@ -331,12 +340,35 @@ impl Follower {
         Ok(Bond::Bound(self.seat(&workspace, &key.principal)))
     }
 
+    /// The usage that all tokens of `key` are to lead to; none: it has but one,
+    /// which nobody has used, and the first use makes it.
+    fn usage(&mut self, key: &Key, before: Option<&Key>) -> Option<Arc<KeyUsage>> {
+        if let Some(before) = before {
+            return self.usage_before(before);
+        }
+        let loaded = self.loaded_usages.remove(&key.id);
+        let none = || Arc::new(KeyUsage::new(key.id, &self.shared.scopes(&key.scopes)));
+        loaded.or_else(|| (key.secrets.len() > 1).then(none))
+    }
+
+    /// That of the version that is replaced: made now if it was not used, as a
+    /// check that holds it may be about to.
+    fn usage_before(&self, before: &Key) -> Option<Arc<KeyUsage>> {
+        let keys = self.index.keys.pin();
+        let mut indexed = before
+            .secrets
+            .iter()
+            .filter_map(|secret| keys.get(&secret.digest));
+        indexed.next().map(|key| Arc::clone(key.made_usage()))
+    }
+
     fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
+        let usage = self.usage(key, before);
         for secret in &key.secrets {
             let bond = self.bond(key)?;
             let packed = IndexedKey::new(key, secret, bond, &mut self.shared)
                 .with_credits(self.index.credits(key.id))
-                .with_usage(self.index.usage(key.id));
+                .with_usage(usage.clone());
             if self
                 .index
                 .keys

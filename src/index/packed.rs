@@ -46,6 +46,8 @@ pub struct IndexedKey {
     /// Whether another product has minted the token: then it has a hint of its
     /// own before the name.
     imported: bool,
+    /// Whether the token is the first of the key's.
+    first: bool,
     /// How many ranges there are.
     ranges: u8,
 }
@@ -94,6 +96,10 @@ impl IndexedKey {
             revoked: key.revocation.is_some(),
             disabled: key.disabled,
             imported: secret.imported.is_some(),
+            first: key
+                .secrets
+                .first()
+                .is_some_and(|first| first.digest == secret.digest),
             // Records have at most 16.
             ranges: u8::try_from(key.source_addresses.len()).unwrap_or(u8::MAX),
         }
@@ -117,32 +123,44 @@ impl IndexedKey {
         self
     }
 
+    /// Whether all scopes of the key were needed before. Asked at once when the
+    /// key is found: that has the processor fetch what the use is counted on
+    /// while the verdict is reached, and not wait for it then.
+    #[must_use]
+    pub fn was_complete(&self) -> bool {
+        self.usage.get().is_some_and(|usage| usage.is_complete())
+    }
+
     /// Counts a use of the key, and which of its scopes are `needed` for it:
-    /// asked only while some never were. Allocates at the first use. The key must
-    /// be of `index`.
-    pub fn count_use(&self, index: &Index, used: Use, needed: impl Fn() -> Marks) {
-        self.usage(index).allowed(&self.scopes, used, needed);
+    /// asked only if it `was_complete` not. Allocates at the first use.
+    pub fn count_use(&self, used: Use, was_complete: bool, needed: impl Fn() -> Marks) {
+        self.made_usage()
+            .allowed(&self.scopes, used, was_complete, needed);
     }
 
     /// Counts that the key was denied, for a reason that tells of it, and by a
     /// token that is being replaced if it is `superseded`. Allocates the first
-    /// time. The key must be of `index`.
-    pub fn count_denial(
-        &self,
-        index: &Index,
-        reason: DenialReason,
-        time: Timestamp,
-        superseded: bool,
-    ) {
-        self.usage(index).denied(reason, time, superseded);
+    /// time.
+    pub fn count_denial(&self, reason: DenialReason, time: Timestamp, superseded: bool) {
+        self.made_usage().denied(reason, time, superseded);
     }
 
-    fn usage(&self, index: &Index) -> &KeyUsage {
-        self.usage.get_or_init(|| {
-            let first = || Arc::new(KeyUsage::new(self.id, &self.scopes));
-            let usages = index.usages.pin();
-            Arc::clone(usages.get_or_insert_with(self.id, first))
-        })
+    /// How the key was used; none: it was not.
+    pub(super) fn usage(&self) -> Option<&Arc<KeyUsage>> {
+        self.usage.get()
+    }
+
+    /// The same, which is made if it is not there. A check may hold this very
+    /// version of the key while another takes its place: it counts in what that
+    /// one was given.
+    pub(super) fn made_usage(&self) -> &Arc<KeyUsage> {
+        let none = || Arc::new(KeyUsage::new(self.id, &self.scopes));
+        self.usage.get_or_init(none)
+    }
+
+    /// Whether it is the first of the key's tokens that it stands for.
+    pub(super) const fn is_first(&self) -> bool {
+        self.first
     }
 
     /// The id.

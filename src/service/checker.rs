@@ -162,13 +162,14 @@ impl Checker {
                     rotating: None,
                 }));
             };
+            let was_complete = self.usage.counted && key.was_complete();
             key.with_effective(&self.index, ask.workspace, |standing, effective| {
                 let spent = match decide(&Presented::Key(standing)) {
                     Verdict::Allowed => self.spend(key, &standing, demand, now)?,
                     denied @ Verdict::Denied(_) => Spent::nothing(denied),
                 };
                 if self.usage.counted {
-                    self.count(key, &standing, ask, (spent.verdict, now));
+                    self.count(key, &standing, ask, (spent.verdict, now, was_complete));
                 }
                 let may_tell = match spent.verdict {
                     Verdict::Allowed => true,
@@ -238,7 +239,7 @@ impl Checker {
         key: &IndexedKey,
         standing: &Standing<'_>,
         ask: &Ask<'a, R>,
-        (verdict, now): (Verdict, Timestamp),
+        (verdict, now, was_complete): (Verdict, Timestamp, bool),
     ) where
         R: Iterator<Item = &'a str> + Clone,
     {
@@ -253,10 +254,10 @@ impl Checker {
                     superseded,
                 };
                 let needed = || needed(&standing.scopes, ask.required_scopes.clone());
-                key.count_use(&self.index, used, needed);
+                key.count_use(used, was_complete, needed);
             }
             Verdict::Denied(reason) if reason.tells_identity() => {
-                key.count_denial(&self.index, reason, now, superseded);
+                key.count_denial(reason, now, superseded);
             }
             Verdict::Denied(_) => {}
         }

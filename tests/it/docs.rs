@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 21] = [
     "docs/configuration.md",
     "docs/credits.md",
     "docs/explain.md",
+    "docs/ext-authz.md",
     "docs/first-day.md",
     "docs/grpc.md",
     "docs/import.md",

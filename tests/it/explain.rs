@@ -402,3 +402,49 @@ async fn a_workspaces_admin_learns_nothing_of_what_is_not_its_own() {
     let seen = explain(&mut owner, &elsewhere).await;
     assert_eq!(seen.verdict(), ExplainedVerdict::Allowed);
 }
+
+/// While the key is changed over and over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_key_is_what_was_judged() {
+    let office = Office::open().await;
+    let workspace = office.workspace().await;
+    let mut owner = office.owner.clone();
+    let issued = owner.key(&workspace, &["a"]).await;
+    let id = issued.key.as_ref().unwrap().id.clone();
+    let mut changing = office.owner.clone();
+    let changes = tokio::spawn(async move {
+        for round in 0.. {
+            let scope = if round % 2 == 0 { "b" } else { "a" };
+            let key = Key {
+                id: id.clone(),
+                scopes: vec![scope.to_owned()],
+                ..Key::default()
+            };
+            let mask = prost_types::FieldMask {
+                paths: vec!["scopes".to_owned()],
+            };
+            let request = UpdateKeyRequest {
+                key: Some(key),
+                update_mask: Some(mask),
+            };
+            changing.client.update_key(request).await.unwrap();
+        }
+    });
+    let asked = CheckRequest {
+        required_scopes: vec!["a".to_owned()],
+        ..asked(&issued.token)
+    };
+    let mut told = [0; 2];
+    while told.iter().any(|times| *times < 50) {
+        // Changed between two looks every time, it may give up.
+        let Ok(reply) = owner.client.explain_check(to_explain(&asked)).await else {
+            continue;
+        };
+        let explained = reply.into_inner();
+        let may = failed(&explained).is_none();
+        let scopes = explained.key.unwrap().scopes;
+        assert_eq!(scopes, [if may { "a" } else { "b" }]);
+        told[usize::from(may)] += 1;
+    }
+    changes.abort();
+}

@@ -29,6 +29,8 @@ use crate::records::{
     principal_of, request, revoked, runtime, scopes, secret, time, update, workspace,
 };
 
+mod usage;
+
 /// Nothing here takes this long, unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 

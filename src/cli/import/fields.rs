@@ -70,8 +70,13 @@ impl Fields {
                 Value::String(text) => !text.is_empty(),
                 Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => true,
             };
-            if there {
-                fields.values.insert(plain(&name), (name, value));
+            let spelt = if there {
+                fields.values.insert(plain(&name), (name, value))
+            } else {
+                None
+            };
+            if let Some((name, _)) = spelt {
+                fields.twice(&name);
             }
         }
         fields
@@ -91,9 +96,17 @@ impl Fields {
 
     /// Calls a field by another name, if it is there.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
-        if let Some(found) = self.values.remove(&plain(from)) {
-            self.values.insert(plain(to), found);
+        if let Some(found) = self.values.remove(&plain(from))
+            && self.values.insert(plain(to), found).is_some()
+        {
+            self.twice(to);
         }
+    }
+
+    /// Nobody can know which of the two is meant.
+    fn twice(&mut self, name: &str) {
+        let sentence = "is there twice, by two spellings or by --map: take one of them out of the file, or leave the other out by --ignore";
+        self.problems.push(Problem::new(shown(name), sentence));
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -390,6 +403,29 @@ mod tests {
         assert!(broken.list("scopes").is_empty());
         assert_eq!(broken.problems.len(), 2);
         assert!(!format!("{:?}", broken.problems).contains("sup3r"));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_refused_and_not_chosen() {
+        let twice = |fields: &Fields| {
+            let told = fields.problems.iter();
+            told.map(|told| told.field.clone()).collect::<Vec<_>>()
+        };
+        let spelt = fields(json!({ "expires_at": 1, "expiresAt": 2, "name": "a" }));
+        assert_eq!(twice(&spelt).len(), 1);
+        let mut mapped = fields(json!({ "token": "a", "secret": "b" }));
+        mapped.rename("secret", "token");
+        assert_eq!(twice(&mapped), ["token"]);
+        // What is empty is not there.
+        let mut empty =
+            fields(json!({ "token": "", "secret": "b", "expires_at": null, "expiresAt": 2 }));
+        empty.rename("secret", "token");
+        assert!(twice(&empty).is_empty());
+        // One that was ignored before is none.
+        let mut ignored = fields(json!({ "token": "a", "secret": "b" }));
+        ignored.ignore("token");
+        ignored.rename("secret", "token");
+        assert!(twice(&ignored).is_empty());
     }
 
     #[test]

@@ -97,14 +97,34 @@ impl Registry {
                 explained(actor, question, key.as_ref(), trial)
             });
             match told {
-                Ok(explanation) => return Ok(ExplainedCheck { explanation, key }),
+                Ok(explanation) if self.is_still(actor, credential, key.as_ref()).await? => {
+                    return Ok(ExplainedCheck { explanation, key });
+                }
+                Ok(_) => {
+                    let id = key.map(|view| view.key.id.to_string());
+                    raced = conflict(Kind::Key, &id.unwrap_or_default());
+                }
                 Err(error) => raced = error,
             }
         }
         Err(raced)
     }
 
-    /// The key whose token is presented, if the caller may read it.
+    /// Whether the key whose token is presented is as it was read, `before` it was
+    /// judged: what is told of it is then what was judged.
+    async fn is_still(
+        &self,
+        actor: &Actor,
+        credential: &[u8],
+        before: Option<&KeyView>,
+    ) -> Result<bool, RegistryError> {
+        let etag = |view: &KeyView| view.etag.clone();
+        let after = self.presented_key(actor, credential).await?;
+        Ok(after.as_ref().map(etag) == before.map(etag))
+    }
+
+    /// The key whose token is presented, if the caller may read it. Checks judge
+    /// by it from then on, or by what came after it.
     async fn presented_key(
         &self,
         actor: &Actor,
@@ -167,13 +187,6 @@ fn named(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Whether the key is judged as it was read, in what is told of it.
-fn is_as_read(view: &KeyView, trial: &Trial<'_>) -> bool {
-    trial.key.is_some_and(|(_, standing)| {
-        standing.revoked == view.key.revocation.is_some() && standing.disabled == view.key.disabled
-    })
-}
-
 /// Says how each step went. A key that was found and is not `visible` is, to
 /// whoever is confined to a workspace, as if there were none.
 fn explained(
@@ -186,9 +199,7 @@ fn explained(
     let found = trial.key.map(|(key, _)| key.id());
     let is_confined = actor.workspace().is_some();
     let reached = match (found, visible) {
-        (Some(found), Some(view)) if found == view.key.id && is_as_read(view, &trial) => {
-            Reached::Key
-        }
+        (Some(found), Some(view)) if found == view.key.id => Reached::Key,
         (None, None) => trial.reached,
         // That it was imported elsewhere is not told either.
         (Some(_), None) if is_confined && case.is_foreign() => Reached::Nothing,

@@ -42,7 +42,7 @@ impl Registry {
     /// How `key` was used.
     pub(super) fn usage_view(&self, key: &Key, now: Timestamp) -> Option<UsageView> {
         self.counted_since?;
-        let usage = self.index.usage(key.id);
+        let usage = self.index.usage(key);
         let usage = usage.map_or_else(|| Usage::none(key.id), |usage| usage.read());
         // What an earlier rotation has left there was before this one began.
         let rotation = Rotation::of(&key.secrets, now);
@@ -64,7 +64,7 @@ impl Registry {
         if !filter.is_selective() {
             return true;
         }
-        let last_used = self.index.usage(key.id).and_then(|usage| usage.last_used());
+        let last_used = self.index.usage(key).and_then(|usage| usage.last_used());
         // For all that is known, it was used until its uses came to be counted.
         let last_used = last_used.max(self.unknown_before(key));
         (!filter.never || last_used.is_none())

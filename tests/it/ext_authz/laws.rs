@@ -188,6 +188,8 @@ async fn a_server_with_too_much_to_do_says_so_and_denies_nobody() {
     let site = support::Site::init();
     let mut command = site.serve_command();
     command.args(["--check-threads", "1", "--check-max-calls", "2"]);
+    // Those that are held are not ended meanwhile.
+    command.args(["--check-receive-timeout", "10m"]);
     let server = Server::spawn(site, command).unwrap();
     let token = limited(&server, &["all=5/86400!"]).await;
     let mut envoy = Envoy::of(&server).await;
