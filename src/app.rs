@@ -32,7 +32,7 @@ use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
-use crate::metrics::checks::{CheckCounts, Interface};
+use crate::metrics::checks::Interface;
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -115,15 +115,9 @@ impl App {
     /// [`StartError`]; nothing is left open then.
     pub fn build(host: Host, config: ServeConfig) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let doors = Doors::open(&config, &clock)?;
-        let started = clock.now();
+        let (started, doors) = (clock.now(), Doors::open(&config, &clock)?);
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
-        let metering = Metering {
-            started,
-            checks: CheckCounts::default(),
-            commits: store.counts(),
-            listeners: doors.counts(),
-        };
+        let metering = Metering::begin(started, store.counts(), doors.counts());
         let store: Arc<dyn Store> = Arc::new(store);
         let index = follower::start(&*store)?;
         info!(tokens = index.len(), store = %store.id(), "store loaded");

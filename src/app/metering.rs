@@ -25,6 +25,20 @@ pub(super) struct Metering {
 }
 
 impl Metering {
+    /// No check was counted yet.
+    pub(super) fn begin(
+        started: Timestamp,
+        commits: Arc<CommitCounts>,
+        listeners: Vec<Arc<ListenerCounts>>,
+    ) -> Self {
+        Self {
+            started,
+            checks: CheckCounts::default(),
+            commits,
+            listeners,
+        }
+    }
+
     /// All of it, with what else there is to tell.
     pub(super) fn metrics(
         self,

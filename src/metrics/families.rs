@@ -141,17 +141,7 @@ impl Families {
                 .map(|listener| ([listener.name], number(listener)))
                 .collect()
         };
-        let by_kind = |number: &dyn Fn(&ListenerCounts, CallKind) -> u64| -> Vec<_> {
-            let listeners = self.0.listeners.iter();
-            listeners
-                .flat_map(|listener| {
-                    CallKind::ALL
-                        .map(|kind| ([listener.name, kind.as_str()], number(listener, kind)))
-                })
-                .collect()
-        };
         let name = ["listener"];
-        let name_and_kind = ["listener", "kind"];
         page.gauges(
             ("keyward_connections", "Connections that are open."),
             name,
@@ -181,6 +171,20 @@ impl Families {
             name,
             &each(&|listener| listener.handshakes_failed.get()),
         )?;
+        self.calls(page)
+    }
+
+    fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
+        let by_kind = |number: &dyn Fn(&ListenerCounts, CallKind) -> u64| -> Vec<_> {
+            let listeners = self.0.listeners.iter();
+            listeners
+                .flat_map(|listener| {
+                    CallKind::ALL
+                        .map(|kind| ([listener.name, kind.as_str()], number(listener, kind)))
+                })
+                .collect()
+        };
+        let name_and_kind = ["listener", "kind"];
         page.gauges(
             ("keyward_calls", "Calls that are under way."),
             name_and_kind,
