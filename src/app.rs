@@ -3,6 +3,7 @@
 mod doors;
 mod error;
 mod metering;
+mod serving;
 
 use std::future::{Future, ready};
 use std::pin::pin;
@@ -11,7 +12,6 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -21,18 +21,18 @@ use crate::config::ServeConfig;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::counting::Counting;
 use crate::edge::admin::KeyAdminService;
-use crate::edge::drain::Drain;
 use crate::edge::ext_authz::{self, AuthorizationService};
+use crate::edge::forward_auth::ForwardAuth;
 use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
 use crate::edge::probes::{self, Readiness, Unready};
 use crate::edge::scrape;
-use crate::edge::server::{self, ServeError};
+use crate::edge::server;
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
-use crate::metrics::checks::Interface;
+use crate::metrics::checks::{CheckCounts, Interface};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -44,6 +44,8 @@ use crate::service::usage::UsageNotes;
 use crate::store::{Store, StoreHealth};
 
 use doors::Doors;
+use serving::{Planes, Serving};
+
 pub use error::{RunError, StartError};
 use metering::Metering;
 
@@ -212,13 +214,6 @@ impl Parts {
         let addresses = self.doors.addresses();
         let mut chores = self.doors.look_after_tls(hangups);
         chores.spawn(self.first_use_notes.take());
-        let (stop, stopping) = watch::channel(false);
-        let (stop_telling, telling_ends) = watch::channel(false);
-        let drain = |stop| Drain {
-            stop,
-            grace: self.config.drain_timeout,
-        };
-        let (drain, last_drain) = (drain(stopping), drain(telling_ends));
         let readiness = Readiness::default();
         let (check_health, admin_health) = (HealthReporter::new(), HealthReporter::new());
         let reflection = self.config.reflection;
@@ -226,10 +221,9 @@ impl Parts {
         let mut usage_noting = self.usage_notes.marked().await.start();
 
         let checks = self.metering.checks.clone();
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
-            .routing(Arc::new(self.config.routes))
-            .counting(checks.clone(), Interface::ExtAuthz);
-        let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
+        let threads = self.config.check_threads;
+        let (grace, lost_grace) = (self.config.drain_timeout, self.config.store_lost_grace);
+        let (authorization, forward_auth) = gateways(self.checker.clone(), self.config, &checks);
         let health = check_health.clone();
         let check_plane =
             server::check_plane(self.checker, authorization, health, reflection)?.counting(checks);
@@ -240,40 +234,26 @@ impl Parts {
         let admin_routes = server::admin_routes(admin, admin_health.clone(), reflection)?;
         announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
-        let threads = self.config.check_threads.get();
-        let told = probes::routes(readiness.clone()).merge(scrape::routes(metrics));
-        let http_plane = HttpPlane::new(told);
-        let mut servers = JoinSet::new();
-        let doors = self.doors;
-        let (check, http) = (
-            (doors.check, &check_plane),
-            doors.http.map(|door| (door, &http_plane)),
-        );
-        for ended in server::serve_on_threads(check, http, threads, &drain)? {
-            servers.spawn(served(ended));
-        }
-        // To the very end, so that who watches sees that too.
-        let mut telling = JoinSet::new();
-        if let Some(door) = doors.metrics {
-            telling.spawn(server::serve_metrics(door, &http_plane, last_drain)?);
-        }
-        let admin = server::serve_admin(doors.admin, admin_routes, drain)?;
-        servers.spawn(async {
-            admin.await;
-            Ok(())
-        });
-        addresses.tell(threads);
+        let watched =
+            HttpPlane::new(probes::routes(readiness.clone()).merge(scrape::routes(metrics)));
+        let planes = Planes {
+            check: check_plane,
+            admin: admin_routes,
+            http: watched.clone().with(forward_auth),
+            watched,
+        };
+        let mut serving = Serving::open(self.doors, planes, threads, grace)?;
+        addresses.tell(threads.get());
 
-        let mut result = tokio::select! {
+        let result = tokio::select! {
             () = &mut shutdown => Ok(()),
-            () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
+            () = lost(self.store.health(), &admin_health, lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
             // None of these ends before it is told to.
             _ = chores.join_next() => Err(RunError::ThreadDied),
             () = reserving.ended() => Err(RunError::ThreadDied),
             () = usage_noting.ended() => Err(RunError::ThreadDied),
-            Some(_) = telling.join_next() => Err(RunError::ThreadDied),
-            ended = servers.join_next() => flatten(ended).and(Err(RunError::ThreadDied)),
+            why = serving.ended() => Err(why),
         };
 
         info!("stopping");
@@ -281,17 +261,30 @@ impl Parts {
         // Before connections are told to end, so that who watches sees why.
         announce_checks(&check_health, ServingStatus::NotServing).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::NotServing).await;
-        let drained = Instant::now() + self.config.drain_timeout;
-        stop.send_replace(true);
-        while let Some(ended) = servers.join_next().await {
-            result = result.and(flatten(Some(ended)));
-        }
+        let drained = Instant::now() + grace;
+        let result = result.and(serving.stop().await);
         reserving.give_back(drained).await;
         usage_noting.finish().await;
-        stop_telling.send_replace(true);
-        while telling.join_next().await.is_some() {}
+        serving.finish().await;
         result
     }
+}
+
+/// What decides for gateways that do not speak keyward's own API: Envoy, and those
+/// that ask over plain HTTP, if any may.
+fn gateways(
+    checker: Checker,
+    config: ServeConfig,
+    checks: &CheckCounts,
+) -> (AuthorizationService, Option<ForwardAuth>) {
+    let gateway = Gateway::new(checker, config.gateway.headers).routing(Arc::new(config.routes));
+    let counting = |interface| gateway.clone().counting(checks.clone(), interface);
+    let forward_auth = config
+        .http
+        .map(|http| ForwardAuth::new(counting(Interface::ForwardAuth), http.sources));
+    let gateway = counting(Interface::ExtAuthz);
+    let authorization = AuthorizationService::new(gateway, config.gateway.undecided);
+    (authorization, forward_auth)
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.
@@ -331,20 +324,4 @@ const fn unready(result: &Result<(), RunError>) -> Unready {
         Err(RunError::StoreLost) => Unready::StoreLost,
         Err(RunError::Serve(_) | RunError::Reflection(_) | RunError::ThreadDied) => Unready::Failed,
     }
-}
-
-/// How a thread that serves has ended.
-async fn served<E>(
-    ended: impl Future<Output = Result<Result<(), ServeError>, E>>,
-) -> Result<(), RunError> {
-    ended
-        .await
-        .map_err(|_| RunError::ThreadDied)?
-        .map_err(RunError::from)
-}
-
-fn flatten(ended: Option<Result<Result<(), RunError>, JoinError>>) -> Result<(), RunError> {
-    ended
-        .unwrap_or(Ok(Ok(())))
-        .unwrap_or(Err(RunError::ThreadDied))
 }

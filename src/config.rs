@@ -46,12 +46,12 @@ pub struct ServeConfig {
     pub check: ListenerConfig,
     /// Where operators call.
     pub admin: ListenerConfig,
-    /// What other gateways than keyward's own clients are told.
-    pub gateway: GatewayConfig,
     /// Where gateways ask over plain HTTP; none: nowhere.
     pub http: Option<HttpConfig>,
     /// Where metrics and probes are answered; none: where `http` is.
     pub metrics: Option<Address>,
+    /// What other gateways than keyward's own clients are told.
+    pub gateway: GatewayConfig,
     /// What their requests need.
     pub routes: RouteTable,
     /// How many threads answer checks.
@@ -184,9 +184,9 @@ fn finish(
             home: home?,
             check: draft.check.config(),
             admin: draft.admin.config(),
-            gateway: draft.gateway.clone(),
             http: draft.http(),
             metrics: draft.metrics.clone(),
+            gateway: draft.gateway.clone(),
             routes,
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod check;
 pub mod drain;
 pub mod ext_authz;
+pub mod forward_auth;
 pub mod gateway;
 pub mod http_plane;
 pub mod listener;

@@ -8,6 +8,8 @@
 //! taken again.
 //!
 //! - With one key: h2load sends the same question over and over.
+//! - As Envoy asks: h2load sends the same `ext_authz` request over and over, with
+//!   the headers of a browser and a scope from the route.
 //! - With random keys: `load` sends another key's token every time, so that
 //!   every lookup misses the caches, and the echo its empty message.
 //!

@@ -28,10 +28,11 @@ impl Cost {
     }
 }
 
-/// The four figures of one round.
+/// The five figures of one round.
 pub(crate) struct Round {
     pub(crate) echo_by_h2load: Cost,
     pub(crate) one_key: Cost,
+    pub(crate) ext_authz: Cost,
     pub(crate) echo_by_load: Cost,
     pub(crate) random_keys: Cost,
 }
@@ -39,6 +40,10 @@ pub(crate) struct Round {
 impl Round {
     fn one_key_ratio(&self) -> f64 {
         self.one_key.micros / self.echo_by_h2load.micros
+    }
+
+    fn ext_authz_ratio(&self) -> f64 {
+        self.ext_authz.micros / self.echo_by_h2load.micros
     }
 
     fn random_keys_ratio(&self) -> f64 {
@@ -49,6 +54,7 @@ impl Round {
         [
             self.echo_by_h2load,
             self.one_key,
+            self.ext_authz,
             self.echo_by_load,
             self.random_keys,
         ]
@@ -74,12 +80,12 @@ impl Report {
     pub(crate) fn head() {
         println!("\nServer processor time per call in microseconds (thousand calls per second)\n");
         println!(
-            "{:12} | {:^40} | {:^40}",
+            "{:12} | {:^64} | {:^40}",
             "", "by h2load", "by a generator on h2"
         );
         print_cells(
             "round",
-            ["stock echo", "one key", "ratio"],
+            ["stock echo", "one key", "ratio", "ext_authz", "ratio"],
             ["stock echo", "random keys", "ratio"],
         );
     }
@@ -96,7 +102,11 @@ impl Report {
         print_row(
             &name,
             &round,
-            [round.one_key_ratio(), round.random_keys_ratio()],
+            [
+                round.one_key_ratio(),
+                round.ext_authz_ratio(),
+                round.random_keys_ratio(),
+            ],
         );
         self.rounds.push(round);
         quiet
@@ -118,15 +128,17 @@ impl Report {
         let medians = Round {
             echo_by_h2load: cost(|round| round.echo_by_h2load),
             one_key: cost(|round| round.one_key),
+            ext_authz: cost(|round| round.ext_authz),
             echo_by_load: cost(|round| round.echo_by_load),
             random_keys: cost(|round| round.random_keys),
         };
         // Of the rounds' own ratios: both servers of a round met the same
         // machine, those of different rounds may not have.
         let one = self.median(Round::one_key_ratio);
+        let envoy = self.median(Round::ext_authz_ratio);
         let random = self.median(Round::random_keys_ratio);
         let name = format!("median{}", self.usage.name());
-        print_row(&name, &medians, [one, random]);
+        print_row(&name, &medians, [one, envoy, random]);
         println!(
             "\nA check costs {random:.2} of a stock tonic empty echo with a random key of {keys} \
              ({:.1} of {:.1} us), {one:.2} with one key ({:.1} of {:.1} us).",
@@ -134,6 +146,10 @@ impl Report {
             medians.echo_by_load.micros,
             medians.one_key.micros,
             medians.echo_by_h2load.micros,
+        );
+        println!(
+            "Asked as Envoy asks, with one key, it costs {envoy:.2} of the echo ({:.1} us).",
+            medians.ext_authz.micros,
         );
         if self.quiet_rounds() < self.rounds.len() {
             println!(
@@ -195,7 +211,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-fn print_row(name: &str, round: &Round, [one, random]: [f64; 2]) {
+fn print_row(name: &str, round: &Round, [one, envoy, random]: [f64; 3]) {
     let cost = |cost: Cost| format!("{:.2} ({:.1} k)", cost.micros, cost.rate / 1e3);
     let ratio = |ratio: f64| format!("{ratio:.2}");
     print_cells(
@@ -204,6 +220,8 @@ fn print_row(name: &str, round: &Round, [one, random]: [f64; 2]) {
             &cost(round.echo_by_h2load),
             &cost(round.one_key),
             &ratio(one),
+            &cost(round.ext_authz),
+            &ratio(envoy),
         ],
         [
             &cost(round.echo_by_load),
@@ -215,10 +233,10 @@ fn print_row(name: &str, round: &Round, [one, random]: [f64; 2]) {
 
 fn print_cells(
     name: &str,
-    [echo, one, one_ratio]: [&str; 3],
+    [echo, one, one_ratio, envoy, envoy_ratio]: [&str; 5],
     [bare, random, random_ratio]: [&str; 3],
 ) {
     println!(
-        "{name:12} | {echo:>16} {one:>16} {one_ratio:>6} | {bare:>16} {random:>16} {random_ratio:>6}"
+        "{name:12} | {echo:>16} {one:>16} {one_ratio:>6} {envoy:>16} {envoy_ratio:>6} | {bare:>16} {random:>16} {random_ratio:>6}"
     );
 }

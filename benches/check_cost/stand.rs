@@ -16,12 +16,16 @@ const ECHO: &str = "/bench.v1.EchoService/Echo";
 /// What it is compared with.
 const CHECK: &str = "/keyward.v1.KeyCheck/Check";
 
+/// The same, as Envoy asks it.
+const EXT_AUTHZ: &str = "/envoy.service.auth.v3.Authorization/Check";
+
 /// Both servers, and what is sent to them.
 pub(crate) struct Stand {
     echo: Server,
     keyward: Server,
     nothing: Frames,
     one_key: Frames,
+    of_envoy: Frames,
     random_keys: Frames,
     /// Where h2load finds the bodies.
     folder: PathBuf,
@@ -38,6 +42,7 @@ impl Stand {
             keyward: server::start_keyward(&folder, usage.flags())?,
             nothing: Frames::empty(),
             one_key: Frames::questions(&tokens[..1]),
+            of_envoy: Frames::of_envoy(&tokens[0]),
             random_keys: Frames::questions(&tokens),
             folder,
         };
@@ -61,14 +66,18 @@ impl Stand {
         if principal != fill::principal(0) {
             return Err(format!("the first key is answered as that of {principal:?}").into());
         }
+        let answer = load::ask(self.keyward.address, EXT_AUTHZ, self.of_envoy.first())?;
+        if !frames::is_passed(&answer)? {
+            return Err("Envoy is told not to let the first key pass".into());
+        }
         load::ask(self.echo.address, ECHO, self.nothing.first())?;
         Ok(())
     }
 
-    /// Takes all four figures once.
+    /// Takes all five figures once.
     pub(crate) fn round(&self, calls: usize, backwards: bool) -> Result<Round> {
-        let mut costs = [Cost::default(); 4];
-        let mut order = [0, 1, 2, 3];
+        let mut costs = [Cost::default(); 5];
+        let mut order = [0, 1, 2, 3, 4];
         if backwards {
             order.reverse();
         }
@@ -76,14 +85,22 @@ impl Stand {
             costs[figure] = match figure {
                 0 => self.with_h2load(&self.echo, ECHO, &self.nothing, calls)?,
                 1 => self.with_h2load(&self.keyward, CHECK, &self.one_key, calls)?,
-                2 => self.with_load(&self.echo, ECHO, &self.nothing, calls)?,
+                2 => self.with_h2load(&self.keyward, EXT_AUTHZ, &self.of_envoy, calls)?,
+                3 => self.with_load(&self.echo, ECHO, &self.nothing, calls)?,
                 _ => self.with_load(&self.keyward, CHECK, &self.random_keys, calls)?,
             };
         }
-        let [echo_by_h2load, one_key, echo_by_load, random_keys] = costs;
+        let [
+            echo_by_h2load,
+            one_key,
+            ext_authz,
+            echo_by_load,
+            random_keys,
+        ] = costs;
         Ok(Round {
             echo_by_h2load,
             one_key,
+            ext_authz,
             echo_by_load,
             random_keys,
         })

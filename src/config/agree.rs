@@ -30,8 +30,8 @@ pub(super) fn problems(all: &Gathered) -> Vec<Problem> {
             ]
         })
         .flatten()
-        .chain(headers_differ(all))
         .chain(addresses_differ(all))
+        .chain(headers_differ(all))
         .collect()
 }
 

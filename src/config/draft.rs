@@ -27,7 +27,6 @@ pub(super) struct Draft {
     pub(super) usage_write_interval: Duration,
     pub(super) check: ListenerDraft,
     pub(super) admin: ListenerDraft,
-    pub(super) gateway: GatewayConfig,
     pub(super) http: ListenerDraft,
     /// Nobody asks over plain HTTP.
     pub(super) http_off: bool,
@@ -35,6 +34,7 @@ pub(super) struct Draft {
     pub(super) source_header: Option<HeaderName>,
     /// None: where `http` is.
     pub(super) metrics: Option<Address>,
+    pub(super) gateway: GatewayConfig,
     /// None: there is no table.
     pub(super) routes: Option<PathBuf>,
     /// None: one per core.

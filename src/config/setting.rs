@@ -105,7 +105,7 @@ impl Setting {
             Kind::Folder(_) | Kind::File(_) => Some("PATH"),
             Kind::Address(_) | Kind::AddressOrOff(_) => Some("ADDRESS"),
             Kind::Networks(_) => Some("NETWORKS"),
-            Kind::SourceHeader(_) | Kind::Header(_) => Some("NAME"),
+            Kind::Header(_) | Kind::SourceHeader(_) => Some("NAME"),
             Kind::Count(..) => Some("N"),
             Kind::Span(..) | Kind::SpanOrNever(..) => Some("SPAN"),
             Kind::Switch(_) | Kind::Negated(_) => None,
@@ -127,41 +127,17 @@ impl Setting {
                 set(draft, PathBuf::from(&path));
                 Ok(path.to_string_lossy().into())
             }
-            Kind::Address(set) => {
-                let (text, address) = given.address()?;
-                set(draft, address);
-                Ok(text.into())
-            }
-            Kind::AddressOrOff(set) => {
-                let (text, address) = given.address_or_off()?;
-                set(draft, address);
-                Ok(text.into())
-            }
-            Kind::Networks(set) => {
-                let (text, networks) = given.networks()?;
-                set(draft, networks);
-                Ok(text.into())
-            }
-            Kind::SourceHeader(set) => {
-                let (text, name) = given.source_header()?;
-                set(draft, name);
-                Ok(text.into())
-            }
+            Kind::Address(set) => Ok(put(draft, set, given.address()?)),
+            Kind::AddressOrOff(set) => Ok(put(draft, set, given.address_or_off()?)),
+            Kind::Networks(set) => Ok(put(draft, set, given.networks()?)),
+            Kind::SourceHeader(set) => Ok(put(draft, set, given.source_header()?)),
             Kind::Count(most, set) => {
                 let number = given.count(most)?;
                 set(draft, number);
                 Ok(number.get().into())
             }
-            Kind::Span(least, set) => {
-                let (text, span) = given.span(least)?;
-                set(draft, span);
-                Ok(text.into())
-            }
-            Kind::SpanOrNever(least, set) => {
-                let (text, span) = given.span_or_never(least)?;
-                set(draft, span);
-                Ok(text.into())
-            }
+            Kind::Span(least, set) => Ok(put(draft, set, given.span(least)?)),
+            Kind::SpanOrNever(least, set) => Ok(put(draft, set, given.span_or_never(least)?)),
             Kind::Switch(set) => {
                 let on = given.switch()?;
                 set(draft, on);
@@ -177,11 +153,7 @@ impl Setting {
                 set(draft);
                 Ok(word.into())
             }
-            Kind::Header(set) => {
-                let (text, name) = given.header()?;
-                set(draft, name);
-                Ok(text.into())
-            }
+            Kind::Header(set) => Ok(put(draft, set, given.header()?)),
             Kind::Filter(set) => {
                 let filter = given.filter()?;
                 set(draft, filter.clone());
@@ -197,4 +169,10 @@ impl Setting {
             Preset::Absent { .. } => None,
         }
     }
+}
+
+/// Puts a value into its field; how it was written is what is told of it.
+fn put<T>(draft: &mut Draft, set: fn(&mut Draft, T), (text, value): (String, T)) -> Value {
+    set(draft, value);
+    text.into()
 }

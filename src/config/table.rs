@@ -338,7 +338,7 @@ const LOG: &[Setting] = &[
 /// All settings, section by section.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
     [
-        STORE, USAGE, CHECK, ADMIN, HTTP, GATEWAY, METRICS, SERVER, LOG,
+        STORE, USAGE, CHECK, ADMIN, HTTP, METRICS, GATEWAY, SERVER, LOG,
     ]
     .into_iter()
     .flatten()

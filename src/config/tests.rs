@@ -73,6 +73,18 @@ fn nothing_given_is_all_defaults() {
         assert_eq!(listener.tls, None);
         assert_eq!(listener.limits, ConnectionLimits::default());
     }
+    let http = serve.http.unwrap();
+    assert_eq!(http.listener.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(http.listener.limits, ConnectionLimits::default());
+    let trusted: Vec<_> = http
+        .sources
+        .trusted
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(trusted, ["127.0.0.0/8", "::1/128"]);
+    assert_eq!(http.sources.header, "x-forwarded-for");
+    assert_eq!(serve.metrics, None);
     assert_eq!(serve.check_threads, one_per_core());
     assert!(!serve.encrypted_elsewhere);
     assert!(serve.reflection);
@@ -127,6 +139,22 @@ const ALL: &str = r#"
     workspace = "none"
     environment = "x-stage"
     scopes = "x-scopes"
+    [http]
+    listen = "10.0.0.2:24"
+    trusted_gateways = "10.0.0.0/8, 192.0.2.7"
+    source_header = "X-Real-IP"
+    tls = { certificate = "/j", key = "/k", client_ca = "/l", client_certificate = "required" }
+    [http.limits]
+    max_connections = 25
+    max_calls = 26
+    max_streams = 27
+    max_connection_age = "28s"
+    max_connection_age_grace = "29s"
+    keepalive_interval = "30s"
+    keepalive_timeout = "31s"
+    receive_timeout = "32s"
+    [metrics]
+    listen = "10.0.0.3:33"
     [server]
     encrypted_elsewhere = true
     reflection = false
@@ -202,6 +230,29 @@ fn every_setting_of_the_file_gets_to_its_field() {
     assert_eq!(serve.gateway.headers, headers);
     assert!(serve.routes.routes().len() > 3);
     assert_eq!(serve.gateway.undecided, UndecidedAnswer::ErrorResponse);
+    let http = serve.http.unwrap();
+    assert_eq!(http.listener.listen.to_string(), "10.0.0.2:24");
+    assert_eq!(http.listener.tls, Some(tls("/j", "/k", "/l", true)));
+    let limits = ConnectionLimits {
+        max_connections: 25,
+        max_calls: 26,
+        max_streams: 27,
+        max_connection_age: Some(second(28)),
+        max_connection_age_grace: second(29),
+        keepalive_interval: second(30),
+        keepalive_timeout: second(31),
+        receive_timeout: second(32),
+    };
+    assert_eq!(http.listener.limits, limits);
+    let trusted: Vec<_> = http
+        .sources
+        .trusted
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!(http.sources.header, "x-real-ip");
+    assert_eq!(serve.metrics.unwrap().to_string(), "10.0.0.3:33");
     assert!(serve.encrypted_elsewhere && !serve.reflection);
     assert_eq!(serve.drain_timeout, second(22));
     assert!(!serve.usage.counted && !serve.usage.addresses);
@@ -343,6 +394,27 @@ fn a_value_of_the_wrong_type_is_told_with_its_place() {
 
 /// A flag, its value, and what is told of that.
 const NONSENSE: &[(&str, &str, &str)] = &[
+    (
+        "http-listen",
+        "on",
+        "is \"on\", which is neither HOST:PORT, as in 127.0.0.1:50051, nor unix:PATH; \"off\" switches it off",
+    ),
+    (
+        "http-trusted-gateways",
+        "10.0.0.0/8 gateway",
+        "names \"gateway\"; give networks, as in \"10.0.0.0/8 192.0.2.7\", or \"none\"",
+    ),
+    (
+        "http-source-header",
+        "a b",
+        "is \"a b\"; give the name of a header, as in \"x-forwarded-for\"",
+    ),
+    (
+        "http-source-header",
+        "Forwarded",
+        "is \"Forwarded\", which holds more than addresses and is not read; give the name of a header, as in \
+             \"x-forwarded-for\", and have the gateway send that",
+    ),
     (
         "check-listen",
         "nowhere",
@@ -786,4 +858,24 @@ fn names_in_the_table_are_told_apart() {
                 .is_ok_and(|value| value != Value::Null)
         }));
     }
+}
+
+#[test]
+fn the_http_listener_can_be_off_and_shares_no_address() {
+    let off = case("", &[], &[("http-listen", "off")]).good();
+    assert!(off.serve.http.is_none());
+    // Its default counts, too.
+    assert_eq!(
+        flagged("check-listen", "127.0.0.1:8080"),
+        "--check-listen is \"127.0.0.1:8080\", as is --http-listen: give each listener an address of its own"
+    );
+    assert_eq!(
+        flagged("metrics-listen", "127.0.0.1:50052"),
+        "--metrics-listen is \"127.0.0.1:50052\", as is --admin-listen: give each listener an address of its own"
+    );
+    let free = [("check-listen", "127.0.0.1:8080"), ("http-listen", "off")];
+    case("", &[], &free).good();
+    // Metrics carry no tokens; what gateways ask does.
+    case("", &[], &[("metrics-listen", "0.0.0.0:9090")]).good();
+    assert!(flagged("http-listen", "0.0.0.0:8080").contains("in clear"));
 }

@@ -170,6 +170,20 @@ impl Gateway {
         }
     }
 
+    /// The decision on a request of which it cannot be told what is asked: it is
+    /// `fault`, which is logged as that of a policy is.
+    pub(super) fn broken<'a>(&self, asked: &Asked<'a, impl Headers<'a>>, fault: &str) -> Decision {
+        ruling::tell(fault, asked, &self.faults);
+        self.misled(asked)
+    }
+
+    /// The same, where the fault has been logged.
+    pub(super) fn misled<'a>(&self, asked: &Asked<'a, impl Headers<'a>>) -> Decision {
+        let decision = Decision::Denied(refused(Reason::BrokenPolicy, asked.is_grpc()));
+        self.counts.decided(&decision);
+        decision
+    }
+
     /// The decision on a request that anybody may make. Nobody is told of, also
     /// not by a header that the client has sent.
     fn public(&self) -> Decision {

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -308,6 +309,11 @@ impl Gate {
             }
         }
         call
+    }
+
+    /// Where the client is; none: on this machine, at a unix socket.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        self.line.peer
     }
 
     /// What the connection may have of the listener's room.

@@ -45,7 +45,6 @@ impl Readiness {
 }
 
 /// `/livez`: the process answers. `/readyz`: checks are served.
-#[must_use]
 pub fn routes(readiness: Readiness) -> Router {
     let ready = move || async move {
         match *readiness.0.borrow() {

@@ -30,12 +30,14 @@ use super::ext_authz::AuthorizationService;
 use super::guarded::{Gate, Guarded};
 use super::http_plane::HttpPlane;
 use super::listener::Bound;
-use super::plane::{CheckPlane, Plane};
+use super::plane::Plane;
 use super::protocol::Protocols;
 use super::room::Room;
 use super::tls::Tls;
 use super::turns::Turns;
 use super::{pb, room};
+
+pub use super::plane::CheckPlane;
 
 /// The largest message about health or the schema that is read, in bytes: they
 /// hold a name. Some of it is sent back.

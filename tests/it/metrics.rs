@@ -307,6 +307,44 @@ async fn what_has_no_verdict_is_counted_by_its_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_for_gateways_is_counted_as_theirs() {
+    let server = Server::start();
+    let address = server.http_address.strip_prefix("http://").unwrap();
+    for (query, status) in [("", "401"), ("?limits=bulk", "401"), ("?nonsense=1", "500")] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /forward-auth{query} HTTP/1.1\r\nhost: {address}\r\nx-forwarded-method: GET\r\n\
+             x-forwarded-host: api.test\r\nx-forwarded-uri: /v1/a\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+    }
+    let channel = connect(&server.check_address).await;
+    // Nothing is known of the request, and so there is no credential in it.
+    let path = "/envoy.service.auth.v3.Authorization/Check";
+    raw_call(channel, path, Vec::new()).await.unwrap();
+
+    let text = scrape(&server).await;
+    assert_eq!(
+        checks(&text),
+        counts([
+            ("ext_authz denied MISSING", 1),
+            ("forward_auth denied BROKEN_POLICY", 1),
+            ("forward_auth denied MISSING", 2),
+        ])
+    );
+    for (interface, took) in [("ext_authz", 1.0), ("forward_auth", 3.0)] {
+        let name = "keyward_check_duration_seconds_count";
+        assert_eq!(text.value(name, &[("interface", interface)]), took);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_and_calls_of_operators_are_counted() {
     let server = Server::start();
     let before = scrape(&server).await;
