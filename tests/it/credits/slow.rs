@@ -84,12 +84,7 @@ impl Stage {
         let plane = server::check_plane(checker, authorization, health, false).unwrap();
         let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = format!("http://{}", bound.address());
-        let door = Door {
-            bound,
-            protocols: Protocols::Grpc,
-            tls: None,
-            limits,
-        };
+        let door = Door::new("check", bound, Protocols::Grpc, None, limits);
         drop(server::serve_on_threads((door, &plane), None, 1, &drain).unwrap());
         let channel = support::connect(&address).await;
         let client = KeyCheckClient::new(channel.clone());
