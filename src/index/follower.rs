@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -195,7 +194,7 @@ impl Follower {
                     self.index.imported.went(secret);
                 }
             }
-            self.index.number.fetch_sub(1, Ordering::Relaxed);
+            self.index.key_went();
         }
     }
 
@@ -389,9 +388,7 @@ impl Follower {
                 self.index.imported.went(secret);
             }
         }
-        if before.is_none() {
-            self.index.number.fetch_add(1, Ordering::Relaxed);
-        }
+        self.index.key_came(before.is_none());
         Ok(())
     }
 }
