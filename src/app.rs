@@ -197,6 +197,11 @@ impl App {
     }
 }
 
+/// What decides for gateways that do not speak keyward's own API.
+fn gateway(config: &ServeConfig, checker: Checker) -> Gateway {
+    Gateway::new(checker, config.gateway.headers.clone()).routing(Arc::clone(&config.routes))
+}
+
 impl Parts {
     async fn serve(
         self,
@@ -277,7 +282,7 @@ fn gateways(
     config: ServeConfig,
     checks: &CheckCounts,
 ) -> (AuthorizationService, Option<ForwardAuth>) {
-    let gateway = Gateway::new(checker, config.gateway.headers).routing(Arc::new(config.routes));
+    let gateway = gateway(&config, checker);
     let counting = |interface| gateway.clone().counting(checks.clone(), interface);
     let forward_auth = config
         .http

@@ -310,6 +310,7 @@ fn show_tells_each_setting_with_where_it_came_from_and_can_be_used_as_a_file() {
     .unwrap();
     let show = |file: &str, form: &str| {
         let mut command = keyward();
+        command.env_remove("KEYWARD_HTTP_LISTEN");
         command
             .current_dir(folder.path())
             .env("KEYWARD_CONFIG", file);

@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 22] = [
+const DOCUMENTS: [&str; 29] = [
     "README.md",
+    "deploy/caddy/README.md",
+    "deploy/envoy/README.md",
+    "deploy/haproxy/README.md",
+    "deploy/nginx/README.md",
+    "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
     "docs/cli.md",
@@ -18,6 +23,7 @@ const DOCUMENTS: [&str; 22] = [
     "docs/explain.md",
     "docs/ext-authz.md",
     "docs/first-day.md",
+    "docs/forward-auth.md",
     "docs/grpc.md",
     "docs/import.md",
     "docs/installing.md",
@@ -28,6 +34,7 @@ const DOCUMENTS: [&str; 22] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/routes.md",
     "docs/usage.md",
     "docs/verdict.md",
 ];
@@ -51,7 +58,7 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 8] = [
+const NOUNS: [&str; 9] = [
     "admins",
     "audit",
     "config",
@@ -59,6 +66,7 @@ const NOUNS: [&str; 8] = [
     "keys",
     "memberships",
     "principals",
+    "routes",
     "workspaces",
 ];
 

@@ -139,7 +139,7 @@ async fn each_denial_has_its_status_and_says_what_helps() {
     // Of what is wrong with the configuration the operator is told, and no
     // token is.
     let log = server.log();
-    assert!(log.contains("policy of its route cannot be read"), "{log}");
+    assert!(log.contains("what its route asks cannot be read"), "{log}");
     assert!(!log.contains(&good) && !log.contains(&limited));
 }
 

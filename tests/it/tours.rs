@@ -14,6 +14,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 use crate::docs::{document, root};
+use crate::gateways::envoy;
 use crate::redact::{assert_same, redacted, redacted_word, without_opaque, words};
 use crate::support::{Server, Site, keyward, run_with_input, tool};
 
@@ -27,12 +28,15 @@ const FOLDER: &str = "/home/you/keyward";
 /// An address with a port that is free.
 const FREE: &str = "127.0.0.1:0";
 
-/// Gives the n-th of the words that were shown and are like a pattern.
-const NTH: &str = "nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n";
+/// Ends what is still at work in the background; and gives the n-th of the words
+/// that were shown and are like a pattern.
+const BEFORE: &str = "trap 'kill $(jobs -p) 2> /dev/null' EXIT\n\
+nth() { grep -ohE \"$1\" shown | awk '!seen[$0]++' | sed -n \"$2p\"; }\n";
 
 #[test]
 fn the_readme_s_tour_is_what_happens() {
-    Tour::of("README.md", &["## A tour", "## From a gateway"]).play();
+    let parts = ["## A tour", "## From a gateway", "## Behind Envoy"];
+    Tour::of("README.md", &parts).play();
 }
 
 #[test]
@@ -159,13 +163,17 @@ impl Tour {
             ("KEYWARD_CHECK_SERVER", &*at[0]),
             ("KEYWARD_ADMIN_SERVER", &*at[1]),
         ];
+        let check = at[0].trim_start_matches("http://").parse().unwrap();
+        let mut places = vec![(CHECK, at[0].clone()), (ADMIN, at[1].clone())];
+        places.extend(envoy::places(check, site.path()));
         let mut act = |script: &mut String| {
-            let written = play(&folder, &variables, &format!("{NTH}{script}"))
-                .replace(folder.to_str().unwrap(), FOLDER)
-                .replace(&at[0], CHECK)
-                .replace(&at[1], ADMIN);
+            let script = std::mem::take(script);
+            let written = play(&folder, &variables, &format!("{BEFORE}{script}"))
+                .replace(folder.to_str().unwrap(), FOLDER);
+            let written = places
+                .iter()
+                .fold(written, |text, (told, here)| text.replace(here, told));
             happened.extend(written.split("\x1e\n").skip(1).map(str::to_owned));
-            script.clear();
         };
         let (mut running, mut script) = (Some(started), String::new());
         for (step, lines) in typed.iter().zip(scripts(typed)) {
@@ -178,7 +186,9 @@ impl Tour {
                 running = Some(server(&site, &folder, step, at));
                 continue;
             }
-            script += &lines.replace(CHECK, &at[0]).replace(ADMIN, &at[1]);
+            script += &places
+                .iter()
+                .fold(lines, |text, (told, here)| text.replace(told, here));
         }
         act(&mut script);
         drop(running);
