@@ -190,6 +190,17 @@ impl Index {
         self.keys.is_empty()
     }
 
+    /// A key was written, perhaps for the first time.
+    fn key_came(&self, is_new: bool) {
+        self.number
+            .fetch_add(usize::from(is_new), Ordering::Relaxed);
+    }
+
+    /// A key was deleted.
+    fn key_went(&self) {
+        self.number.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// How many of what there are.
     #[must_use]
     pub fn numbers(&self) -> Numbers {

@@ -4,7 +4,6 @@ mod usages;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -197,7 +196,7 @@ impl Follower {
                     self.index.imported.went(secret);
                 }
             }
-            self.index.number.fetch_sub(1, Ordering::Relaxed);
+            self.index.key_went();
         }
     }
 
@@ -358,9 +357,7 @@ impl Follower {
                 self.index.imported.went(secret);
             }
         }
-        if before.is_none() {
-            self.index.number.fetch_add(1, Ordering::Relaxed);
-        }
+        self.index.key_came(before.is_none());
         Ok(())
     }
 }
