@@ -67,6 +67,7 @@ mod cases;
 mod client;
 pub(crate) mod envoy;
 mod haproxy;
+mod istio;
 mod nginx;
 mod process;
 mod switch;
@@ -88,6 +89,8 @@ enum OnFailure {
 enum Feature {
     /// Lets requests pass that there is no verdict on.
     FailOpen,
+    /// Lets requests of public routes pass without asking keyward.
+    PublicAlone,
     /// Hands on the body of a denial.
     DenialBody,
     /// Hands on `RateLimit` and `RateLimit-Policy` with what is allowed.
@@ -104,8 +107,9 @@ enum Feature {
 }
 
 impl Feature {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::FailOpen,
+        Self::PublicAlone,
         Self::DenialBody,
         Self::LimitsOfTheAllowed,
         Self::Http2,
@@ -130,6 +134,11 @@ trait Gateway {
     /// Where it takes HTTP/2.
     fn http2(place: &Place) -> SocketAddr {
         place.listen
+    }
+
+    /// What keyward is started with for it.
+    fn flags() -> Vec<String> {
+        Vec::new()
     }
 
     /// Why it cannot do this, in the words of its README; none: it can.
@@ -163,7 +172,7 @@ struct Scene {
 impl Scene {
     /// All of it up, with the workspace that the routes are of.
     async fn new<G: Gateway>(on_failure: OnFailure) -> Self {
-        let keyward = Keyward::start(G::ASKS);
+        let keyward = Keyward::start(G::ASKS, G::flags());
         let mut admin = keyward.server().admin().await;
         admin
             .workspace("klipy", "klipy_api", &["live", "test"])

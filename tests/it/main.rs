@@ -55,6 +55,7 @@ mod limits_shared;
 mod limits_shared_exact;
 mod listeners;
 mod load;
+mod manifests;
 mod model;
 mod office;
 mod packaging;
