@@ -1,4 +1,4 @@
-//! HAProxy, by the files of deploy/haproxy.
+//! `HAProxy`, by the files of deploy/haproxy.
 
 use std::process::Command;
 

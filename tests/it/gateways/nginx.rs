@@ -62,6 +62,7 @@ impl Gateway for Nginx {
         match feature {
             Feature::UnheardOfNames => Some("nginx cannot take off headers by how they begin"),
             Feature::FailOpen
+            | Feature::PublicAlone
             | Feature::DenialBody
             | Feature::LimitsOfTheAllowed
             | Feature::Http2
