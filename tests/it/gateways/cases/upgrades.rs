@@ -1,4 +1,4 @@
-//! Connections that are upgraded, as WebSockets are.
+//! Connections that are upgraded, as web sockets are.
 
 use std::net::SocketAddr;
 use std::time::Duration;
