@@ -190,6 +190,11 @@ impl App {
     }
 }
 
+/// What decides for gateways that do not speak keyward's own API.
+fn gateway(config: &ServeConfig, checker: Checker) -> Gateway {
+    Gateway::new(checker, config.gateway.headers.clone()).routing(Arc::clone(&config.routes))
+}
+
 impl Parts {
     async fn serve(
         self,
@@ -213,8 +218,7 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = Gateway::new(self.checker.clone(), self.config.gateway.headers.clone())
-            .routing(Arc::new(self.config.routes));
+        let gateway = gateway(&self.config, self.checker.clone());
         let http = self.config.http;
         let forward_auth = http.map(|http| ForwardAuth::new(gateway.clone(), http.sources));
         let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);

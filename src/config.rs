@@ -20,6 +20,7 @@ pub mod table;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -53,7 +54,7 @@ pub struct ServeConfig {
     /// What other gateways than keyward's own clients are told.
     pub gateway: GatewayConfig,
     /// What their requests need.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// How many threads answer checks.
     pub check_threads: NonZeroUsize,
     /// Whether something else encrypts what listeners beyond this machine
@@ -187,7 +188,7 @@ fn finish(
             http: draft.http(),
             metrics: draft.metrics.clone(),
             gateway: draft.gateway.clone(),
-            routes,
+            routes: Arc::new(routes),
             check_threads: draft.threads.unwrap_or_else(one_per_core),
             encrypted_elsewhere: draft.encrypted_elsewhere,
             reflection: draft.reflection,

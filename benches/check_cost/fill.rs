@@ -24,6 +24,9 @@ use crate::Result;
 /// What every key may do. The first of them is what the questions require.
 pub(crate) const SCOPES: [&str; 3] = ["read:customers", "write:orders", "people:read"];
 
+/// What every key is of.
+pub(crate) const WORKSPACE: &str = "bench";
+
 /// Enough for the store to sync many commits at once.
 const IN_FLIGHT: usize = 1_024;
 
@@ -90,7 +93,7 @@ fn copy_within(from: &Path, to: &Path) -> Result<()> {
 fn fill(runtime: &tokio::runtime::Runtime, folder: &Path, count: usize) -> Result<Vec<String>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let workspace = WorkspaceDraft {
-        id: "bench".to_owned(),
+        id: WORKSPACE.to_owned(),
         token_prefix: "klg".to_owned(),
         environments: vec!["live".to_owned(), "test".to_owned()],
         ..WorkspaceDraft::default()

@@ -12,19 +12,19 @@ const TOLERATED: f64 = 0.1;
 /// Linux counts these times in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Watches all that is neither the server, this process nor its children.
+/// Watches all that is neither the servers, this process nor its children.
 pub(crate) struct Watch {
-    server: u32,
+    servers: Vec<u32>,
     since: Instant,
     before: u64,
 }
 
 impl Watch {
     /// Starts watching.
-    pub(crate) fn start(server: u32) -> Result<Self> {
-        let before = ticks_of_others(server)?;
+    pub(crate) fn start(servers: &[u32]) -> Result<Self> {
+        let before = ticks_of_others(servers)?;
         Ok(Self {
-            server,
+            servers: servers.to_vec(),
             since: Instant::now(),
             before,
         })
@@ -33,7 +33,7 @@ impl Watch {
     /// Whether the others were quiet since then.
     pub(crate) fn was_quiet(&self) -> Result<bool> {
         let seconds = self.since.elapsed().as_secs_f64();
-        let ticks = ticks_of_others(self.server)?.saturating_sub(self.before);
+        let ticks = ticks_of_others(&self.servers)?.saturating_sub(self.before);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let processors = ticks as f64 / TICKS_PER_SECOND / seconds;
         Ok(processors < TOLERATED)
@@ -42,13 +42,16 @@ impl Watch {
 
 /// The time that others have spent outside of the kernel. What the kernel does
 /// for the sockets of ours is not told apart from what it does for others'.
-fn ticks_of_others(server: u32) -> Result<u64> {
+fn ticks_of_others(servers: &[u32]) -> Result<u64> {
     let text = std::fs::read_to_string("/proc/stat")?;
     let line = text.lines().next().unwrap_or_default();
     // `cpu  user nice …`
     let all = sum(line.split_whitespace().skip(1).take(2))?;
     // utime, and cutime of the children that have ended: h2load's.
-    let ours = times("self", &[11, 13])? + times(&server.to_string(), &[11])?;
+    let mut ours = times("self", &[11, 13])?;
+    for server in servers {
+        ours += times(&server.to_string(), &[11])?;
+    }
     Ok(all.saturating_sub(ours))
 }
 

@@ -140,7 +140,7 @@ fn store(work: &Path, keys: usize, usage: Usage) -> PathBuf {
 
 /// What the server spends while it is driven.
 fn measure(server: &Server, calls: usize, drive: impl FnOnce() -> Result<f64>) -> Result<Cost> {
-    let watch = Watch::start(server.pid())?;
+    let watch = Watch::start(&[server.pid()])?;
     let meter = Meter::start(server.pid())?;
     let seconds = drive()?;
     let spent = meter.stop()?;

@@ -92,21 +92,20 @@ impl Reader<'_> {
             if self.document.is_broken(&key.span()) {
                 continue;
             }
-            match value.get_ref() {
-                DeValue::Array(rules) if name == ROUTE => {
-                    rules.iter().for_each(|rule| self.read_rule(rule));
-                }
-                _ if name == ROUTE => self.tell(
-                    key.span().start,
+            let start = key.span().start;
+            if name != ROUTE {
+                let name = name.escape_debug();
+                let told = format!(
+                    "unknown key `{name}` outside of all rules; a rule starts with [[route]]"
+                );
+                self.tell(start, told);
+            } else if let DeValue::Array(rules) = value.get_ref() {
+                rules.iter().for_each(|rule| self.read_rule(rule));
+            } else {
+                self.tell(
+                    start,
                     "a rule is written as [[route]], in two pairs of brackets",
-                ),
-                _ => self.tell(
-                    key.span().start,
-                    format!(
-                        "unknown key `{}` outside of all rules; a rule starts with [[route]]",
-                        name.escape_debug()
-                    ),
-                ),
+                );
             }
         }
     }
@@ -232,9 +231,8 @@ fn text(key: &str, value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Integer(number) if key == "cost" && number.radix() == 10 => Ok(number.to_string()),
         DeValue::Array(items) if LISTS.contains(&key) => {
             let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
-            let texts = texts.ok_or(format!(
-                "is a list of something else than texts; give {wanted}"
-            ))?;
+            let texts = texts
+                .ok_or_else(|| format!("is a list of something else than texts; give {wanted}"))?;
             Ok(texts.join(" "))
         }
         DeValue::String(_) => Err(format!("is a text; give {wanted}")),

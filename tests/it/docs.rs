@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 25] = [
+const DOCUMENTS: [&str; 28] = [
     "README.md",
     "deploy/caddy/README.md",
     "deploy/envoy/README.md",
+    "deploy/haproxy/README.md",
+    "deploy/nginx/README.md",
     "deploy/traefik/README.md",
     "docs/admin-rights.md",
     "docs/architecture.md",
@@ -31,6 +33,7 @@ const DOCUMENTS: [&str; 25] = [
     "docs/principals.md",
     "docs/promises.md",
     "docs/rotation.md",
+    "docs/routes.md",
     "docs/usage.md",
     "docs/verdict.md",
 ];
@@ -54,7 +57,7 @@ const TABLES: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// The commands that have others under them.
-const NOUNS: [&str; 8] = [
+const NOUNS: [&str; 9] = [
     "admins",
     "audit",
     "config",
@@ -62,6 +65,7 @@ const NOUNS: [&str; 8] = [
     "keys",
     "memberships",
     "principals",
+    "routes",
     "workspaces",
 ];
 

@@ -5,6 +5,7 @@ mod credentials;
 mod denials;
 mod laws;
 mod policies;
+mod routes;
 
 use std::collections::BTreeMap;
 

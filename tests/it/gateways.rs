@@ -13,6 +13,7 @@
 //! | `/partner…` | keys of `klipy` that come in `x-api-key` |
 //! | any other | keys of `klipy` |
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use keyward::edge::pb::CreateKeyRequest;
@@ -65,6 +66,9 @@ mod caddy;
 mod cases;
 mod client;
 pub(crate) mod envoy;
+mod haproxy;
+mod istio;
+mod nginx;
 mod process;
 mod switch;
 mod traefik;
@@ -85,6 +89,8 @@ enum OnFailure {
 enum Feature {
     /// Lets requests pass that there is no verdict on.
     FailOpen,
+    /// Lets requests of public routes pass without asking keyward.
+    PublicAlone,
     /// Hands on the body of a denial.
     DenialBody,
     /// Hands on `RateLimit` and `RateLimit-Policy` with what is allowed.
@@ -101,8 +107,9 @@ enum Feature {
 }
 
 impl Feature {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::FailOpen,
+        Self::PublicAlone,
         Self::DenialBody,
         Self::LimitsOfTheAllowed,
         Self::Http2,
@@ -123,6 +130,16 @@ trait Gateway {
     /// Writes the configuration that `deploy` ships, for this place, and says how
     /// to run the gateway with it, in the foreground.
     fn command(place: &Place, on_failure: OnFailure) -> Command;
+
+    /// Where it takes HTTP/2.
+    fn http2(place: &Place) -> SocketAddr {
+        place.listen
+    }
+
+    /// What keyward is started with for it.
+    fn flags() -> Vec<String> {
+        Vec::new()
+    }
 
     /// Why it cannot do this, in the words of its README; none: it can.
     fn cannot(_: Feature) -> Option<&'static str> {
@@ -148,13 +165,14 @@ struct Scene {
     keyward: Keyward,
     upstream: Upstream,
     gateway: Process,
+    http2: SocketAddr,
     admin: Admin,
 }
 
 impl Scene {
     /// All of it up, with the workspace that the routes are of.
     async fn new<G: Gateway>(on_failure: OnFailure) -> Self {
-        let keyward = Keyward::start(G::ASKS);
+        let keyward = Keyward::start(G::ASKS, G::flags());
         let mut admin = keyward.server().admin().await;
         admin
             .workspace("klipy", "klipy_api", &["live", "test"])
@@ -162,24 +180,26 @@ impl Scene {
         let upstream = Upstream::start().await;
         let place = Place::new(keyward.address, upstream.address);
         let command = G::command(&place, on_failure);
+        let http2 = G::http2(&place);
         let gateway = Process::start(command, place).await;
         upstream.seen();
         Self {
             keyward,
             upstream,
             gateway,
+            http2,
             admin,
         }
     }
 
     /// A GET to the gateway.
     fn get(&self, path: &str) -> Ask {
-        Ask::get(self.gateway.place().listen, path)
+        Ask::get(self.gateway.place().listen, path).http2_at(self.http2)
     }
 
     /// A gRPC call to the gateway.
     fn call(&self, path: &str, message: &[u8]) -> Ask {
-        Ask::grpc(self.gateway.place().listen, path, message)
+        Ask::grpc(self.http2, path, message)
     }
 
     /// The token of a key of `klipy` that may read people.

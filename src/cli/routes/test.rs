@@ -11,6 +11,7 @@ use crate::cli::table::{Properties, terminal_width};
 use crate::domain::policy::Selection;
 use crate::domain::route::{NoRoute, Route, RouteFound, RouteTable};
 use crate::domain::target::Target;
+use crate::domain::target::host::HostRefusal;
 
 use super::view;
 
@@ -144,8 +145,12 @@ fn select(route: &Route, request: &Request<'_>) -> Option<Result<String, &'stati
 
 /// The first rules that would match if one thing were different, and what.
 fn near(table: &RouteTable, request: &Request<'_>, why: NoRoute) -> Vec<String> {
-    let Ok(path) = &request.target.path else {
-        return Vec::new();
+    let path = match (&request.target.path, why) {
+        (Ok(path), NoRoute::NoRule | NoRoute::Case) => path,
+        (_, NoRoute::Host(HostRefusal::Empty)) => {
+            return vec!["rules look at the host: give it with --host".to_owned()];
+        }
+        _ => return Vec::new(),
     };
     let host_is_for = |route: &&Route| {
         let host = request.target.host.as_ref().ok();

@@ -1,4 +1,8 @@
 //! Which rule counts for which request.
+#![expect(
+    clippy::too_many_lines,
+    reason = "a table of cases is as long as there are cases"
+)]
 
 use super::*;
 use crate::domain::violation::Violations;

@@ -134,3 +134,100 @@ async fn a_route_that_cannot_be_read_lets_nobody_pass_and_its_operator_know() {
         "{line}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_table_of_routes_asks_holds_beside_what_the_route_does() {
+    const ROUTES: &str = r#"
+        [[route]]
+        match = "GET /health"
+        public = true
+
+        [[route]]
+        match = "GET /v1/people/**"
+        required_scopes = "people:read"
+
+        [[route]]
+        match = "GET /w/{workspace}/**"
+
+        [[route]]
+        match = "GET /test/**"
+        environment = "test"
+    "#;
+    let site = support::Site::init();
+    let file = site.path().join("routes.toml");
+    std::fs::write(&file, ROUTES).unwrap();
+    let mut command = site.serve_command();
+    command.arg("--routes").arg(&file);
+    let server = Server::spawn(site, command).unwrap();
+    let mut admin = server.admin().await;
+    admin.workspace("kling", "klg", &["live", "test"]).await;
+    let reader = admin.key("kling", &["people:read"]).await.token;
+    let other = admin.key("kling", &["companies:read"]).await.token;
+    let mut envoy = Envoy::of(&server).await;
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let table: &[Row<'_>] = &[
+        ("/v1/people?page=2", &reader, &[], None),
+        ("/v1/people", &other, &[], Some("INSUFFICIENT_SCOPE")),
+        // The route may ask for more, and never for less.
+        (
+            "/v1/people",
+            &reader,
+            &[("required_scopes", "people:write")],
+            Some("INSUFFICIENT_SCOPE"),
+        ),
+        (
+            "/v1/people",
+            &other,
+            &[("required_scopes", "companies:read")],
+            Some("INSUFFICIENT_SCOPE"),
+        ),
+        ("/w/kling/x", &other, &[], None),
+        ("/w/klipy/x", &other, &[], Some("UNKNOWN")),
+        (
+            "/w/kling/x",
+            &other,
+            &[("workspace", "kling")],
+            Some("BROKEN_POLICY"),
+        ),
+        (
+            "/test/x",
+            &reader,
+            &[("environment", "live")],
+            Some("BROKEN_POLICY"),
+        ),
+        ("/health", "nobody", &[], None),
+        (
+            "/health",
+            "nobody",
+            &[("required_scopes", "people:read")],
+            Some("UNKNOWN"),
+        ),
+        ("/v2/people", &reader, &[], Some("NO_ROUTE")),
+        ("/v1/people/../companies", &reader, &[], Some("NO_ROUTE")),
+        (
+            "/v1/people%2F..%2Fcompanies",
+            &reader,
+            &[],
+            Some("NO_ROUTE"),
+        ),
+        ("", &reader, &[], Some("NO_ROUTE")),
+    ];
+    for (path, token, route, expected) in table {
+        let mut ask = Ask::bearer(token).on(route);
+        ask.http().path = (*path).to_owned();
+        match expected {
+            None => drop(envoy.passes(&ask).await),
+            Some("NO_ROUTE") => {
+                let refusal = envoy.denies(&ask).await;
+                assert_eq!(
+                    (refusal.status, refusal.code),
+                    (403, Code::PermissionDenied)
+                );
+                assert_eq!(refusal.told["reason"], "NO_ROUTE", "{path}");
+                assert!(refusal.told["detail"].len() > 5, "{path}");
+                assert!(refusal.body.contains("no_route"), "{}", refusal.body);
+            }
+            Some(reason) => assert_eq!(envoy.reason(&ask).await, *reason, "{path} {route:?}"),
+        }
+    }
+}

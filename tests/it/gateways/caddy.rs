@@ -34,7 +34,8 @@ impl Gateway for Caddy {
             | Feature::Http2
             | Feature::Grpc
             | Feature::GrpcDenials
-            | Feature::UnheardOfNames => None,
+            | Feature::UnheardOfNames
+            | Feature::PublicAlone => None,
         }
     }
 }

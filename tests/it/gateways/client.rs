@@ -30,6 +30,7 @@ pub(crate) enum Speaks {
 #[derive(Clone)]
 pub(crate) struct Ask {
     to: SocketAddr,
+    http2_at: SocketAddr,
     /// What goes before it.
     first: String,
     speaks: Speaks,
@@ -59,6 +60,7 @@ impl Ask {
     pub(crate) fn get(to: SocketAddr, path: &str) -> Self {
         Self {
             to,
+            http2_at: to,
             first: String::new(),
             speaks: Speaks::Http1,
             method: Method::GET,
@@ -78,6 +80,11 @@ impl Ask {
         }
         .header("content-type", "application/grpc")
         .header("te", "trailers")
+    }
+
+    /// Where it is to go if it is over HTTP/2, should that be elsewhere.
+    pub(crate) fn http2_at(self, http2_at: SocketAddr) -> Self {
+        Self { http2_at, ..self }
     }
 
     pub(crate) fn over(self, speaks: Speaks) -> Self {
@@ -127,7 +134,11 @@ impl Ask {
     }
 
     async fn try_begin(self) -> Result<Coming, hyper::Error> {
-        let mut stream = TcpStream::connect(self.to).await.unwrap();
+        let to = match self.speaks {
+            Speaks::Http1 => self.to,
+            Speaks::Http2 => self.http2_at,
+        };
+        let mut stream = TcpStream::connect(to).await.unwrap();
         stream.write_all(self.first.as_bytes()).await.unwrap();
         let stream = TokioIo::new(stream);
         let mut request = Request::new(Full::new(self.body));

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Place {
     /// Where clients are to reach the gateway.
     pub(crate) listen: SocketAddr,
+    /// Where else, if it cannot take all that they speak in one place.
+    pub(crate) listen_too: SocketAddr,
     /// Where keyward listens to gateways of this kind.
     pub(crate) keyward: SocketAddr,
     /// The service behind the gateway.
@@ -32,6 +34,7 @@ impl Place {
     pub(crate) fn new(keyward: SocketAddr, upstream: SocketAddr) -> Self {
         Self {
             listen: address_of_its_own(),
+            listen_too: address_of_its_own(),
             keyward,
             upstream,
             folder: tempfile::tempdir().unwrap(),
@@ -73,6 +76,17 @@ pub(crate) fn address_of_its_own() -> SocketAddr {
     );
     let free = TcpListener::bind((ip, 0)).unwrap();
     free.local_addr().unwrap()
+}
+
+/// A program of the distribution's, where those for servers are: not on everybody's
+/// path.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| panic!("{name} is not installed: tests/run does that"))
 }
 
 /// A gateway that runs. It is killed when it is dropped, and its log shown if

@@ -41,6 +41,7 @@ pub(crate) enum Asks {
 pub(crate) struct Keyward {
     site: Site,
     asks: Asks,
+    flags: Vec<String>,
     /// Where gateways reach it.
     pub(crate) address: SocketAddr,
     server: Option<Server>,
@@ -54,11 +55,12 @@ enum Held {
 }
 
 impl Keyward {
-    /// A new store, served.
-    pub(crate) fn start(asks: Asks) -> Self {
+    /// A new store, served with these flags and whatever its state wants.
+    pub(crate) fn start(asks: Asks, flags: Vec<String>) -> Self {
         let mut keyward = Self {
             site: Site::init(),
             asks,
+            flags,
             address: address_of_its_own(),
             server: None,
             held: None,
@@ -89,19 +91,18 @@ impl Keyward {
     fn serve(&mut self, flags: &[&str]) {
         let address = self.address.to_string();
         let socket = format!("unix:{}", socket(self.address).display());
-        let listeners = match self.asks {
-            Asks::ExtAuthz => vec!["--check-listen", &address],
-            Asks::ExtAuthzOnASocket => vec!["--check-listen", &socket],
-            Asks::ForwardAuth => {
-                vec!["--check-listen", "127.0.0.1:0", "--http-listen", &address]
-            }
+        let [check, http] = match self.asks {
+            Asks::ExtAuthz => [&*address, "off"],
+            Asks::ExtAuthzOnASocket => [&*socket, "off"],
+            Asks::ForwardAuth => ["127.0.0.1:0", &*address],
         };
         let mut command = keyward();
         command
             .args(["serve", "--log-format", "json", "--data-dir"])
             .arg(self.site.data_dir())
-            .args(["--admin-listen", "127.0.0.1:0"])
-            .args(listeners)
+            .args(["--admin-listen", "127.0.0.1:0", "--check-listen", check])
+            .args(["--http-listen", http])
+            .args(&self.flags)
             .args(flags);
         self.server = Some(Server::spawn(self.site.clone(), command).unwrap());
     }

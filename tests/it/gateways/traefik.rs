@@ -39,7 +39,7 @@ impl Gateway for Traefik {
             Feature::UnheardOfNames => {
                 Some("it forgets headers by their whole names, and not by `X-Keyward-*`")
             }
-            Feature::DenialBody | Feature::Http2 | Feature::Grpc => None,
+            Feature::DenialBody | Feature::Http2 | Feature::Grpc | Feature::PublicAlone => None,
         }
     }
 }

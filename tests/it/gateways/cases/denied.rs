@@ -90,12 +90,57 @@ impl Told {
     }
 }
 
+/// What a case is called, its request, and what the client is to be told.
+type Case = (&'static str, Ask, Told);
+
 /// A request for each reason that there is to deny one.
-async fn every_denial(scene: &mut Scene) -> Vec<(&'static str, Ask, Told)> {
+async fn every_denial(scene: &mut Scene) -> Vec<Case> {
+    let mut cases = without_a_good_key(scene).await;
+    cases.extend(beyond_what_a_key_may(scene).await);
+    scene.upstream.seen();
+    cases
+}
+
+async fn without_a_good_key(scene: &mut Scene) -> Vec<Case> {
     let good = scene.token().await;
-    let narrow = scene.issue(|request| request.scopes.clear()).await;
     let revoked = scene.admin.key("klipy", &["people:read"]).await;
     scene.admin.revoke(&revoked.key.unwrap().id).await;
+    scene.admin.workspace("kling", "klg", &["live"]).await;
+    let others = scene.admin.key("kling", &["people:read"]).await.token;
+    let expired = expired(scene).await;
+    let admin = scene.keyward.server().site.admin_token();
+
+    let people = scene.get("/people");
+    let mut cases = vec![
+        ("missing", people.clone(), NO_CREDENTIAL),
+        (
+            "missing, to write",
+            people.clone().method(Method::POST),
+            NO_CREDENTIAL,
+        ),
+    ];
+    for (name, header) in [
+        ("of no scheme of ours", "Digest x=y".to_owned()),
+        ("malformed", format!("Bearer {good}, Bearer {good}")),
+        ("unknown", STRANGE.to_owned()),
+        (
+            "mistyped",
+            format!("Bearer {}", good.replacen("klipy", "klipx", 1)),
+        ),
+        ("another workspace's", format!("Bearer {others}")),
+        ("an admin's", format!("Bearer {admin}")),
+        ("revoked", format!("Bearer {}", revoked.token)),
+        ("expired", format!("Bearer {expired}")),
+    ] {
+        let ask = people.clone().header("authorization", header);
+        cases.push((name, ask, ANOTHER_CREDENTIAL));
+    }
+    cases
+}
+
+async fn beyond_what_a_key_may(scene: &mut Scene) -> Vec<Case> {
+    let good = scene.token().await;
+    let narrow = scene.issue(|request| request.scopes.clear()).await;
     let disabled = scene.admin.key("klipy", &["people:read"]).await;
     let key = disabled.key.unwrap();
     calls::switch_key(&mut scene.admin, &key.id, &key.etag, true)
@@ -103,71 +148,30 @@ async fn every_denial(scene: &mut Scene) -> Vec<(&'static str, Ask, Told)> {
         .unwrap();
     let sandbox = scene.issue(|request| request.environment = "test".to_owned());
     let sandbox = sandbox.await;
-    scene.admin.workspace("kling", "klg", &["live"]).await;
-    let others = scene.admin.key("kling", &["people:read"]).await.token;
-    let expired = expired(scene).await;
     let elsewhere = scene
         .issue(|request| request.source_addresses = vec!["203.0.113.0/24".to_owned()])
         .await;
     let limited = scene
         .issue(|request| request.limits = limits(&["bulk=1/3600"]))
         .await;
-    assert_eq!(scene.get("/bulk").bearer(&limited).send().await.status, 200);
-    let spent = scene
-        .issue(|request| {
-            request.credits = Some(Credits {
-                balance: Some(1),
-                ..Credits::default()
-            });
-        })
-        .await;
-    assert_eq!(scene.get("/people").bearer(&spent).send().await.status, 200);
-    scene.upstream.seen();
+    let one = Credits {
+        balance: Some(1),
+        ..Credits::default()
+    };
+    let spent = scene.issue(|request| request.credits = Some(one)).await;
 
-    let people = |header: &str| scene.get("/people").header("authorization", header);
-    let bearer = |token: &str| people(&format!("Bearer {token}"));
+    let at = |path: &str, token: &str| scene.get(path).bearer(token);
+    for ask in [at("/bulk", &limited), at("/people", &spent)] {
+        assert_eq!(ask.send().await.status, 200);
+    }
     vec![
-        ("missing", scene.get("/people"), NO_CREDENTIAL),
-        (
-            "no scheme of ours",
-            people("Digest x=y"),
-            ANOTHER_CREDENTIAL,
-        ),
-        (
-            "malformed",
-            bearer(&format!("{good}, Bearer {good}")),
-            ANOTHER_CREDENTIAL,
-        ),
-        ("unknown", people(STRANGE), ANOTHER_CREDENTIAL),
-        (
-            "mistyped",
-            bearer(&good.replacen("klipy", "klipx", 1)),
-            ANOTHER_CREDENTIAL,
-        ),
-        ("another workspace's", bearer(&others), ANOTHER_CREDENTIAL),
-        (
-            "an admin's",
-            bearer(&scene.keyward.server().site.admin_token()),
-            ANOTHER_CREDENTIAL,
-        ),
-        ("revoked", bearer(&revoked.token), ANOTHER_CREDENTIAL),
-        ("expired", bearer(&expired), ANOTHER_CREDENTIAL),
-        ("disabled", bearer(&disabled.token), FORBIDDEN),
-        ("another environment's", bearer(&sandbox), FORBIDDEN),
-        ("from elsewhere", bearer(&elsewhere), FORBIDDEN),
-        ("too narrow", bearer(&narrow), TOO_NARROW),
-        (
-            "without that limit",
-            scene.get("/bulk").bearer(&good),
-            FORBIDDEN,
-        ),
-        ("limited", scene.get("/bulk").bearer(&limited), LATER),
-        ("spent", bearer(&spent), NEVER),
-        (
-            "missing, to write",
-            scene.get("/people").method(Method::POST),
-            NO_CREDENTIAL,
-        ),
+        ("disabled", at("/people", &disabled.token), FORBIDDEN),
+        ("another environment's", at("/people", &sandbox), FORBIDDEN),
+        ("from elsewhere", at("/people", &elsewhere), FORBIDDEN),
+        ("too narrow", at("/people", &narrow), TOO_NARROW),
+        ("without that limit", at("/bulk", &good), FORBIDDEN),
+        ("limited", at("/bulk", &limited), LATER),
+        ("spent", at("/people", &spent), NEVER),
     ]
 }
 

@@ -97,7 +97,8 @@ async fn serve(mut socket: BufReader<TcpStream>) -> std::io::Result<()> {
         return socket.write_all(answer).await;
     }
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
-                   Upgrade: websocket\r\n\r\n";
+                   Upgrade: websocket\r\n\
+                   Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n";
     socket.write_all(answer).await?;
     let told = head.trim_end().replace("\r\n", " | ");
     socket.write_all(format!("{told}\n").as_bytes()).await?;
