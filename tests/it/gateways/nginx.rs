@@ -66,7 +66,8 @@ impl Gateway for Nginx {
             | Feature::LimitsOfTheAllowed
             | Feature::Http2
             | Feature::Grpc
-            | Feature::GrpcDenials => None,
+            | Feature::GrpcDenials
+            | Feature::PublicAlone => None,
         }
     }
 }
