@@ -2,6 +2,7 @@
 
 mod doors;
 mod error;
+mod metering;
 mod serving;
 
 use std::future::{Future, ready};
@@ -25,11 +26,13 @@ use crate::edge::forward_auth::ForwardAuth;
 use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
 use crate::edge::probes::{self, Readiness, Unready};
+use crate::edge::scrape;
 use crate::edge::server;
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
 use crate::meter::clock::SystemBootClock;
+use crate::metrics::checks::{CheckCounts, Interface};
 use crate::process::Hangups;
 use crate::service::admission::Admission;
 use crate::service::checker::Checker;
@@ -44,6 +47,7 @@ use doors::Doors;
 use serving::{Planes, Serving};
 
 pub use error::{RunError, StartError};
+use metering::Metering;
 
 /// The threads that serve operators: they wait more than they work.
 const CONTROL_THREADS: usize = 2;
@@ -102,6 +106,7 @@ struct Parts {
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
+    metering: Metering,
 }
 
 impl App {
@@ -112,8 +117,9 @@ impl App {
     /// [`StartError`]; nothing is left open then.
     pub fn build(host: Host, config: ServeConfig) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let doors = Doors::open(&config, &clock)?;
+        let (started, doors) = (clock.now(), Doors::open(&config, &clock)?);
         let (store, pepper) = config.home.open(Arc::clone(&clock))?;
+        let metering = Metering::begin(started, store.counts(), doors.counts());
         let store: Arc<dyn Store> = Arc::new(store);
         let index = follower::start(&*store)?;
         info!(tokens = index.len(), store = %store.id(), "store loaded");
@@ -167,6 +173,7 @@ impl App {
             registry,
             admission,
             denials,
+            metering,
         };
         Ok(Self { host, parts })
     }
@@ -191,10 +198,6 @@ impl App {
 }
 
 /// What decides for gateways that do not speak keyward's own API.
-fn gateway(config: &ServeConfig, checker: Checker) -> Gateway {
-    Gateway::new(checker, config.gateway.headers.clone()).routing(Arc::clone(&config.routes))
-}
-
 impl Parts {
     async fn serve(
         self,
@@ -218,33 +221,34 @@ impl Parts {
         let mut reserving = self.reserver.start();
         let mut usage_noting = self.usage_notes.marked().await.start();
 
-        let gateway = gateway(&self.config, self.checker.clone());
-        let http = self.config.http;
-        let forward_auth = http.map(|http| ForwardAuth::new(gateway.clone(), http.sources));
-        let authorization = AuthorizationService::new(gateway, self.config.gateway.undecided);
+        let checks = self.metering.checks.clone();
+        let threads = self.config.check_threads;
+        let (grace, lost_grace) = (self.config.drain_timeout, self.config.store_lost_grace);
+        let (authorization, forward_auth) = gateways(self.checker.clone(), self.config, &checks);
         let health = check_health.clone();
-        let check_plane = server::check_plane(self.checker, authorization, health, reflection)?;
-        let admin_routes = server::admin_routes(
-            KeyAdminService::new(self.registry, self.admission, self.denials),
-            admin_health.clone(),
-            reflection,
-        )?;
+        let check_plane =
+            server::check_plane(self.checker, authorization, health, reflection)?.counting(checks);
+        let admin = KeyAdminService::new(self.registry, self.admission, self.denials);
+        let metrics = self
+            .metering
+            .metrics(admin.counts(), &self.index, &self.store);
+        let admin_routes = server::admin_routes(admin, admin_health.clone(), reflection)?;
         announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
-        let watched = HttpPlane::new(probes::routes(readiness.clone()));
+        let watched =
+            HttpPlane::new(probes::routes(readiness.clone()).merge(scrape::routes(metrics)));
         let planes = Planes {
             check: check_plane,
             admin: admin_routes,
             http: watched.clone().with(forward_auth),
             watched,
         };
-        let (threads, grace) = (self.config.check_threads, self.config.drain_timeout);
         let mut serving = Serving::open(self.doors, planes, threads, grace)?;
         addresses.tell(threads.get());
 
         let result = tokio::select! {
             () = &mut shutdown => Ok(()),
-            () = lost(self.store.health(), &admin_health, self.config.store_lost_grace) => Err(RunError::StoreLost),
+            () = lost(self.store.health(), &admin_health, lost_grace) => Err(RunError::StoreLost),
             () = self.index.ended() => Err(RunError::ThreadDied),
             // None of these ends before it is told to.
             _ = chores.join_next() => Err(RunError::ThreadDied),
@@ -265,6 +269,23 @@ impl Parts {
         serving.finish().await;
         result
     }
+}
+
+/// What decides for gateways that do not speak keyward's own API: Envoy, and those
+/// that ask over plain HTTP, if any may.
+fn gateways(
+    checker: Checker,
+    config: ServeConfig,
+    checks: &CheckCounts,
+) -> (AuthorizationService, Option<ForwardAuth>) {
+    let gateway = Gateway::new(checker, config.gateway.headers).routing(config.routes);
+    let counting = |interface| gateway.clone().counting(checks.clone(), interface);
+    let forward_auth = config
+        .http
+        .map(|http| ForwardAuth::new(counting(Interface::ForwardAuth), http.sources));
+    let gateway = counting(Interface::ExtAuthz);
+    let authorization = AuthorizationService::new(gateway, config.gateway.undecided);
+    (authorization, forward_auth)
 }
 
 /// Tells a service's health, and with it that of the listener as a whole.

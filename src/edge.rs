@@ -14,6 +14,7 @@ pub mod listener;
 pub mod pb;
 pub mod probes;
 pub mod protocol;
+pub mod scrape;
 pub mod server;
 pub mod tls;
 

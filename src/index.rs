@@ -14,9 +14,11 @@ mod interner;
 mod members;
 mod packed;
 mod rotating;
+mod shared;
 mod text;
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
@@ -52,6 +54,8 @@ pub struct Index {
     /// What the store holds of since when uses are counted, from the start on.
     usage_mark: OnceLock<Usage>,
     imported: ImportedTokens,
+    /// How many keys there are. A count that guards nothing.
+    number: AtomicUsize,
     applied: watch::Receiver<Revision>,
 }
 
@@ -66,6 +70,7 @@ impl Index {
             credits: papaya::HashMap::default(),
             usage_mark: OnceLock::new(),
             imported: ImportedTokens::default(),
+            number: AtomicUsize::new(0),
             applied,
         }
     }
@@ -185,6 +190,23 @@ impl Index {
         self.keys.is_empty()
     }
 
+    /// How many of what there are.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            keys: self.number.load(Ordering::Relaxed),
+            tokens: self.keys.len(),
+            workspaces: self.workspaces.len(),
+            principals: self.principals.len(),
+        }
+    }
+
+    /// The revision that it has come to.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
     /// Returns when the index holds `revision`: every check that starts from
     /// then on judges by it.
     ///
@@ -203,6 +225,19 @@ impl Index {
         let mut applied = self.applied.clone();
         while applied.changed().await.is_ok() {}
     }
+}
+
+/// How many of what an index holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// Keys, also those that do not work any more.
+    pub keys: usize,
+    /// Tokens that stand for a key.
+    pub tokens: usize,
+    /// Workspaces.
+    pub workspaces: usize,
+    /// Principals.
+    pub principals: usize,
 }
 
 /// The index is not fed any more.

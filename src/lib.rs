@@ -53,6 +53,7 @@ pub mod domain;
 pub mod edge;
 pub mod index;
 pub mod meter;
+pub mod metrics;
 pub mod process;
 pub mod service;
 pub mod store;

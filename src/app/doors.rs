@@ -14,6 +14,7 @@ use crate::edge::listener::{Address, Bound};
 use crate::edge::protocol::Protocols;
 use crate::edge::server::Door;
 use crate::edge::tls::{self, Tls};
+use crate::metrics::listeners::ListenerCounts;
 use crate::process::Hangups;
 
 use super::StartError;
@@ -71,6 +72,20 @@ impl Doors {
                 .map(|metrics| door("metrics", Protocols::Http, &metrics, clock))
                 .transpose()?,
         })
+    }
+
+    /// What is counted of each.
+    pub(super) fn counts(&self) -> Vec<Arc<ListenerCounts>> {
+        [
+            Some(&self.check),
+            Some(&self.admin),
+            self.http.as_ref(),
+            self.metrics.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|door| Arc::clone(&door.counts))
+        .collect()
     }
 
     /// Where the server will listen.
@@ -137,10 +152,6 @@ fn door(
         address: address.clone(),
         error,
     })?;
-    Ok(Door {
-        bound,
-        protocols,
-        tls: tls.map(Arc::new),
-        limits: config.limits,
-    })
+    let (tls, limits) = (tls.map(Arc::new), config.limits);
+    Ok(Door::new(name, bound, protocols, tls, limits))
 }

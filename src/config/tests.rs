@@ -169,6 +169,7 @@ const ALL: &str = r#"
 "#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is all settings")]
 fn every_setting_of_the_file_gets_to_its_field() {
     let routes = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/routes.toml");
     let case = case(&ALL.replace("ROUTES", routes), &[], &[]);
@@ -638,6 +639,7 @@ fn what_is_no_toml_is_told_with_all_else_but_what_may_follow_from_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn settings_that_do_not_go_together_are_told() {
     for (section, text, told) in [
         (

@@ -14,8 +14,9 @@ mod workspaces;
 use std::sync::Arc;
 
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
+use crate::metrics::admin::AdminCounts;
 use crate::service::admission::{Actor, Admission};
 use crate::service::denials::Denials;
 use crate::service::error::RegistryError;
@@ -41,18 +42,26 @@ pub struct KeyAdminService {
     registry: Arc<Registry>,
     admission: Admission,
     denials: Arc<Denials>,
+    counts: Arc<AdminCounts>,
 }
 
 impl KeyAdminService {
     /// Serves `registry` to those whom `admission` admits, and notes with
     /// `denials` who is refused.
     #[must_use]
-    pub const fn new(registry: Arc<Registry>, admission: Admission, denials: Arc<Denials>) -> Self {
+    pub fn new(registry: Arc<Registry>, admission: Admission, denials: Arc<Denials>) -> Self {
         Self {
             registry,
             admission,
             denials,
+            counts: Arc::new(AdminCounts::new(METHODS, &RegistryError::DENIALS)),
         }
+    }
+
+    /// What it counts of its calls.
+    #[must_use]
+    pub fn counts(&self) -> Arc<AdminCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// The server of it.
@@ -79,24 +88,41 @@ impl KeyAdminService {
         let actor = self
             .admission
             .authenticate(authorization(&metadata))
-            .map_err(|error| self.refuse(None, call, &error))?;
+            .map_err(|error| self.ended(call, self.refuse(None, call, &error)))?;
         let own = self.clone();
         let acting = tokio::spawn(async move {
             // Counted until it is done.
             let _under_way = extensions;
-            act(Arc::clone(&own.registry), actor.clone(), message)
-                .await
-                .map(Response::new)
-                .map_err(|error| own.refuse(Some(&actor), call, &error))
+            match act(Arc::clone(&own.registry), actor.clone(), message).await {
+                Ok(answer) => {
+                    own.counts.ended(call, Code::Ok as i32);
+                    Ok(Response::new(answer))
+                }
+                Err(error) => Err(own.ended(call, own.refuse(Some(&actor), call, &error))),
+            }
         });
         // It panicked, which is in the log.
-        let internal = |_| Err(status::of(&RegistryError::Internal));
+        let internal = |_| Err(self.ended(call, status::of(&RegistryError::Internal)));
         acting.await.unwrap_or_else(internal)
     }
 
     fn refuse(&self, actor: Option<&Actor>, call: &'static str, error: &RegistryError) -> Status {
-        self.denials.note(actor, call, error);
+        self.note(actor, call, error);
         status::of(error)
+    }
+
+    /// Writes down that a call was denied, if that is what `error` says.
+    fn note(&self, actor: Option<&Actor>, call: &'static str, error: &RegistryError) {
+        if let Some(reason) = error.denial() {
+            self.counts.denied(reason);
+        }
+        self.denials.note(actor, call, error);
+    }
+
+    /// Counts a call that ends with `status`.
+    fn ended(&self, call: &'static str, status: Status) -> Status {
+        self.counts.ended(call, status.code() as i32);
+        status
     }
 }
 
@@ -114,6 +140,9 @@ fn authorization(metadata: &MetadataMap) -> &[u8] {
 /// The calls, and what answers each of them.
 macro_rules! calls {
     ($($call:ident: $of:ident::$method:ident($request:ident) -> $response:ident;)*) => {
+        /// The names of all of them.
+        const METHODS: &[&str] = &[$(stringify!($call),)* import::CALL];
+
         #[tonic::async_trait]
         impl KeyAdmin for KeyAdminService {
             $(async fn $method(

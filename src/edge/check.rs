@@ -17,8 +17,10 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tower::Service;
 
+use crate::domain::verdict::Verdict;
+use crate::metrics::checks::{Asked, Cause, CheckCounts, Interface, Open};
 use crate::service::checker::Checker;
-use crate::service::credits::{PATIENCE, Wait, until_decided};
+use crate::service::credits::{CreditsUndecided, PATIENCE, Wait, until_decided};
 
 use super::bytes_codec::BytesCodec;
 use super::check_batch::{self, CheckBatch};
@@ -51,13 +53,22 @@ pub struct KeyCheckService {
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) checker: Checker,
+    pub(super) counts: CheckCounts,
 }
 
 impl KeyCheckService {
     /// Serves the verdicts of `checker`.
     #[must_use]
     pub fn new(checker: Checker) -> Self {
-        Self::of(Own { checker })
+        let counts = CheckCounts::default();
+        Self::of(Own { checker, counts })
+    }
+
+    /// The same, that counts with `counts`.
+    #[must_use]
+    pub(super) fn counting(&self, counts: CheckCounts) -> Self {
+        let checker = self.own.checker.clone();
+        Self::of(Own { checker, counts })
     }
 
     /// The same service for another thread. Each call counts a reference to
@@ -65,7 +76,7 @@ impl KeyCheckService {
     /// caches.
     #[must_use]
     pub(super) fn for_thread(&self) -> Self {
-        Self::of((*self.own).clone())
+        self.counting(self.own.counts.for_thread())
     }
 
     fn of(own: Own) -> Self {
@@ -113,6 +124,9 @@ fn grpc(max_message_len: usize) -> Grpc<BytesCodec> {
     Grpc::new(BytesCodec).max_decoding_message_size(max_message_len)
 }
 
+/// What its questions are counted as.
+const INTERFACE: Interface = Interface::Check;
+
 /// One call of `Check`.
 struct Check(Arc<Own>);
 
@@ -121,20 +135,35 @@ impl UnaryService<Bytes> for Check {
     type Future = Promptly<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (asked, counts) = (Asked::now(), &self.0.counts);
         let message = request.into_inner();
         match judge(&self.0.checker, &message) {
-            Ok(Ok(answer)) => Promptly::now(Ok(Response::new(answer))),
-            Ok(Err(wait)) => {
-                let own = Arc::clone(&self.0);
-                Promptly::later(async move { judge_in_time(&own.checker, &message, wait).await })
+            Ok(Ok((answer, verdict))) => {
+                counts.decided(INTERFACE, verdict);
+                asked.answered(counts, INTERFACE);
+                Promptly::now(Ok(Response::new(answer)))
             }
-            Err(status) => Promptly::now(Err(status)),
+            Ok(Err(wait)) => {
+                let (own, open) = (Arc::clone(&self.0), counts.open(INTERFACE));
+                Promptly::later(async move {
+                    let answer = judge_in_time(&own.checker, &message, wait, open).await;
+                    asked.answered(&own.counts, INTERFACE);
+                    answer
+                })
+            }
+            Err(status) => {
+                counts.undecided(INTERFACE, Cause::Unreadable);
+                Promptly::now(Err(status))
+            }
         }
     }
 }
 
+/// The answer to a question, and the verdict in it.
+type Answered = (Bytes, Verdict);
+
 /// The answer to the question that `message` is, unless it has to wait.
-fn judge(checker: &Checker, message: &[u8]) -> Result<Result<Bytes, Wait>, Status> {
+fn judge(checker: &Checker, message: &[u8]) -> Result<Result<Answered, Wait>, Status> {
     let question = Question::read(message).map_err(|_| status::broken_message("CheckRequest"))?;
     let Question {
         credential,
@@ -142,7 +171,8 @@ fn judge(checker: &Checker, message: &[u8]) -> Result<Result<Bytes, Wait>, Statu
         demand,
     } = question;
     Ok(checker.check(credential, &ask, &demand, |outcome| {
-        answer::write(outcome, ask.required_scopes)
+        let verdict = outcome.verdict;
+        (answer::write(outcome, ask.required_scopes), verdict)
     }))
 }
 
@@ -150,13 +180,24 @@ async fn judge_in_time(
     checker: &Checker,
     message: &[u8],
     wait: Wait,
+    open: Open,
 ) -> Result<Response<Bytes>, Status> {
     let again = || match judge(checker, message) {
         Ok(judged) => judged.map(Ok),
         Err(status) => Ok(Err(status)),
     };
-    let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
-    decided
-        .unwrap_or_else(|_| Err(status::credits_undecided()))
-        .map(Response::new)
+    match until_decided(wait, Instant::now() + PATIENCE, again).await {
+        Ok(Ok((answer, verdict))) => {
+            open.decided(verdict);
+            Ok(Response::new(answer))
+        }
+        Ok(Err(status)) => {
+            open.undecided(Cause::Unreadable);
+            Err(status)
+        }
+        Err(CreditsUndecided) => {
+            open.undecided(Cause::CreditsUnavailable);
+            Err(status::credits_undecided())
+        }
+    }
 }

@@ -11,7 +11,7 @@ use tonic::server::UnaryService;
 use tonic::{Request, Response, Status};
 
 use crate::domain::violation::Violations;
-use crate::service::checker::Checker;
+use crate::metrics::checks::{Asked, Interface, Open};
 use crate::service::credits::{PATIENCE, Wait};
 
 use super::check::Own;
@@ -47,6 +47,9 @@ const CHECKS: u32 = 1;
 /// The field of `CheckBatchResponse`.
 const RESULTS: u32 = 1;
 
+/// What its questions are counted as.
+const INTERFACE: Interface = Interface::CheckBatch;
+
 /// One call of `CheckBatch`.
 pub(super) struct CheckBatch(pub(super) Arc<Own>);
 
@@ -57,12 +60,15 @@ impl UnaryService<Bytes> for CheckBatch {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let own = Arc::clone(&self.0);
         Box::pin(async move {
+            let measured = Asked::now();
             let asked = deadline::asked(request.metadata().as_ref());
             let patience = asked.map_or(PATIENCE, |asked| PATIENCE.min(asked.mul_f64(WAITED)));
             let batch = request.into_inner();
             let number = count(&batch)?;
-            let judged = judge(&own.checker, &batch, number).await;
-            Ok(Response::new(judged.in_time(&own.checker, patience).await))
+            let judged = judge(&own, &batch, number).await;
+            let whole = judged.in_time(&own, patience).await;
+            measured.answered(&own.counts, INTERFACE);
+            Ok(Response::new(whole))
         })
     }
 }
@@ -99,12 +105,14 @@ struct Waiting<'b> {
     /// Where in the response its result belongs.
     place: usize,
     wait: Wait,
+    open: Open,
 }
 
 /// Judges a batch of so many questions, which was read before: all that need not
 /// wait. All that do have asked for what they wait for then, so that they wait
 /// at the same time, and for one write together.
-async fn judge<'b>(checker: &Checker, batch: &'b [u8], number: usize) -> Judged<'b> {
+async fn judge<'b>(own: &Own, batch: &'b [u8], number: usize) -> Judged<'b> {
+    let Own { checker, counts } = own;
     let mut response = BytesMut::with_capacity(number * USUAL_RESULT_LEN);
     let mut waiting = Vec::new();
     let mut full = false;
@@ -116,13 +124,24 @@ async fn judge<'b>(checker: &Checker, batch: &'b [u8], number: usize) -> Judged<
         full = full || place + MAX_SPENT_LEN > MAX_VERDICTS_LEN;
         if !full {
             match result::append(&mut response, RESULTS, checker, check) {
-                Ok(()) => full = response.len() > MAX_VERDICTS_LEN,
-                Err(wait) => waiting.push(Waiting { check, place, wait }),
+                Ok(said) => {
+                    full = response.len() > MAX_VERDICTS_LEN;
+                    if !full {
+                        said.count(counts, INTERFACE);
+                    }
+                }
+                Err(wait) => waiting.push(Waiting {
+                    check,
+                    place,
+                    wait,
+                    open: counts.open(INTERFACE),
+                }),
             }
         }
         if full {
             response.truncate(place);
-            result::append_undecided(&mut response, RESULTS, UndecidedReason::ResponseFull);
+            let reason = UndecidedReason::ResponseFull;
+            result::append_undecided(&mut response, RESULTS, reason).count(counts, INTERFACE);
         }
         // Others on this thread have their turn in between.
         coop::consume_budget().await;
@@ -133,7 +152,7 @@ async fn judge<'b>(checker: &Checker, batch: &'b [u8], number: usize) -> Judged<
 impl Judged<'_> {
     /// The whole response, once those that wait are judged too, or `patience` is
     /// over: what was spent for the others has to reach the client.
-    async fn in_time(self, checker: &Checker, patience: Duration) -> Bytes {
+    async fn in_time(self, own: &Own, patience: Duration) -> Bytes {
         let Self { response, waiting } = self;
         if waiting.is_empty() {
             return response.freeze();
@@ -141,13 +160,20 @@ impl Judged<'_> {
         let deadline = Instant::now() + patience;
         let (mut whole, mut late) = (BytesMut::new(), BytesMut::new());
         let (mut put, mut room) = (0, MAX_VERDICTS_LEN.saturating_sub(response.len()));
-        for Waiting { check, place, wait } in waiting {
-            if room < MAX_SPENT_LEN {
-                result::append_undecided(&mut late, RESULTS, UndecidedReason::ResponseFull);
+        for Waiting {
+            check,
+            place,
+            wait,
+            open,
+        } in waiting
+        {
+            let said = if room < MAX_SPENT_LEN {
+                result::append_undecided(&mut late, RESULTS, UndecidedReason::ResponseFull)
             } else {
                 let until = (wait, deadline);
-                result::append_in_time(&mut late, RESULTS, checker, check, until).await;
-            }
+                result::append_in_time(&mut late, RESULTS, &own.checker, check, until).await
+            };
+            said.close(open);
             room = room.saturating_sub(late.len());
             whole.extend_from_slice(&response[put..place]);
             whole.extend_from_slice(&late);

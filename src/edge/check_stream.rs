@@ -15,6 +15,8 @@ use tokio_stream::Stream;
 use tonic::server::StreamingService;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::metrics::checks::{Asked as Measured, Interface};
+
 use super::answer::Fields;
 use super::check::Own;
 use super::dialogue::Held;
@@ -36,6 +38,9 @@ const CHECK: u32 = 2;
 // The fields of CheckStreamResponse.
 const ANSWERED_ID: u32 = 1;
 const RESULT: u32 = 2;
+
+/// What its questions are counted as.
+pub(super) const INTERFACE: Interface = Interface::CheckStream;
 
 /// One call of `CheckStream`.
 pub(super) struct CheckStream(pub(super) Arc<Own>);
@@ -140,23 +145,31 @@ impl Answers {
 
     /// Whether there is an answer; if not, the question waits.
     fn write_answer(&mut self, message: &Bytes) -> bool {
+        let measured = Measured::now();
         let Asked { id, check } = Asked::read(message);
         self.buffer.number(ANSWERED_ID, id);
-        match check {
+        let said = match check {
             Ok(check) => {
                 let checker = &self.own.checker;
-                if let Err(wait) = result::append(&mut self.buffer, RESULT, checker, check) {
-                    // Its own copy: the message may be a part of a large one.
-                    let (answer, check) = (self.buffer.split(), Bytes::copy_from_slice(check));
-                    self.waiting
-                        .add(Arc::clone(&self.own), answer, RESULT, check, wait);
-                    return false;
+                match result::append(&mut self.buffer, RESULT, checker, check) {
+                    Ok(said) => said,
+                    Err(wait) => {
+                        // Its own copy: the message may be a part of a large one.
+                        let (answer, check) = (self.buffer.split(), Bytes::copy_from_slice(check));
+                        let own = Arc::clone(&self.own);
+                        self.waiting
+                            .add(own, (answer, RESULT), check, wait, measured);
+                        return false;
+                    }
                 }
             }
             Err(BrokenMessage) => {
-                result::append_undecided(&mut self.buffer, RESULT, UndecidedReason::Unreadable);
+                result::append_undecided(&mut self.buffer, RESULT, UndecidedReason::Unreadable)
             }
-        }
+        };
+        let counts = &self.own.counts;
+        said.count(counts, INTERFACE);
+        measured.answered(counts, INTERFACE);
         true
     }
 }

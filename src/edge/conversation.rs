@@ -14,6 +14,8 @@ use tracing::{debug, warn};
 
 use crate::config::listener::ConnectionLimits;
 
+use crate::metrics::listeners::ListenerCounts;
+
 use super::brief::{ANSWER_TIME, Runner, run_briefly};
 use super::connection::{Connection, Seat, Socket};
 use super::drain::Drain;
@@ -62,6 +64,7 @@ pub(super) struct Terms {
     pub(super) turns: Turns,
     /// For handshakes that fail, which strangers can make happen at will.
     pub(super) failures: Arc<Throttle>,
+    pub(super) counts: Arc<ListenerCounts>,
 }
 
 impl Terms {
@@ -182,6 +185,7 @@ async fn greet(socket: Socket, terms: &Terms) -> Option<Connection> {
         Ok(Ok(connection)) => return Some(connection),
         // What TLS finds wrong: somebody may be waiting to be told.
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            terms.counts.handshakes_failed.one_more();
             if let Some(withheld) = terms.failures.pass() {
                 let listener = terms.tls.as_ref().map(|tls| tls.listener());
                 warn!(listener, peer = peer.map(display), %error, withheld, "TLS handshake failed");

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
+use crate::metrics::listeners::{ListenerCounts, Load};
+
 use super::connection::{Seat, Socket};
 use super::drain::Drain;
 use super::listener::Listener;
@@ -50,7 +52,17 @@ pub(super) async fn deal(
     workers: Vec<Worker>,
     max_connections: usize,
     drain: Drain,
+    counts: Arc<ListenerCounts>,
 ) {
+    let taken = workers.iter().map(|worker| Arc::clone(&worker.taken));
+    let taken: Vec<_> = taken.collect();
+    counts.watch(move || Load {
+        connections: taken
+            .iter()
+            .map(|taken| taken.load(Ordering::Relaxed))
+            .sum(),
+        ..Load::default()
+    });
     let mut stopped = std::pin::pin!(drain.begun());
     let (refusals, failures) = (Throttle::default(), Throttle::default());
     loop {
@@ -65,6 +77,7 @@ pub(super) async fn deal(
                 let taken: usize = workers.iter().map(Worker::taken).sum();
                 if taken >= max_connections {
                     drop(socket);
+                    counts.connections_refused.one_more();
                     if let Some(withheld) = refusals.pass() {
                         warn!(
                             max_connections,

@@ -20,6 +20,8 @@ use tonic::server::{Grpc, NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 use tower::Service;
 
+use crate::metrics::checks::Asked;
+
 use super::bytes_codec::BytesCodec;
 use super::gateway::{Decision, Gateway};
 use super::promptly::Promptly;
@@ -74,7 +76,10 @@ impl AuthorizationService {
     #[must_use]
     pub(super) fn for_thread(&self) -> Self {
         Self {
-            own: Arc::new((*self.own).clone()),
+            own: Arc::new(Own {
+                gateway: self.own.gateway.for_thread(),
+                ..*self.own
+            }),
         }
     }
 }
@@ -116,12 +121,19 @@ impl UnaryService<Bytes> for Check {
     type Future = Promptly<Result<Response<Bytes>, Status>>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let came = Asked::now();
         let message = request.into_inner();
+        let gateway = &self.0.gateway;
         let Ok(asked) = CheckRequest::read(&message) else {
+            gateway.counts().unreadable();
             return Promptly::now(Err(status::broken_check_request()));
         };
-        match self.0.gateway.decide_now(&asked.asked(), asked.pairs()) {
-            Ok(decision) => Promptly::now(self.0.answer(decision)),
+        match gateway.decide_now(&asked.asked(), asked.pairs()) {
+            Ok(decision) => {
+                let answer = self.0.answer(decision);
+                gateway.counts().answered(came);
+                Promptly::now(answer)
+            }
             Err(wait) => {
                 let (own, message) = (Arc::clone(&self.0), message.clone());
                 Promptly::later(async move {
@@ -132,7 +144,9 @@ impl UnaryService<Bytes> for Check {
                         .gateway
                         .decide_after(wait, &asked.asked(), asked.pairs())
                         .await;
-                    own.answer(decision)
+                    let answer = own.answer(decision);
+                    own.gateway.counts().answered(came);
+                    answer
                 })
             }
         }

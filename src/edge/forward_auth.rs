@@ -52,6 +52,15 @@ impl ForwardAuth {
         }
     }
 
+    /// The same for another thread.
+    #[must_use]
+    pub(super) fn for_thread(&self) -> Self {
+        Self {
+            gateway: self.gateway.for_thread(),
+            ..self.clone()
+        }
+    }
+
     /// The answer to a request of a gateway at `peer`; none: at a unix socket.
     pub(super) async fn answer(&self, parts: &Parts, peer: Option<IpAddr>) -> Response<Body> {
         let headers = &parts.headers;

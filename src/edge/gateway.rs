@@ -6,6 +6,7 @@
 //! and taken off; the identity is put on, so that no client can write its own.
 
 mod asked;
+mod counts;
 mod credential;
 mod decision;
 mod denial;
@@ -23,11 +24,13 @@ use crate::domain::policy::Policy;
 use crate::domain::route::RouteTable;
 use crate::domain::target::Target;
 use crate::domain::verdict::{Ask, DenialReason, Verdict};
+use crate::metrics::checks::{Asked as Came, Cause, CheckCounts, Interface};
 use crate::service::checker::{Checker, Outcome};
 use crate::service::credits::{PATIENCE, Wait, until_decided};
 
 use super::throttle::Throttle;
 
+use counts::GatewayCounts;
 use denial::Circumstances;
 use ruling::Ruling;
 
@@ -46,6 +49,7 @@ pub struct Gateway {
     routes: Arc<RouteTable>,
     /// Of policies.
     faults: Arc<Throttle>,
+    counts: GatewayCounts,
 }
 
 impl Gateway {
@@ -57,7 +61,30 @@ impl Gateway {
             headers: Arc::new(headers),
             routes: Arc::default(),
             faults: Arc::default(),
+            counts: GatewayCounts::default(),
         }
+    }
+
+    /// The same, that counts its decisions with `counts`, as those of
+    /// `interface`.
+    #[must_use]
+    pub fn counting(self, counts: CheckCounts, interface: Interface) -> Self {
+        let counts = GatewayCounts { counts, interface };
+        Self { counts, ..self }
+    }
+
+    /// The same for another thread.
+    #[must_use]
+    pub(super) fn for_thread(&self) -> Self {
+        Self {
+            counts: self.counts.for_thread(),
+            ..self.clone()
+        }
+    }
+
+    /// Where its decisions are counted.
+    pub(super) const fn counts(&self) -> &GatewayCounts {
+        &self.counts
     }
 
     /// The same, where `routes` says what is asked of each request, beside what
@@ -75,10 +102,13 @@ impl Gateway {
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Decision {
-        match self.decide_now(asked, pairs.clone()) {
+        let came = Came::now();
+        let decision = match self.decide_now(asked, pairs.clone()) {
             Ok(decision) => decision,
             Err(wait) => self.decide_after(wait, asked, pairs).await,
-        }
+        };
+        self.counts.answered(came);
+        decision
     }
 
     /// The same, for who was told by [`Self::decide_now`] to wait.
@@ -88,9 +118,16 @@ impl Gateway {
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Decision {
-        let again = || self.decide_now(asked, pairs.clone());
+        let open = self.counts.open();
+        let again = || self.try_now(asked, pairs.clone());
         let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
-        decided.unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc())))
+        let decision =
+            decided.unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc())));
+        match decision.counted() {
+            Some(decided) => open.decided(decided),
+            None => open.undecided(Cause::CreditsUnavailable),
+        }
+        decision
     }
 
     /// The same, but for waiting.
@@ -100,6 +137,16 @@ impl Gateway {
     /// [`Wait`], if the key may have the credits that it takes, but not in hand:
     /// nothing is spent then.
     pub(super) fn decide_now<'a, 'p>(
+        &self,
+        asked: &Asked<'a, impl Headers<'a>>,
+        pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
+    ) -> Result<Decision, Wait> {
+        let decision = self.try_now(asked, pairs)?;
+        self.counts.decided(&decision);
+        Ok(decision)
+    }
+
+    fn try_now<'a, 'p>(
         &self,
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
@@ -132,7 +179,9 @@ impl Gateway {
 
     /// The same, where the fault has been logged.
     pub(super) fn misled<'a>(&self, asked: &Asked<'a, impl Headers<'a>>) -> Decision {
-        Decision::Denied(refused(Reason::BrokenPolicy, asked.is_grpc()))
+        let decision = Decision::Denied(refused(Reason::BrokenPolicy, asked.is_grpc()));
+        self.counts.decided(&decision);
+        decision
     }
 
     /// The decision on a request that anybody may make. Nobody is told of, also

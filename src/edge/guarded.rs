@@ -20,6 +20,8 @@ use tracing::warn;
 use crate::build_info;
 use crate::config::listener::ConnectionLimits;
 
+use crate::metrics::listeners::{CallKind, ListenerCounts, Load};
+
 use super::admin::IMPORT_KEYS;
 use super::check::CHECK_STREAM;
 use super::dialogue::{Dialogue, Held};
@@ -71,6 +73,15 @@ impl Kind {
             CHECK_STREAM | IMPORT_KEYS | WATCH => Self::Conversation,
             _ if path.starts_with(REFLECTION) => Self::Asking,
             _ => Self::Call,
+        }
+    }
+
+    /// What metrics call it.
+    const fn counted(self) -> CallKind {
+        match self {
+            Self::Call => CallKind::Call,
+            Self::Health => CallKind::Health,
+            Self::Conversation | Self::Asking => CallKind::Conversation,
         }
     }
 }
@@ -190,6 +201,7 @@ pub(super) struct Gate {
     /// Apart, too: it is told when calls are turned away.
     health: Calls,
     refusals: Arc<Throttle>,
+    counts: Arc<ListenerCounts>,
     /// How long a request may take to arrive.
     pub(super) receive_timeout: Duration,
     /// What messages may take up beyond the usual.
@@ -199,13 +211,16 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// A gate for each thread of a listener within `limits`.
+    /// A gate for each thread of a listener within `limits`, which tells
+    /// `counts` what it lets in and what it does not.
     pub(super) fn of_threads(
         limits: &ConnectionLimits,
         threads: usize,
         room: &'static Room,
+        counts: &Arc<ListenerCounts>,
     ) -> impl Iterator<Item = Self> {
         let receive_timeout = limits.receive_timeout;
+        let counts = Arc::clone(counts);
         let refusals = Arc::default();
         let calls = Calls::of_threads(limits.max_calls, threads);
         let conversations = Calls::of_threads(limits.max_connections, threads);
@@ -217,23 +232,48 @@ impl Gate {
                 conversations,
                 health,
                 refusals: Arc::clone(&refusals),
+                counts: Arc::clone(&counts),
                 receive_timeout,
                 room,
                 line: Arc::new(Line::new()),
             })
+            .enumerate()
+            .map(|(thread, gate)| {
+                // Each sees the calls of all.
+                if thread == 0 {
+                    gate.tell_load();
+                }
+                gate
+            })
     }
 
     /// The gate of a listener within `limits` that is served in one place.
-    pub(super) fn in_one_place(limits: &ConnectionLimits, room: &'static Room) -> Self {
-        Self {
+    pub(super) fn in_one_place(
+        limits: &ConnectionLimits,
+        room: &'static Room,
+        counts: &Arc<ListenerCounts>,
+    ) -> Self {
+        let gate = Self {
             calls: Calls::in_one_place(limits.max_calls),
             conversations: Calls::in_one_place(limits.max_connections),
             health: Calls::in_one_place(limits.max_connections),
             refusals: Arc::default(),
+            counts: Arc::clone(counts),
             receive_timeout: limits.receive_timeout,
             room,
             line: Arc::new(Line::new()),
-        }
+        };
+        gate.tell_load();
+        gate
+    }
+
+    /// Has metrics tell how many calls are under way.
+    fn tell_load(&self) {
+        let kinds = [&self.calls, &self.conversations, &self.health].map(Calls::clone);
+        self.counts.watch(move || Load {
+            calls: kinds.each_ref().map(Calls::len),
+            ..Load::default()
+        });
     }
 
     /// The same for a connection of its own.
@@ -259,13 +299,14 @@ impl Gate {
                 .then(|| self.conversations.begin(&line.conversations))
                 .flatten(),
         };
-        if call.is_none()
-            && let Some(withheld) = self.refusals.pass()
-        {
-            warn!(
-                withheld,
-                "calls turned away: as many are under way as the listener takes"
-            );
+        if call.is_none() {
+            self.counts.call_refused(kind.counted());
+            if let Some(withheld) = self.refusals.pass() {
+                warn!(
+                    withheld,
+                    "calls turned away: as many are under way as the listener takes"
+                );
+            }
         }
         call
     }

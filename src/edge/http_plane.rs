@@ -57,7 +57,11 @@ impl HttpPlane {
     pub(super) fn on_thread(&self, gate: Gate) -> HttpThread {
         HttpThread {
             routes: self.routes.clone(),
-            forward_auth: self.forward_auth.clone().map(Arc::new),
+            forward_auth: self
+                .forward_auth
+                .as_ref()
+                .map(ForwardAuth::for_thread)
+                .map(Arc::new),
             gate,
         }
     }

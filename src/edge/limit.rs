@@ -92,12 +92,17 @@ impl Calls {
         if !beyond && !listener.crowded.load(Ordering::Relaxed) {
             return Some(call);
         }
-        let all: usize = listener.threads.iter().map(under_way).sum();
+        let all = self.len();
         listener
             .crowded
             .store(all > listener.share, Ordering::Relaxed);
         let fair = all <= listener.plenty || line.len() <= listener.each;
         (all <= listener.max && fair).then_some(call)
+    }
+
+    /// How many there are on the listener, of all of its threads.
+    pub(super) fn len(&self) -> usize {
+        self.listener.threads.iter().map(under_way).sum()
     }
 }
 

@@ -13,6 +13,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::service::Routes;
 use tower::Service as Tower;
 
+use crate::metrics::checks::CheckCounts;
+
 use super::check::{CHECK, KeyCheckService};
 use super::deadline::{self, Prompt};
 use super::ext_authz::{self, AuthorizationService};
@@ -37,29 +39,45 @@ pub(super) trait Plane:
 pub struct CheckPlane {
     checks: KeyCheckService,
     authorization: AuthorizationService,
-    rest: Routes,
+    /// What is served beside them, by a router.
+    aside: Routes,
 }
 
 impl CheckPlane {
-    /// Serves `checks` and `authorization` beside `rest`.
+    /// Serves `checks` and `authorization` beside what is seldom asked for.
     pub(super) const fn new(
         checks: KeyCheckService,
         authorization: AuthorizationService,
-        rest: Routes,
+        aside: Routes,
     ) -> Self {
         Self {
             checks,
             authorization,
-            rest,
+            aside,
+        }
+    }
+
+    /// The same, that counts checks with `counts`.
+    #[must_use]
+    pub fn counting(self, counts: CheckCounts) -> Self {
+        Self {
+            checks: self.checks.counting(counts),
+            ..self
         }
     }
 
     /// The plane as one thread serves it, behind a gate of its own.
     pub(super) fn on_thread(&self, gate: Gate) -> ThreadPlane {
+        let checks = self.checks.for_thread();
+        // Known to the router too, for all methods but one, and those that do not
+        // exist.
+        let rest = self.aside.clone().add_service(checks.clone());
+        let authorization = self.authorization.for_thread();
+        let rest = rest.add_service(authorization.clone());
         ThreadPlane {
-            checks: self.checks.for_thread(),
-            authorization: self.authorization.for_thread(),
-            rest: Guarded::new(self.rest.clone(), gate),
+            checks,
+            authorization,
+            rest: Guarded::new(rest.prepare(), gate),
         }
     }
 }

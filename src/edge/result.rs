@@ -4,6 +4,8 @@
 use bytes::BytesMut;
 use tokio::time::Instant;
 
+use crate::domain::verdict::Verdict;
+use crate::metrics::checks::{Cause, CheckCounts, Interface, Open};
 use crate::service::checker::Checker;
 use crate::service::credits::{CreditsUndecided, Wait, until_decided};
 
@@ -15,6 +17,39 @@ use super::question::Question;
 const VERDICT: u32 = 1;
 const UNDECIDED: u32 = 2;
 
+/// What a result says.
+#[derive(Clone, Copy)]
+pub(super) enum Said {
+    Verdict(Verdict),
+    Undecided(UndecidedReason),
+}
+
+impl Said {
+    /// Counts a result that is on its way.
+    pub(super) fn count(self, counts: &CheckCounts, interface: Interface) {
+        match self {
+            Self::Verdict(verdict) => counts.decided(interface, verdict),
+            Self::Undecided(reason) => counts.undecided(interface, cause(reason)),
+        }
+    }
+
+    /// Counts what became of a question that had to wait.
+    pub(super) fn close(self, open: Open) {
+        match self {
+            Self::Verdict(verdict) => open.decided(verdict),
+            Self::Undecided(reason) => open.undecided(cause(reason)),
+        }
+    }
+}
+
+const fn cause(reason: UndecidedReason) -> Cause {
+    match reason {
+        UndecidedReason::Unspecified | UndecidedReason::Unreadable => Cause::Unreadable,
+        UndecidedReason::ResponseFull => Cause::ResponseFull,
+        UndecidedReason::CreditsUnavailable => Cause::CreditsUnavailable,
+    }
+}
+
 /// Judges the `CheckRequest` that `question` should be, and appends the result
 /// as the field `tag` of the message round it. If it has to wait, nothing was
 /// appended.
@@ -23,18 +58,19 @@ pub(super) fn append(
     tag: u32,
     checker: &Checker,
     question: &[u8],
-) -> Result<(), Wait> {
+) -> Result<Said, Wait> {
     let Ok(Question {
         credential,
         ask,
         demand,
     }) = Question::read(question)
     else {
-        append_undecided(buffer, tag, UndecidedReason::Unreadable);
-        return Ok(());
+        return Ok(append_undecided(buffer, tag, UndecidedReason::Unreadable));
     };
     checker.check(credential, &ask, &demand, |outcome| {
+        let verdict = outcome.verdict;
         answer::append(buffer, &[tag, VERDICT], outcome, ask.required_scopes);
+        Said::Verdict(verdict)
     })
 }
 
@@ -46,16 +82,18 @@ pub(super) async fn append_in_time(
     checker: &Checker,
     question: &[u8],
     (wait, deadline): (Wait, Instant),
-) {
+) -> Said {
     let decided = until_decided(wait, deadline, || append(buffer, tag, checker, question));
-    if let Err(CreditsUndecided) = decided.await {
-        append_undecided(buffer, tag, UndecidedReason::CreditsUnavailable);
+    match decided.await {
+        Ok(said) => said,
+        Err(CreditsUndecided) => append_undecided(buffer, tag, UndecidedReason::CreditsUnavailable),
     }
 }
 
 /// Appends the result of a question that was not judged.
-pub(super) fn append_undecided(buffer: &mut BytesMut, tag: u32, reason: UndecidedReason) {
+pub(super) fn append_undecided(buffer: &mut BytesMut, tag: u32, reason: UndecidedReason) -> Said {
     answer::enclose(buffer, &[tag], UNDECIDED, &Undecided(reason));
+    Said::Undecided(reason)
 }
 
 struct Undecided(UndecidedReason);

@@ -18,6 +18,7 @@ use tonic_reflection::server::Builder as Reflection;
 use tracing::warn;
 
 use crate::config::listener::ConnectionLimits;
+use crate::metrics::listeners::{ListenerCounts, ListenerLimits};
 use crate::service::checker::Checker;
 
 use super::admin::KeyAdminService;
@@ -53,6 +54,32 @@ pub struct Door {
     pub tls: Option<Arc<Tls>>,
     /// How much it takes on.
     pub limits: ConnectionLimits,
+    /// Where it is counted what comes in there.
+    pub counts: Arc<ListenerCounts>,
+}
+
+impl Door {
+    /// That of the listener `name`, of which nothing was counted yet.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        bound: Bound,
+        protocols: Protocols,
+        tls: Option<Arc<Tls>>,
+        limits: ConnectionLimits,
+    ) -> Self {
+        let counted = ListenerLimits {
+            connections: limits.max_connections,
+            calls: limits.max_calls,
+        };
+        Self {
+            bound,
+            protocols,
+            tls,
+            limits,
+            counts: Arc::new(ListenerCounts::new(name, counted)),
+        }
+    }
 }
 
 /// What is served to gateways: checks in keyward's words and in Envoy's, health
@@ -69,20 +96,12 @@ pub fn check_plane(
 ) -> Result<CheckPlane, tonic_reflection::server::Error> {
     let mut routes = Routes::builder();
     let checks = KeyCheckService::new(checker);
-    // Known to the router too, for all methods but one, and those that do not
-    // exist.
-    routes.add_service(checks.clone());
-    routes.add_service(authorization.clone());
     add_shared(
         &mut routes,
         health,
         reflection.then_some(&[pb::CHECK_DESCRIPTORS, tonic_types::pb::FILE_DESCRIPTOR_SET]),
     )?;
-    Ok(CheckPlane::new(
-        checks,
-        authorization,
-        routes.routes().prepare(),
-    ))
+    Ok(CheckPlane::new(checks, authorization, routes.routes()))
 }
 
 /// What is served to operators: administration, health and, if asked for,
@@ -139,7 +158,7 @@ pub fn serve_admin(
     routes: Routes,
     drain: Drain,
 ) -> Result<impl Future<Output = ()>, ServeError> {
-    let gate = Gate::in_one_place(&door.limits, &room::ADMIN);
+    let gate = Gate::in_one_place(&door.limits, &room::ADMIN, &door.counts);
     serve_here(door, Guarded::new(routes.prepare(), gate), drain)
 }
 
@@ -153,7 +172,7 @@ pub fn serve_metrics(
     plane: &HttpPlane,
     drain: Drain,
 ) -> Result<impl Future<Output = ()> + use<>, ServeError> {
-    let gate = Gate::in_one_place(&door.limits, &room::HTTP);
+    let gate = Gate::in_one_place(&door.limits, &room::HTTP, &door.counts);
     serve_here(door, plane.on_thread(gate), drain)
 }
 
@@ -166,7 +185,8 @@ where
     let (terms, max_connections) = (door.terms(&drain), door.limits.max_connections);
     let (worker, dealt) = Worker::new();
     let listener = door.bound.listen()?;
-    let dealing = tokio::spawn(deal(listener, vec![worker], max_connections, drain));
+    let dealing = deal(listener, vec![worker], max_connections, drain, door.counts);
+    let dealing = tokio::spawn(dealing);
     let part = Part {
         plane,
         dealt,
@@ -232,7 +252,7 @@ fn spread<P>(
     plane: impl Fn(Gate) -> P,
 ) -> (Vec<Worker>, Vec<Part<P>>) {
     let terms = door.terms(drain);
-    Gate::of_threads(&door.limits, threads, room)
+    Gate::of_threads(&door.limits, threads, room, &door.counts)
         .map(|gate| {
             let (worker, dealt) = Worker::new();
             let part = Part {
@@ -249,7 +269,7 @@ fn spread<P>(
 fn accept(door: Door, workers: Vec<Worker>, drain: &Drain) -> Result<(), ServeError> {
     let listener = door.bound.listen()?;
     let most = door.limits.max_connections;
-    tokio::spawn(deal(listener, workers, most, drain.clone()));
+    tokio::spawn(deal(listener, workers, most, drain.clone(), door.counts));
     Ok(())
 }
 
@@ -262,6 +282,7 @@ impl Door {
             drain: drain.clone(),
             turns: Turns::new(),
             failures: Arc::default(),
+            counts: Arc::clone(&self.counts),
         }
     }
 }

@@ -11,9 +11,11 @@ use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use crate::metrics::checks::Asked;
 use crate::service::credits::{PATIENCE, Wait};
 
 use super::check::Own;
+use super::check_stream::INTERFACE;
 use super::result;
 
 /// How many questions of a conversation wait at once: no more are read then.
@@ -43,20 +45,23 @@ impl Waiting {
         self.questions.len() >= MAX_WAITING || self.len >= MAX_WAITING_LEN
     }
 
-    /// Has `check` wait, whose result is to be appended to `answer` as the field
-    /// `tag`.
+    /// Has `check` wait, which came when `asked` says, and whose result is to be
+    /// appended to `answer` as the field `tag`.
     pub(super) fn add(
         &mut self,
         own: Arc<Own>,
-        mut answer: BytesMut,
-        tag: u32,
+        (mut answer, tag): (BytesMut, u32),
         check: Bytes,
         wait: Wait,
+        asked: Asked,
     ) {
         let (len, until) = (check.len(), (wait, Instant::now() + PATIENCE));
         self.len += len;
+        let open = own.counts.open(INTERFACE);
         self.questions.push(Box::pin(async move {
-            result::append_in_time(&mut answer, tag, &own.checker, &check, until).await;
+            let said = result::append_in_time(&mut answer, tag, &own.checker, &check, until).await;
+            said.close(open);
+            asked.answered(&own.counts, INTERFACE);
             (answer.freeze(), len)
         }));
     }

@@ -1,7 +1,10 @@
 //! Feeds the index: a snapshot first, then the store's commits, in order.
 
+mod usages;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -15,7 +18,6 @@ use crate::domain::limit::LimitSet;
 use crate::domain::principal::{Membership, Principal};
 use crate::domain::scope::ScopeSet;
 use crate::domain::tombstone::{Buried, Tombstone};
-use crate::domain::usage::Usage;
 use crate::domain::verdict::{PrincipalNumber, WorkspaceNumber};
 use crate::domain::workspace::Workspace;
 use crate::store::{
@@ -25,7 +27,8 @@ use crate::store::{
 use super::Index;
 use super::credits::CreditAccount;
 use super::members::{ById, IndexedMembership, IndexedPrincipal, IndexedWorkspace, Names, Seat};
-use super::packed::{Bond, IndexedKey, Personal, Shared};
+use super::packed::{Bond, IndexedKey, Personal};
+use super::shared::Shared;
 use super::usage::KeyUsage;
 
 /// Loads the whole store into an index and starts the thread that follows it.
@@ -194,6 +197,7 @@ impl Follower {
                     self.index.imported.went(secret);
                 }
             }
+            self.index.number.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -210,17 +214,6 @@ impl Follower {
             let account = Arc::new(CreditAccount::load(credits, revision));
             self.index.credits.pin().insert(key, account);
         }
-    }
-
-    fn load_usage(&mut self, stored: Usage) {
-        if stored.key == KeyId::NOBODY {
-            // There is one such record, and nothing but a load puts it here.
-            let _ = self.index.usage_mark.set(stored);
-            return;
-        }
-        let scopes = self.shared.scopes(&stored.exercised);
-        let usage = Arc::new(KeyUsage::load(&stored, scopes));
-        self.loaded_usages.insert(stored.key, usage);
     }
 
     /// An account that comes or goes is in the same commit as its key, which is
@@ -338,28 +331,6 @@ impl Follower {
         Ok(Bond::Bound(self.seat(&workspace, &key.principal)))
     }
 
-    /// The usage that all tokens of `key` are to lead to; none: it has but one,
-    /// which nobody has used, and the first use makes it.
-    fn usage(&mut self, key: &Key, before: Option<&Key>) -> Option<Arc<KeyUsage>> {
-        if let Some(before) = before {
-            return self.usage_before(before);
-        }
-        let loaded = self.loaded_usages.remove(&key.id);
-        let none = || Arc::new(KeyUsage::new(key.id, &self.shared.scopes(&key.scopes)));
-        loaded.or_else(|| (key.secrets.len() > 1).then(none))
-    }
-
-    /// That of the version that is replaced: made now if it was not used, as a
-    /// check that holds it may be about to.
-    fn usage_before(&self, before: &Key) -> Option<Arc<KeyUsage>> {
-        let keys = self.index.keys.pin();
-        let mut indexed = before
-            .secrets
-            .iter()
-            .filter_map(|secret| keys.get(&secret.digest));
-        indexed.next().map(|key| Arc::clone(key.made_usage()))
-    }
-
     fn put_key(&mut self, key: &Key, before: Option<&Key>) -> Result<(), Orphan> {
         let usage = self.usage(key, before);
         for secret in &key.secrets {
@@ -386,6 +357,9 @@ impl Follower {
             {
                 self.index.imported.went(secret);
             }
+        }
+        if before.is_none() {
+            self.index.number.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
     }

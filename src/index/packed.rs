@@ -18,9 +18,9 @@ use crate::domain::workspace::Workspace;
 use super::Index;
 use super::credits::CreditAccount;
 use super::effective::Effective;
-use super::interner::Interner;
 use super::members::{Acting, IndexedMembership, IndexedPrincipal, Member, Names};
 use super::rotating::Rotating;
+use super::shared::Shared;
 use super::text::{Metadata, Text, pull, push};
 use super::usage::{KeyUsage, Use};
 
@@ -369,34 +369,4 @@ fn default_environment(workspace: &Workspace) -> &str {
         .default_environment
         .as_ref()
         .map_or("", |name| name.as_str())
-}
-
-/// What keys share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    scopes: Interner<ScopeSet>,
-    limits: Interner<LimitSet>,
-    environments: Interner<str>,
-}
-
-impl Shared {
-    pub(super) fn new() -> Self {
-        Self {
-            scopes: Interner::new(),
-            limits: Interner::new(),
-            environments: Interner::new(),
-        }
-    }
-
-    /// The shared copy of some limits.
-    pub(super) fn limits(&mut self, limits: &LimitSet) -> Arc<LimitSet> {
-        self.limits
-            .intern(limits, |limits| Arc::new(limits.clone()))
-    }
-
-    /// The shared copy of some scopes.
-    pub(super) fn scopes(&mut self, scopes: &ScopeSet) -> Arc<ScopeSet> {
-        self.scopes
-            .intern(scopes, |scopes| Arc::new(scopes.clone()))
-    }
 }

@@ -306,6 +306,15 @@ fn shown(id: &str) -> String {
 }
 
 impl RegistryError {
+    /// All that [`Self::denial`] can give.
+    pub const DENIALS: [&str; 5] = [
+        "ADMIN_TOKEN_INVALID",
+        "ROLE_INSUFFICIENT",
+        "NOT_OF_THE_SYSTEM",
+        "GRANT_CEILING_EXCEEDED",
+        "NOT_VISIBLE",
+    ];
+
     /// What a denied call is called in the audit log; none, if it failed for
     /// another reason than the caller's rights.
     #[must_use]

@@ -28,6 +28,8 @@ use crate::domain::credits::Credits;
 use crate::domain::digest::{Pepper, Sealer, StoreId};
 use crate::domain::usage::Usage;
 
+use crate::metrics::commits::{CommitCounts, CommitEnd};
+
 use super::record;
 use super::{
     Batch, BoxFuture, Commits, Damage, List, OpenError, RecordId, Revision, Snapshot, Store,
@@ -40,7 +42,7 @@ use engine::Engine;
 use ledger::Ledger;
 use memory::MemoryEngine;
 use work::Work;
-use writer::{Job, Writer};
+use writer::{Asker, Job, Writer};
 
 /// How many changes can wait for the writer before callers wait to be queued.
 const QUEUE: usize = 1_024;
@@ -66,6 +68,7 @@ pub struct LocalStore<E> {
     health: Arc<watch::Sender<StoreHealth>>,
     /// How many groups of commits have come to their end.
     groups: Arc<AtomicU64>,
+    counts: Arc<CommitCounts>,
     /// Taken by whoever closes the store first.
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -114,6 +117,7 @@ impl<E: Engine> LocalStore<E> {
             Arc::clone(&health),
         );
         let groups = Arc::clone(&writer.groups);
+        let counts = Arc::clone(&writer.counts);
         let lost = Arc::clone(&health);
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
@@ -132,8 +136,15 @@ impl<E: Engine> LocalStore<E> {
             jobs: Mutex::new(Some(jobs)),
             health,
             groups,
+            counts,
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// What it counts of its commits.
+    #[must_use]
+    pub fn counts(&self) -> Arc<CommitCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// The queue, unless the store is closed.
@@ -142,13 +153,39 @@ impl<E: Engine> LocalStore<E> {
     }
 
     async fn commit_one(&self, work: Work) -> Result<Revision, StoreError> {
+        let answer = match self.queue_one(work).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.counts.ended(CommitEnd::Unavailable);
+                return Err(error);
+            }
+        };
+        // A writer that goes without an answer has panicked, perhaps half way.
+        let committed = async { answer.await.unwrap_or(Err(StoreError::OutcomeUnknown)) };
+        // A task of its own: a caller that gives up early must not take the
+        // watch over the writer along.
+        let (health, groups) = (Arc::clone(&self.health), Arc::clone(&self.groups));
+        let counts = Arc::clone(&self.counts);
+        let watching = tokio::spawn(async move {
+            let ended = watched(committed, health, groups).await;
+            counts.ended(end(&ended));
+            ended
+        });
+        watching.await.unwrap_or(Err(StoreError::OutcomeUnknown))
+    }
+
+    /// Where the answer to a commit comes, once it is queued; an error, if it was
+    /// not.
+    async fn queue_one(&self, work: Work) -> Result<Answer, StoreError> {
         self.refuse_lost()?;
         let (reply, answer) = oneshot::channel();
+        let queued = Instant::now();
+        let asker = Asker { reply, queued };
         let queue = self.queue().ok_or(StoreError::Unavailable)?;
         let mut health = self.health.subscribe();
         tokio::select! {
             biased;
-            sent = queue.send(Job::Commit(work, reply)) => {
+            sent = queue.send(Job::Commit(work, asker)) => {
                 sent.map_err(|_| StoreError::Unavailable)?;
             }
             // Nobody takes it from the queue any more, and it is not in it.
@@ -156,15 +193,7 @@ impl<E: Engine> LocalStore<E> {
                 return Err(StoreError::Unavailable);
             }
         }
-        drop(queue);
-        // A writer that goes without an answer has panicked, perhaps half way.
-        let committed = async { answer.await.unwrap_or(Err(StoreError::OutcomeUnknown)) };
-        // A task of its own: a caller that gives up early must not take the
-        // watch over the writer along.
-        let (health, groups) = (Arc::clone(&self.health), Arc::clone(&self.groups));
-        tokio::spawn(watched(committed, health, groups))
-            .await
-            .unwrap_or(Err(StoreError::OutcomeUnknown))
+        Ok(answer)
     }
 
     /// What a lost store shows may not be durable, and no check knows of it.
@@ -173,6 +202,21 @@ impl<E: Engine> LocalStore<E> {
             StoreHealth::Sound => Ok(()),
             StoreHealth::Lost => Err(StoreError::Unavailable),
         }
+    }
+}
+
+/// Where the answer to a commit comes.
+type Answer = oneshot::Receiver<Result<Revision, StoreError>>;
+
+/// What a commit is counted as that ended so.
+const fn end(ended: &Result<Revision, StoreError>) -> CommitEnd {
+    match ended {
+        Ok(_) => CommitEnd::Durable,
+        Err(StoreError::Conflict(_)) => CommitEnd::Conflict,
+        Err(StoreError::TooLarge { .. }) => CommitEnd::TooLarge,
+        Err(StoreError::Unavailable | StoreError::Compacted(_)) => CommitEnd::Unavailable,
+        Err(StoreError::OutcomeUnknown) => CommitEnd::OutcomeUnknown,
+        Err(StoreError::Damaged(_)) => CommitEnd::Damaged,
     }
 }
 

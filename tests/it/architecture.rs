@@ -12,10 +12,17 @@ struct Layer {
     layers: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 6] = [
+const LAYERS: [Layer; 7] = [
     Layer {
         name: "domain",
         crates: &["tokio", "tonic", "prost", "sled", "tracing"],
+        layers: &[
+            "store", "index", "meter", "metrics", "service", "edge", "app", "cli",
+        ],
+    },
+    Layer {
+        name: "metrics",
+        crates: &["tokio", "tonic", "prost", "sled"],
         layers: &["store", "index", "meter", "service", "edge", "app", "cli"],
     },
     Layer {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::keyward;
 
-const DOCUMENTS: [&str; 28] = [
+const DOCUMENTS: [&str; 29] = [
     "README.md",
     "deploy/caddy/README.md",
     "deploy/envoy/README.md",
@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 28] = [
     "docs/installing.md",
     "docs/leaks.md",
     "docs/limits.md",
+    "docs/metrics.md",
     "docs/operating.md",
     "docs/principals.md",
     "docs/promises.md",

@@ -123,7 +123,7 @@ impl Envoy {
     async fn passes(&mut self, ask: &Ask) -> Passage {
         match self.ask(ask).await.unwrap() {
             Answer::Allowed(passage) => passage,
-            other => panic!("{other:?}"),
+            other @ (Answer::Denied(_) | Answer::Failed(_)) => panic!("{other:?}"),
         }
     }
 
@@ -131,7 +131,7 @@ impl Envoy {
     async fn denies(&mut self, ask: &Ask) -> Refusal {
         match self.ask(ask).await.unwrap() {
             Answer::Denied(refusal) => refusal,
-            other => panic!("{other:?}"),
+            other @ (Answer::Allowed(_) | Answer::Failed(_)) => panic!("{other:?}"),
         }
     }
 

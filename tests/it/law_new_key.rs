@@ -221,12 +221,13 @@ async fn serve(checker: Checker) -> (Vec<Checks>, watch::Sender<bool>) {
     .unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = format!("http://{}", bound.address());
-    let door = Door {
+    let door = Door::new(
+        "check",
         bound,
-        protocols: Protocols::Grpc,
-        tls: None,
-        limits: ConnectionLimits::default(),
-    };
+        Protocols::Grpc,
+        None,
+        ConnectionLimits::default(),
+    );
     drop(server::serve_on_threads((door, &plane), None, 2, &drain).unwrap());
     let mut connections = Vec::new();
     for _ in 0..4 {

@@ -56,6 +56,7 @@ mod limits_shared_exact;
 mod listeners;
 mod load;
 mod manifests;
+mod metrics;
 mod model;
 mod office;
 mod packaging;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -43,7 +43,8 @@ const MAX_UNTAKEN: Duration = Duration::from_secs(60);
 /// How often a key is tried again when the caller's admin key changes.
 const MAX_CALLERS: usize = 4;
 
-const CALL: &str = "ImportKeys";
+/// The name of the call.
+pub(super) const CALL: &str = "ImportKeys";
 
 /// The results of an import.
 pub(super) type Results = ReceiverStream<Result<ImportKeysResponse, Status>>;
@@ -62,7 +63,7 @@ impl KeyAdminService {
         };
         let actor = caller
             .authenticate()
-            .map_err(|error| self.refuse(None, CALL, &error))?;
+            .map_err(|error| self.ended(CALL, self.refuse(None, CALL, &error)))?;
         let (results, told) = mpsc::channel(MAX_WAITING);
         let importing = Importing {
             caller: Arc::new(caller),
@@ -102,7 +103,7 @@ impl Caller {
             match import.key(&actor, &draft).await {
                 Ok(outcome) => {
                     if let ImportOutcome::Beyond(error) = &outcome {
-                        self.own.denials.note(Some(&actor), CALL, error);
+                        self.own.note(Some(&actor), CALL, error);
                     }
                     return Ok(import::result(number, outcome));
                 }
@@ -168,8 +169,12 @@ impl Importing {
         let status = match (ended, told) {
             (Err(End::Broken(status)), _) => status,
             (Err(End::Failed(error)), _) => self.caller.own.refuse(Some(&actor), CALL, &error),
-            (Ok(()) | Err(End::Left), _) => return,
+            (Ok(()), _) => return self.caller.own.counts.ended(CALL, Code::Ok as i32),
+            (Err(End::Left), _) => {
+                return self.caller.own.counts.ended(CALL, Code::Cancelled as i32);
+            }
         };
+        let status = self.caller.own.ended(CALL, status);
         let _ = self.results.send_timeout(Err(status), MAX_UNTAKEN).await;
     }
 

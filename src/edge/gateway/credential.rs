@@ -78,7 +78,8 @@ mod tests {
         let both: &[&str] = &["x-api-key", USUAL];
         let key: &[&str] = &["x-api-key"];
         let several = ",";
-        let table: &[(&[&str], &[(&'static str, &str)], &str)] = &[
+        type Row<'a> = (&'a [&'a str], &'a [(&'static str, &'a str)], &'a str);
+        let table: &[Row<'_>] = &[
             (usual, &[], ""),
             (usual, &[(USUAL, bearer)], bearer),
             (usual, &[(USUAL, "")], ""),

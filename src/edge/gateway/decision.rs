@@ -2,8 +2,9 @@
 
 use http::{HeaderName, StatusCode};
 
-use crate::domain::verdict::DenialReason;
+use crate::domain::verdict::{DenialReason, Verdict};
 use crate::edge::answer;
+use crate::metrics::checks::Decided;
 
 use super::identity::Identity;
 
@@ -20,6 +21,22 @@ pub(in crate::edge) enum Decision {
     /// There is no verdict. This is no denial: what to do is the gateway's own
     /// policy for a check that failed.
     Undecided(Undecided),
+}
+
+impl Decision {
+    /// What it is counted as; none: nothing was decided.
+    pub(in crate::edge) fn counted(&self) -> Option<Decided> {
+        match self {
+            Self::Allowed(allowed) if allowed.identity.is_none() => Some(Decided::Public),
+            Self::Allowed(_) => Some(Verdict::Allowed.into()),
+            Self::Denied(denied) => Some(match denied.reason {
+                Reason::Verdict(reason) => Verdict::Denied(reason).into(),
+                Reason::NoRoute => Decided::NoRoute,
+                Reason::BrokenPolicy => Decided::BrokenPolicy,
+            }),
+            Self::Undecided(_) => None,
+        }
+    }
 }
 
 /// How to pass a request on.

@@ -6,12 +6,14 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use tokio::sync::mpsc::Receiver as Queue;
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, error};
 
 use crate::domain::clock::Clock;
+use crate::metrics::commits::CommitCounts;
 use crate::store::guard::{GuardFile, Slot};
 use crate::store::{Commit, Commits, OpenError, Revision, StoreError, StoreHealth};
 
@@ -34,7 +36,7 @@ const GUARD: &str = "the guard file";
 /// What the writer is asked to do.
 pub(in crate::store) enum Job {
     /// Make a change durable.
-    Commit(Work, oneshot::Sender<Result<Revision, StoreError>>),
+    Commit(Work, Asker),
     /// Read everything, at one revision.
     Snapshot(Sender<Result<Revision, OpenError>>, SyncSender<Chunk>),
     /// Send the commits after a revision.
@@ -54,11 +56,20 @@ pub(in crate::store) struct Writer<E> {
     /// How many groups of commits have come to their end. A count that guards
     /// nothing.
     pub(in crate::store) groups: Arc<AtomicU64>,
+    pub(in crate::store) counts: Arc<CommitCounts>,
     followers: Vec<Sender<Arc<Commit>>>,
     backlog: Backlog,
 }
 
-type Pending = (Work, oneshot::Sender<Result<Revision, StoreError>>);
+/// Who asked for a commit.
+pub(in crate::store) struct Asker {
+    /// Where the answer goes.
+    pub(in crate::store) reply: oneshot::Sender<Result<Revision, StoreError>>,
+    /// When it was queued.
+    pub(in crate::store) queued: Instant,
+}
+
+type Pending = (Work, Asker);
 
 impl<E: Engine> Writer<E> {
     pub(in crate::store) fn new(
@@ -77,6 +88,7 @@ impl<E: Engine> Writer<E> {
             health,
             loaded: false,
             groups: Arc::default(),
+            counts: Arc::default(),
             followers,
             backlog,
         }
@@ -158,11 +170,7 @@ impl<E: Engine> Writer<E> {
 
     /// Makes a group durable, tells the followers, answers the askers: in this
     /// order. Whether it is durable.
-    fn finish(
-        &mut self,
-        plan: Plan,
-        accepted: Vec<(Revision, oneshot::Sender<Result<Revision, StoreError>>)>,
-    ) -> bool {
+    fn finish(&mut self, plan: Plan, accepted: Vec<(Revision, Asker)>) -> bool {
         if let Err(problem) = self.make_durable(&plan) {
             self.lose(&problem);
             accepted
@@ -171,6 +179,7 @@ impl<E: Engine> Writer<E> {
             return false;
         }
         self.ledger.state = plan.state;
+        self.count(&accepted);
         for commit in plan.commits {
             self.followers
                 .retain(|follower| follower.send(Arc::clone(&commit)).is_ok());
@@ -180,6 +189,15 @@ impl<E: Engine> Writer<E> {
             .into_iter()
             .for_each(|(revision, reply)| answer(reply, Ok(revision)));
         true
+    }
+
+    /// Counts what has just become durable.
+    fn count(&self, accepted: &[(Revision, Asker)]) {
+        self.counts.reached(self.ledger.state.revision.0);
+        self.counts.group(accepted.len());
+        for (_, asker) in accepted {
+            self.counts.took(asker.queued.elapsed());
+        }
     }
 
     fn make_durable(&mut self, plan: &Plan) -> Result<(), String> {
@@ -232,6 +250,7 @@ impl<E: Engine> Writer<E> {
         match loaded {
             Ok(()) => {
                 self.ledger.state = state;
+                self.counts.reached(state.revision.0);
                 self.loaded = true;
             }
             // Whoever asked learns why; there is nobody to tell of a hang-up.
@@ -298,9 +317,6 @@ impl Backlog {
 }
 
 /// An asker that has given up is not told.
-fn answer(
-    reply: oneshot::Sender<Result<Revision, StoreError>>,
-    result: Result<Revision, StoreError>,
-) {
-    drop(reply.send(result));
+fn answer(asker: Asker, result: Result<Revision, StoreError>) {
+    drop(asker.reply.send(result));
 }

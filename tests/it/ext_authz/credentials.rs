@@ -3,6 +3,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn one_credential_counts_and_is_kept_from_the_upstream() {
     let server = Server::start();
     let mut admin = server.admin().await;

@@ -9,6 +9,7 @@ use super::*;
 use crate::check_api::served_with_ended_keys;
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_reason_has_its_status_and_its_headers() {
     let (server, keys) = served_with_ended_keys().await;
     let mut admin = server.admin().await;

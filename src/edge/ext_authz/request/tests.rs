@@ -219,7 +219,7 @@ fn messages_are_merged_as_protobuf_merges_them() {
         let address = source.address.unwrap().address.unwrap();
         let expected = match address {
             OneOf::SocketAddress(socket) => socket.address,
-            _ => String::new(),
+            OneOf::Pipe(_) | OneOf::EnvoyInternalAddress(_) => String::new(),
         };
         assert_eq!(expected, ip);
     }
@@ -227,7 +227,12 @@ fn messages_are_merged_as_protobuf_merges_them() {
 
 #[test]
 fn a_header_that_is_told_in_both_ways_is_one() {
-    let table: &[(&[(&str, &str)], &[(&str, &str)], Found<'_>)] = &[
+    type Row<'a> = (
+        &'a [(&'a str, &'a str)],
+        &'a [(&'a str, &'a str)],
+        Found<'a>,
+    );
+    let table: &[Row<'_>] = &[
         (&[("a", "1")], &[("a", "1")], Found::One(b"1")),
         (&[("a", "1")], &[("A", "1")], Found::One(b"1")),
         (&[("a", "1")], &[("a", "2")], Found::Several),
