@@ -2,6 +2,11 @@
 //! settings, folders, ports and users, and the files with one another. That each
 //! resource is of the right shape is for `.ci/run`, which has the schemas.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a test tells one story, from top to bottom"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

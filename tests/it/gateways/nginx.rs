@@ -67,8 +67,7 @@ impl Gateway for Nginx {
             | Feature::LimitsOfTheAllowed
             | Feature::Http2
             | Feature::Grpc
-            | Feature::GrpcDenials
-            | Feature::PublicAlone => None,
+            | Feature::GrpcDenials => None,
         }
     }
 }
