@@ -558,7 +558,7 @@ const UNKNOWN: &[(&str, &str)] = &[
     ),
     (
         "[tls]\nkey = 'a'",
-        "1:2: unknown section [tls]; write [check.tls] or [admin.tls]",
+        "1:2: unknown section [tls]; write [check.tls] or [admin.tls] or [http.tls]",
     ),
     (
         "[metrics]\nport = 1",

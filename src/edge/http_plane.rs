@@ -20,7 +20,8 @@ use super::reply::Reply;
 use super::unread::Unread;
 
 /// What those who try an address are told.
-const NOTHING_HERE: &str = "there is nothing here; gateways ask at /forward-auth, probes at /livez and /readyz\n";
+const NOTHING_HERE: &str =
+    "there is nothing here; gateways ask at /forward-auth, probes at /livez and /readyz\n";
 
 /// What those are told who come while there is too much to do.
 pub(super) const OVERLOADED: &str = "there is too much to do; try again\n";

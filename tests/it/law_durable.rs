@@ -718,10 +718,8 @@ pub(crate) fn serve_without_xfsz(site: &Site, grace: &str) -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
-        .args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"])
-        .arg(serve.get_program())
-        .args(serve.get_args());
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"]);
+    let mut command = support::wrapped(command, &serve);
     command.args(["--store-lost-grace", grace]);
     command
 }

@@ -16,7 +16,7 @@ use keyward::store::Record;
 
 use crate::records;
 use crate::redact::{assert_same, redacted};
-use crate::support::{Admin, Server, Site, admin_client, keyward, run};
+use crate::support::{Admin, Server, Site, admin_client, keyward, run, wrapped};
 use crate::sync_order::strace;
 
 const SHOWN: &str = "\
@@ -302,8 +302,7 @@ fn recover_with(fault: &str, call: &str, number: usize, site: &Site, file: &Path
     let mut faulty = strace();
     faulty.args(["-qq", "-o", "/dev/null", "-e"]);
     faulty.arg(format!("inject={call}:{fault}:when={number}"));
-    faulty.arg(recover.get_program()).args(recover.get_args());
-    run(&mut faulty)
+    run(&mut wrapped(faulty, &recover))
 }
 
 #[tokio::test(flavor = "multi_thread")]

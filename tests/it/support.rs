@@ -43,6 +43,16 @@ pub(crate) fn keyward() -> Command {
     command
 }
 
+/// Has `wrapper` run `command` as it would run by itself.
+pub(crate) fn wrapped(mut wrapper: Command, command: &Command) -> Command {
+    let variables = command.get_envs();
+    wrapper
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    wrapper
+}
+
 /// Runs `command` to its end, which has to come soon.
 pub(crate) fn run(command: &mut Command) -> Output {
     run_with_input(command, b"")

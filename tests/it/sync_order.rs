@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Server, Site};
+use crate::support::{Server, Site, wrapped};
 
 /// The calls that matter: what writes and syncs files, and what replies.
 const CALLS: &str = "trace=write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,fsync,fdatasync";
@@ -58,8 +58,7 @@ fn watched(site: &Site, trace_file: &Path) -> Command {
     command
         .args(["-ttt", "-yy", "-xx", "-s", "65536", "-e", CALLS, "-o"])
         .arg(trace_file);
-    command.arg(serve.get_program()).args(serve.get_args());
-    command
+    wrapped(command, &serve)
 }
 
 /// What watches a program and all its threads, as this process's grandchild.

@@ -9,7 +9,7 @@ mod many;
 
 use keyward::edge::pb::{CheckRequest, CreateKeyResponse, GetKeyRequest, Key, KeyUsage};
 
-use crate::support::{Admin, Server, Site, check_request};
+use crate::support::{Admin, Server, Site, check_request, wrapped};
 
 /// The key as it is now.
 async fn key(admin: &mut Admin, id: &str) -> Key {

@@ -246,10 +246,8 @@ async fn no_check_waits_for_a_disk_that_hangs() {
     let mut slow = strace();
     slow.args(["--seccomp-bpf", "-e", "trace=fdatasync", "-o"])
         .arg(site.path().join("trace"))
-        .args(["-e", "inject=fdatasync:delay_enter=3000000"])
-        .arg(serve.get_program())
-        .args(serve.get_args());
-    let server = Server::spawn(site, slow).unwrap();
+        .args(["-e", "inject=fdatasync:delay_enter=3000000"]);
+    let server = Server::spawn(site, wrapped(slow, &serve)).unwrap();
     let mut checks = server.checks().await;
     let (begin, mut slowest, mut asked) = (Instant::now(), Duration::ZERO, 0);
     while writes(&server) < 3 {

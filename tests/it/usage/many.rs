@@ -160,10 +160,8 @@ async fn what_is_being_written_one_by_one_is_written_together_at_a_stop() {
     let mut slow = strace();
     slow.args(["--seccomp-bpf", "-e", "trace=fdatasync", "-o"])
         .arg(site.path().join("trace"))
-        .args(["-e", "inject=fdatasync:delay_enter=1500000"])
-        .arg(serve.get_program())
-        .args(serve.get_args());
-    let server = Server::spawn(site.clone(), slow).unwrap();
+        .args(["-e", "inject=fdatasync:delay_enter=1500000"]);
+    let server = Server::spawn(site.clone(), wrapped(slow, &serve)).unwrap();
     use_all(&server, &tokens).await;
     let begin = Instant::now();
     while told_written(&server) == 0 {
