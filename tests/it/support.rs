@@ -43,6 +43,12 @@ pub(crate) fn keyward() -> Command {
     command
 }
 
+/// The token with another last character than its own.
+pub(crate) fn mistyped(token: &str) -> String {
+    let last = if token.ends_with('x') { 'y' } else { 'x' };
+    format!("{}{last}", &token[..token.len() - 1])
+}
+
 /// Has `wrapper` run `command` as it would run by itself.
 pub(crate) fn wrapped(mut wrapper: Command, command: &Command) -> Command {
     let variables = command.get_envs();

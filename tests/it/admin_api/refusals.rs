@@ -325,7 +325,7 @@ async fn an_admin_token_is_needed_and_what_is_wrong_with_it_is_told() {
     let admin_token = server.site.admin_token();
     let channel = support::connect(&server.admin_address).await;
     let mut client = KeyAdminClient::new(channel);
-    let mistyped = format!("Bearer {}x", &admin_token[..admin_token.len() - 1]);
+    let mistyped = format!("Bearer {}", support::mistyped(&admin_token));
     let twice = [
         format!("Bearer {admin_token}"),
         format!("Bearer {admin_token}"),

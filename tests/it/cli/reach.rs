@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{Shell, assert_failed, assert_same, redacted};
-use crate::support::{keyward, run};
+use crate::support::{keyward, mistyped, run};
 
 #[test]
 fn without_a_good_admin_token_nothing_is_done() {
@@ -25,13 +25,13 @@ fn without_a_good_admin_token_nothing_is_done() {
         error: what is given as the admin token is not one token\n  \
         The file or variable must hold the token and nothing else.\n";
     let good = shell.server.site.admin_token();
-    let mistyped = format!("{}x", &good[..good.len() - 1]);
+    let typo = mistyped(&good);
     for (token, code, complaint) in [
         (None, 2, note.to_owned()),
         (Some(" \n"), 2, note.to_owned()),
         (Some("two words"), 2, unfit.to_owned()),
         (Some("nonsense"), 1, invalid("UNKNOWN")),
-        (Some(&*mistyped), 1, invalid("UNKNOWN")),
+        (Some(&*typo), 1, invalid("UNKNOWN")),
         (Some("a,b"), 1, invalid("MALFORMED")),
         (Some(&*good), 0, "no keys\n".to_owned()),
     ] {
