@@ -168,6 +168,8 @@ fn precondition(failure: Failure, about: &About) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connect::Server;
+    use super::super::status::Changes;
     use super::*;
     use crate::edge::pb::ErrorReason;
 
@@ -236,7 +238,15 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        let failure = on(Failure::failed("the sentence"), reason, &about);
+        let server = Server::Http("http://127.0.0.1:1".to_owned());
+        let asked = Asked {
+            server: &server,
+            server_flag: "--admin-server",
+            token_source: Some("$KEYWARD_ADMIN_TOKEN"),
+            flags: &[],
+            changes: Changes::Nothing,
+        };
+        let failure = on(Failure::failed("the sentence"), reason, &about, &asked);
         (failure.exit(), failure.to_string())
     }
 
