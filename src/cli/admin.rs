@@ -52,7 +52,7 @@ pub(crate) struct Admin {
 impl Admin {
     /// Reads the admin token and connects.
     pub(crate) async fn connect(flags: AdminFlags) -> Result<Self, Failure> {
-        let target = flags.reach.target(flags.admin_server, Listener::Admin)?;
+        let mut target = flags.reach.target(flags.admin_server, Listener::Admin)?;
         let file = flags.admin_token_file.as_deref();
         if let (Some(context), Some(own)) = (&target.named, &target.token_file)
             && let Some(variable) = admin_token::other_variable(file, own)
@@ -64,6 +64,7 @@ impl Admin {
                 Some(_) => failure,
                 None => target.without_token(failure),
             })?;
+        target.token_source = Some(admin_token::source(file));
         let client =
             KeyAdminClient::new(target.connect().await?).max_decoding_message_size(MAX_REPLY_LEN);
         Ok(Self {

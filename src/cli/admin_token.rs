@@ -42,6 +42,16 @@ pub(crate) fn other_variable(file: Option<&Path>, of_context: &Path) -> Option<&
     }
 }
 
+/// Where [`authorization`] has taken the token from, for people.
+pub(crate) fn source(file: Option<&Path>) -> &'static str {
+    match file {
+        Some(file) if is_set_to(FILE_VARIABLE, file.as_os_str()) => "$KEYWARD_ADMIN_TOKEN_FILE",
+        Some(_) => "--admin-token-file",
+        None if std::env::var_os(VARIABLE).is_some() => "$KEYWARD_ADMIN_TOKEN",
+        None => "the context's file",
+    }
+}
+
 fn token(
     file: Option<&Path>,
     variable: Option<OsString>,

@@ -3,22 +3,16 @@
 use std::collections::HashMap;
 
 use super::failure::{Exit, Failure};
+use super::status::Asked;
 
 /// What a reason comes with, by name.
 type About = HashMap<String, String>;
 
-/// Adds to the failure what to do about its reason. A newer server's reason
-/// is left to that server's own words.
-pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
+/// Adds to the failure of what was `asked` what to do about its reason. A newer
+/// server's reason is left to that server's own words.
+pub(crate) fn on(failure: Failure, reason: &str, about: &About, asked: &Asked<'_>) -> Failure {
     match reason {
-        "ADMIN_TOKEN_INVALID" => {
-            let denial = about.get("denial").map_or("not valid", String::as_str);
-            failure
-                .note(format!(
-                    "The one in --admin-token-file or $KEYWARD_ADMIN_TOKEN is {denial}."
-                ))
-                .note("It must be an admin key's, as `keyward init` makes; API keys are no admins.")
-        }
+        "ADMIN_TOKEN_INVALID" => token_invalid(failure, about, asked),
         "ROLE_INSUFFICIENT" => match about.get("requiredRole") {
             Some(role) => failure.note(format!(
                 "Use the token of an admin key that is {role} there."
@@ -46,6 +40,23 @@ pub(crate) fn on(failure: Failure, reason: &str, about: &About) -> Failure {
         // The sentence says all, or the fields do.
         _ => failure,
     }
+}
+
+fn token_invalid(failure: Failure, about: &About, asked: &Asked<'_>) -> Failure {
+    let denial = about.get("denial").map_or("not valid", String::as_str);
+    let source = asked
+        .token_source
+        .unwrap_or("--admin-token-file or $KEYWARD_ADMIN_TOKEN");
+    let failure = failure
+        .note(format!("The one in {source} is {denial}."))
+        .note("It must be an admin key's, as `keyward init` makes; API keys are no admins.");
+    if denial != "UNKNOWN" {
+        return failure;
+    }
+    failure.note(format!(
+        "It may be another store's: perhaps the server at {} is not the one that you mean.",
+        asked.server
+    ))
 }
 
 fn text<'a>(about: &'a About, name: &str) -> &'a str {
@@ -157,6 +168,8 @@ fn precondition(failure: Failure, about: &About) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connect::Server;
+    use super::super::status::Changes;
     use super::*;
     use crate::edge::pb::ErrorReason;
 
@@ -225,7 +238,15 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        let failure = on(Failure::failed("the sentence"), reason, &about);
+        let server = Server::Http("http://127.0.0.1:1".to_owned());
+        let asked = Asked {
+            server: &server,
+            server_flag: "--admin-server",
+            token_source: Some("$KEYWARD_ADMIN_TOKEN"),
+            flags: &[],
+            changes: Changes::Nothing,
+        };
+        let failure = on(Failure::failed("the sentence"), reason, &about, &asked);
         (failure.exit(), failure.to_string())
     }
 

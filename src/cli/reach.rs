@@ -109,6 +109,8 @@ pub(crate) struct Target {
     pub(crate) timeout: Duration,
     /// The file with the admin token, if the context names one for this server.
     pub(crate) token_file: Option<PathBuf>,
+    /// Where the admin token was taken from, for people, once it was.
+    pub(crate) token_source: Option<&'static str>,
     /// The context that the command line names. What it has is meant, then,
     /// and no variable that happens to be set.
     pub(crate) named: Option<String>,
@@ -192,6 +194,7 @@ impl ReachFlags {
             flag: listener.flag(),
             timeout: self.timeout,
             token_file: context.admin_token_file,
+            token_source: None,
             named,
             withheld,
         })
@@ -255,6 +258,7 @@ impl Target {
         Asked {
             server: &self.server,
             server_flag: self.flag,
+            token_source: self.token_source,
             flags,
             changes,
         }

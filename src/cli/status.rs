@@ -20,6 +20,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) server: &'a Server,
     /// The flag that names it.
     pub(crate) server_flag: &'static str,
+    /// Where the admin token was taken from, for people, if the call has one.
+    pub(crate) token_source: Option<&'static str>,
     /// The flags that set the fields of the request.
     pub(crate) flags: Flags,
     /// What the call does, of which nobody may know whether it was done.
@@ -49,6 +51,7 @@ impl Asked<'_> {
                 Failure::failed(message(status)).because(&info.reason),
                 &info.reason,
                 &info.metadata,
+                self,
             ),
             None => self.unanswered(status),
         };
@@ -179,6 +182,7 @@ mod tests {
         let asked = Asked {
             server: &server,
             server_flag: "--admin-server",
+            token_source: Some("$KEYWARD_ADMIN_TOKEN_FILE"),
             flags: FLAGS,
             changes,
         };

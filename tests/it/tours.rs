@@ -21,9 +21,14 @@ use crate::support::{Server, Site, keyward, run_with_input, tool};
 /// Where the documents say that the listeners are.
 const CHECK: &str = "http://127.0.0.1:50051";
 const ADMIN: &str = "http://127.0.0.1:50052";
+const HTTP: &str = "http://127.0.0.1:8080";
 
 /// Where the documents say that the session is.
 const FOLDER: &str = "/home/you/keyward";
+
+/// What a file that is typed in stands between.
+const FILE_BEGINS: &str = "<<'END'\n";
+const FILE_ENDS: &str = "\nEND\n";
 
 /// An address with a port that is free.
 const FREE: &str = "127.0.0.1:0";
@@ -166,7 +171,11 @@ impl Tour {
             ("KEYWARD_ADMIN_SERVER", &*at[1]),
         ];
         let check = at[0].trim_start_matches("http://").parse().unwrap();
-        let mut places = vec![(CHECK, at[0].clone()), (ADMIN, at[1].clone())];
+        let mut places = vec![
+            (CHECK, at[0].clone()),
+            (ADMIN, at[1].clone()),
+            (HTTP, started.http_address.clone()),
+        ];
         places.extend(envoy::places(check, site.path()));
         let mut act = |script: &mut String| {
             let script = std::mem::take(script);
@@ -260,7 +269,7 @@ fn part(text: &str, heading: &str) -> Range<usize> {
 }
 
 /// The commands in the console blocks of a part of a document. One that ends
-/// with `\`, or within quotes, goes on in the next line.
+/// with `\`, or within quotes, goes on in the next line, as a file does to its end.
 fn steps(text: &str, part: Range<usize>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut in_block, mut typing) = (false, false);
@@ -291,7 +300,9 @@ fn steps(text: &str, part: Range<usize>) -> Vec<Step> {
         }
         let step = steps.last_mut().unwrap();
         step.place = end..end;
-        typing = step.command.ends_with("\\\n") || step.command.matches('\'').count() % 2 == 1;
+        typing = step.command.ends_with("\\\n")
+            || step.command.matches('\'').count() % 2 == 1
+            || step.command.contains(FILE_BEGINS) && !step.command.ends_with(FILE_ENDS);
     }
     // An empty line before the next command is for the eye.
     for step in &mut steps {

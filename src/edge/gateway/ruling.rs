@@ -80,14 +80,20 @@ pub(super) fn rule<'a, 'p, 'r>(
 }
 
 /// Whether `policy` says what a credential has to be good for, and not only where
-/// it is to be found.
+/// it is to be found and of which workspace and environment it has to be: that is
+/// said of all that a gateway passes on, and is not meant to close what the table
+/// has open.
 fn asks_something(policy: &Policy) -> bool {
-    let where_alone = Policy {
-        credential_headers: policy.credential_headers.clone(),
-        preflights_public: policy.preflights_public,
-        ..Policy::default()
-    };
-    *policy != where_alone
+    let Policy {
+        required_scopes,
+        limits,
+        cost,
+        environment: _,
+        workspace: _,
+        credential_headers: _,
+        preflights_public: _,
+    } = policy;
+    !required_scopes.is_empty() || !limits.is_empty() || cost.is_some()
 }
 
 /// Tells the operator of a policy that cannot be held, unless `faults` has let one
@@ -184,6 +190,9 @@ mod tests {
         let bulk: &[(&str, &str)] = &[("limits", "bulk")];
         let by_key: &[(&str, &str)] = &[("credential_headers", "x-api-key")];
         let free: &[(&str, &str)] = &[("preflights", "public")];
+        let of_klipy: &[(&str, &str)] = &[("workspace", "klipy"), ("environment", "live")];
+        let scoped: &[(&str, &str)] = &[("workspace", "klipy"), ("required_scopes", "read")];
+        let priced: &[(&str, &str)] = &[("workspace", "klipy"), ("cost", "2")];
         for (routes, method, path, preflight_for, pairs, expected) in [
             (&none, "GET", "/v1/a", None, &[][..], "[]"),
             (&none, "GET", "/v1/a", None, bulk, "[bulk]"),
@@ -199,8 +208,11 @@ mod tests {
             (&some, "GET", "/health", None, &[], "public"),
             (&some, "GET", "/health", None, by_key, "public"),
             (&some, "GET", "/health", None, free, "public"),
+            (&some, "GET", "/health", None, of_klipy, "public"),
             // The gateway may ask for more than the table.
             (&some, "GET", "/health", None, bulk, "[bulk]"),
+            (&some, "GET", "/health", None, scoped, "[read]"),
+            (&some, "GET", "/health", None, priced, "[]"),
             (&some, "OPTIONS", "/v1/a", Some("PUT"), &[], "public"),
             (&some, "OPTIONS", "/v1/a", Some("PUT"), bulk, "public"),
             (&some, "OPTIONS", "/v1/a", Some("GET"), &[], "no route"),

@@ -17,8 +17,15 @@ fn without_a_good_admin_token_nothing_is_done() {
     let invalid = |denial: &str| {
         format!(
             "error: a valid admin token is needed: send it as `authorization: Bearer <token>`\n  \
-             The one in --admin-token-file or $KEYWARD_ADMIN_TOKEN is {denial}.\n  \
+             The one in $KEYWARD_ADMIN_TOKEN is {denial}.\n  \
              It must be an admin key's, as `keyward init` makes; API keys are no admins.\n"
+        )
+    };
+    let unknown = || {
+        let server = &shell.server.admin_address;
+        let told = invalid("UNKNOWN");
+        format!(
+            "{told}  It may be another store's: perhaps the server at {server} is not the one that you mean.\n"
         )
     };
     let unfit = "\
@@ -30,8 +37,8 @@ fn without_a_good_admin_token_nothing_is_done() {
         (None, 2, note.to_owned()),
         (Some(" \n"), 2, note.to_owned()),
         (Some("two words"), 2, unfit.to_owned()),
-        (Some("nonsense"), 1, invalid("UNKNOWN")),
-        (Some(&*typo), 1, invalid("UNKNOWN")),
+        (Some("nonsense"), 1, unknown()),
+        (Some(&*typo), 1, unknown()),
         (Some("a,b"), 1, invalid("MALFORMED")),
         (Some(&*good), 0, "no keys\n".to_owned()),
     ] {

@@ -54,8 +54,8 @@ pub(crate) fn places(keyward: SocketAddr, folder: &Path) -> [(&'static str, Stri
         (FILE, file.display().to_string()),
         ("127.0.0.1:10000", listen.to_string()),
         (
-            "--bind 127.0.0.1 8000",
-            format!("--bind {} {}", upstream.ip(), upstream.port()),
+            "(\"127.0.0.1\", 8000)",
+            format!("(\"{}\", {})", upstream.ip(), upstream.port()),
         ),
     ]
 }

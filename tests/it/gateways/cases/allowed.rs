@@ -66,11 +66,15 @@ pub(in crate::gateways) async fn a_public_route_needs_no_key<G: Gateway>() {
         scene.get("/public/terms"),
         scene.get("/public/terms").header("authorization", JWT),
         scene.get("/public/terms").bearer(&token),
+        scene.get("/public/terms").header("x-api-key", &token),
     ] {
         let ask = ask.header("x-keyward-principal", "user:root");
         assert!(ask.send().await.is_from_the_upstream());
         let seen = scene.upstream.only();
         assert_eq!(seen.like(IDENTITY), []);
+        if G::can(Feature::PublicAlone) {
+            assert!(!seen.holds(&token), "{seen:?}");
+        }
     }
     // It is one folder, and not what begins like it.
     for path in ["/public", "/publications", "/publi"] {
