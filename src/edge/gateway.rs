@@ -203,10 +203,7 @@ impl Gateway {
         policy: &Policy,
     ) -> Result<Decision, Wait> {
         let credential = credential::select(asked.headers, credential_headers(policy));
-        let workspace = policy.select(target, |name| match asked.headers.find(name) {
-            Found::One(value) => Some(value),
-            Found::Nothing | Found::Several => None,
-        });
+        let workspace = policy.select(target, |name| asked.headers.find(name).one());
         let ask = Ask {
             workspace: workspace.asked(),
             environment: policy.environment.as_deref(),
