@@ -154,7 +154,7 @@ impl Gateway {
         let target = Target::read(asked.host, asked.path);
         match ruling::rule(asked, &target, pairs, &self.routes) {
             Ruling::Policy(policy) => self.judge(asked, &target, &policy),
-            Ruling::Public => Ok(self.public()),
+            Ruling::Public(credentials) => Ok(self.public(asked, &credentials)),
             Ruling::NoRoute(why) => {
                 let denied = refused(Reason::NoRoute, asked.is_grpc());
                 Ok(Decision::Denied(Denied {
@@ -185,11 +185,19 @@ impl Gateway {
     }
 
     /// The decision on a request that anybody may make. Nobody is told of, also
-    /// not by a header that the client has sent.
-    fn public(&self) -> Decision {
+    /// not by a header that the client has sent; and clients that send their key
+    /// everywhere do not hand it to an upstream, by one of the headers that are
+    /// named `credentials`.
+    fn public<'a>(
+        &self,
+        asked: &Asked<'a, impl Headers<'a>>,
+        credentials: &[Box<str>],
+    ) -> Decision {
+        let names = credentials.iter().map(AsRef::as_ref);
+        let found = credential::with_tokens(asked.headers, names);
         Decision::Allowed(Allowed {
             set: Vec::new(),
-            remove: self.headers.all().cloned().collect(),
+            remove: self.removed(&[], found),
             respond: Vec::new(),
             identity: None,
         })
@@ -233,20 +241,29 @@ impl Gateway {
             return denied(DenialReason::Unknown, outcome, policy, grpc);
         };
         let set = identity.headers(&self.headers);
-        let credentials = credential_headers(policy)
-            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        Decision::Allowed(Allowed {
+            remove: self.removed(&set, credential_headers(policy)),
+            set,
+            respond: rate_limit::headers(outcome.limits.iter()),
+            identity: Some(identity),
+        })
+    }
+
+    /// The headers that are taken off where these are `set`, and credentials are
+    /// in those that are named `credentials`.
+    fn removed<'n>(
+        &self,
+        set: &[Header],
+        credentials: impl Iterator<Item = &'n str>,
+    ) -> Vec<HeaderName> {
+        let credentials = credentials.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         let mut remove: Vec<HeaderName> = Vec::new();
         for name in self.headers.all().cloned().chain(credentials) {
             if !remove.contains(&name) && set.iter().all(|(set, _)| *set != name) {
                 remove.push(name);
             }
         }
-        Decision::Allowed(Allowed {
-            set,
-            remove,
-            respond: rate_limit::headers(outcome.limits.iter()),
-            identity: Some(identity),
-        })
+        remove
     }
 }
 

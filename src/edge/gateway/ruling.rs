@@ -14,6 +14,7 @@ use crate::domain::text::without_tokens;
 use crate::edge::throttle::Throttle;
 
 use super::asked::{Asked, Headers};
+use super::credential;
 
 /// How much of a host or path is logged, in characters.
 const LOGGED: usize = 200;
@@ -22,8 +23,9 @@ const LOGGED: usize = 200;
 pub(super) enum Ruling<'r> {
     /// A credential that meets this policy.
     Policy(Cow<'r, Policy>),
-    /// Nothing: anybody may make it.
-    Public,
+    /// Nothing: anybody may make it. The headers of these names, in lower case,
+    /// are those that could hold a credential.
+    Public(Vec<Box<str>>),
     /// There is a table of routes, and it has none for the request.
     NoRoute(NoRoute),
     /// Nobody knows, and this is why.
@@ -53,19 +55,19 @@ pub(super) fn rule<'a, 'p, 'r>(
         // There has to be something to ask about.
         return match routes.find(method, target, None) {
             RouteFound::NoRoute(why) => Ruling::NoRoute(why),
-            RouteFound::NoTable
-            | RouteFound::Public(_)
-            | RouteFound::Preflight(_)
-            | RouteFound::Policy(_) => Ruling::Public,
+            RouteFound::NoTable => public(given.as_ref(), None),
+            RouteFound::Public(route)
+            | RouteFound::Preflight(route)
+            | RouteFound::Policy(route) => public(given.as_ref(), Some(&route.policy)),
         };
     }
     match (routes.find(asked.method, target, preflight_for), given) {
         (RouteFound::NoRoute(why), _) => Ruling::NoRoute(why),
-        (RouteFound::Preflight(_), _) => Ruling::Public,
+        (RouteFound::Preflight(route), given) => public(given.as_ref(), Some(&route.policy)),
         (RouteFound::Public(_), Some(given)) if asks_something(&given) => {
             Ruling::Policy(Cow::Owned(given))
         }
-        (RouteFound::Public(_), _) => Ruling::Public,
+        (RouteFound::Public(route), given) => public(given.as_ref(), Some(&route.policy)),
         (RouteFound::NoTable, None) => Ruling::Policy(Cow::Borrowed(&*ANY_KEY)),
         (RouteFound::NoTable, Some(given)) => Ruling::Policy(Cow::Owned(given)),
         (RouteFound::Policy(route), None) => Ruling::Policy(Cow::Borrowed(&route.policy)),
@@ -77,6 +79,22 @@ pub(super) fn rule<'a, 'p, 'r>(
             )),
         },
     }
+}
+
+/// Nothing is asked, though these policies count: what either takes for a header
+/// of credentials is one.
+fn public(given: Option<&Policy>, route: Option<&Policy>) -> Ruling<'static> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let policies = [given, route].into_iter().flatten();
+    for name in policies.flat_map(|policy| policy.credential_headers.iter().flatten()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(credential::USUAL.into());
+    }
+    Ruling::Public(names)
 }
 
 /// Whether `policy` says what a credential has to be good for, and not only where
@@ -172,7 +190,7 @@ mod tests {
                 let parts: Vec<_> = scopes.chain(limits).collect();
                 format!("[{}]", parts.join(" "))
             }
-            Ruling::Public => "public".to_owned(),
+            Ruling::Public(_) => "public".to_owned(),
             Ruling::NoRoute(_) => "no route".to_owned(),
             Ruling::Broken(fault) => fault,
         }
