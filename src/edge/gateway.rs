@@ -184,6 +184,13 @@ impl Gateway {
         decision
     }
 
+    /// The decision on a request that is too large to be looked at.
+    pub(super) fn too_large(&self) -> Decision {
+        let decision = Decision::Denied(refused(Reason::TooLarge, false));
+        self.counts.decided(&decision);
+        decision
+    }
+
     /// The decision on a request that anybody may make. Nobody is told of, also
     /// not by a header that the client has sent; and clients that send their key
     /// everywhere do not hand it to an upstream, by one of the headers that are
