@@ -19,6 +19,9 @@ use super::credential;
 /// How much of a host or path is logged, in characters.
 const LOGGED: usize = 200;
 
+/// How much of what is wrong with a policy is logged, in characters.
+const LOGGED_FAULT: usize = 600;
+
 /// What is asked of a request.
 pub(super) enum Ruling<'r> {
     /// A credential that meets this policy.
@@ -117,6 +120,7 @@ pub(super) fn tell<'a>(fault: &str, asked: &Asked<'a, impl Headers<'a>>, faults:
     // A query can have anything in it, and so can a path.
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();
     let (host, path) = (logged(asked.host), logged(path));
+    let fault = bounded(fault);
     error!(
         %fault,
         ?host,
@@ -125,6 +129,15 @@ pub(super) fn tell<'a>(fault: &str, asked: &Asked<'a, impl Headers<'a>>, faults:
         "a request was denied with 500, for what its route asks cannot be read: correct it where the \
          gateway has it, in `context_extensions` or in the URL of its forward-auth"
     );
+}
+
+/// What is wrong, as much of it as one can read. It has no token in it.
+fn bounded(fault: &str) -> String {
+    let mut told: String = fault.chars().take(LOGGED_FAULT).collect();
+    if told.len() < fault.len() {
+        told.push('\u{2026}');
+    }
+    told
 }
 
 fn logged(text: &str) -> String {
@@ -232,6 +245,13 @@ mod tests {
                 "{method} {path} {preflight_for:?} {pairs:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_fault_is_logged_in_a_few_words() {
+        assert_eq!(bounded("cost: is `x`"), "cost: is `x`");
+        let told = bounded(&"\u{e9}".repeat(10_000));
+        assert_eq!(told.chars().count(), LOGGED_FAULT + 1);
     }
 
     #[test]
