@@ -25,7 +25,7 @@ use crate::metrics::checks::Asked;
 use super::bytes_codec::BytesCodec;
 use super::gateway::{Decision, Gateway};
 use super::promptly::Promptly;
-use super::status;
+use super::{deadline, status};
 use request::CheckRequest;
 
 /// The name of the service, as health knows it.
@@ -152,7 +152,7 @@ impl UnaryService<Bytes> for Check {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let came = Asked::now();
-        let message = request.into_inner();
+        let (metadata, _, message) = request.into_parts();
         let gateway = &self.0.gateway;
         let Ok(asked) = CheckRequest::read(&message) else {
             gateway.counts().unreadable();
@@ -166,13 +166,14 @@ impl UnaryService<Bytes> for Check {
             }
             Err(wait) => {
                 let (own, message) = (Arc::clone(&self.0), message.clone());
+                let patience = deadline::patience(metadata.as_ref());
                 Promptly::later(async move {
                     // It was read before.
                     let asked =
                         CheckRequest::read(&message).map_err(|_| status::broken_check_request())?;
                     let decision = own
                         .gateway
-                        .decide_after(wait, &asked.asked(), asked.pairs())
+                        .decide_after(wait, patience, &asked.asked(), asked.pairs())
                         .await;
                     let answer = own.answer(decision);
                     own.gateway.counts().answered(came);

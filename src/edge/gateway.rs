@@ -15,6 +15,7 @@ mod rate_limit;
 mod ruling;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use tokio::time::Instant;
@@ -105,22 +106,24 @@ impl Gateway {
         let came = Came::now();
         let decision = match self.decide_now(asked, pairs.clone()) {
             Ok(decision) => decision,
-            Err(wait) => self.decide_after(wait, asked, pairs).await,
+            Err(wait) => self.decide_after(wait, PATIENCE, asked, pairs).await,
         };
         self.counts.answered(came);
         decision
     }
 
-    /// The same, for who was told by [`Self::decide_now`] to wait.
+    /// The same, for who was told by [`Self::decide_now`] to wait, and does so for
+    /// as long as `patience` at most.
     pub(super) async fn decide_after<'a, 'p>(
         &self,
         wait: Wait,
+        patience: Duration,
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Decision {
         let open = self.counts.open();
         let again = || self.try_now(asked, pairs.clone());
-        let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
+        let decided = until_decided(wait, Instant::now() + patience, again).await;
         let decision =
             decided.unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc())));
         match decision.counted() {

@@ -135,7 +135,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
         (
             "credential_headers",
             "a b c d e f g h i",
-            "names 9 headers; at most 8",
+            "names too many headers; at most 8",
         ),
         ("preflights", "true", "is `true`, and can only be `public`"),
         (
