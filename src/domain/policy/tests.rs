@@ -251,8 +251,8 @@ fn where_one_is_silent_the_other_counts() {
     let full = policy(&[
         ("required_scopes", "a"),
         ("limits", "read"),
-        ("cost", "0"),
-        ("environment", "*"),
+        ("cost", "3"),
+        ("environment", "test"),
         ("workspace_header", "x-w"),
         ("credential_headers", "x-a"),
         ("preflights", "public"),
@@ -262,6 +262,32 @@ fn where_one_is_silent_the_other_counts() {
     assert_eq!(silent.and(&full), Ok(full.clone()));
     assert_eq!(full.and(&full), Ok(full.clone()));
     assert_eq!(silent.and(&silent), Ok(silent));
+}
+
+#[test]
+fn silence_is_not_loosened() {
+    for (one, other, expected) in [
+        (None, Some(0), Some(1)),
+        (None, Some(1), Some(1)),
+        (None, Some(7), Some(7)),
+        (Some(0), Some(0), Some(0)),
+        (Some(0), Some(2), Some(2)),
+        (None, None, None),
+    ] {
+        let cost = |cost| Policy {
+            cost,
+            ..Policy::default()
+        };
+        for (one, other) in [(one, other), (other, one)] {
+            let both = cost(one).and(&cost(other)).unwrap();
+            assert_eq!(both.cost, expected, "{one:?} {other:?}");
+        }
+    }
+    let any = policy(&[("environment", "*")]);
+    let silent = policy(&[("limits", "read")]);
+    assert_eq!(any.and(&silent).unwrap().environment, None);
+    assert_eq!(silent.and(&any).unwrap().environment, None);
+    assert_eq!(any.and(&any).unwrap().environment.as_deref(), Some("*"));
 }
 
 #[test]
