@@ -266,7 +266,8 @@ impl Gateway {
         set: &[Header],
         credentials: impl Iterator<Item = &'n str>,
     ) -> Vec<HeaderName> {
-        let credentials = credentials.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        let credentials =
+            credentials.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         let mut remove: Vec<HeaderName> = Vec::new();
         for name in self.headers.all().cloned().chain(credentials) {
             if !remove.contains(&name) && set.iter().all(|(set, _)| *set != name) {

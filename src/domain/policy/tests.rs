@@ -112,7 +112,11 @@ fn what_is_wrong_is_told_with_what_to_do() {
             "read Write",
             "`Write`, and the name of a limit must be 1 to 20",
         ),
-        ("limits", "a b c d e f g h i", "names too many limits; at most 8"),
+        (
+            "limits",
+            "a b c d e f g h i",
+            "names too many limits; at most 8",
+        ),
         (
             "cost",
             "+5",
@@ -206,15 +210,23 @@ fn what_is_told_has_no_token_and_no_line_of_its_own() {
 
 #[test]
 fn a_policy_that_is_wrong_in_many_places_is_told_of_in_some() {
-    let names: Vec<String> = (0..200).map(|n| format!("{n}{}", "x".repeat(50_000))).collect();
+    let names: Vec<String> = (0..200)
+        .map(|n| format!("{n}{}", "x".repeat(50_000)))
+        .collect();
     let pairs = names.iter().map(|name| (name.as_str(), "1"));
     let error = Policy::parse(pairs).unwrap_err();
     assert_eq!(error.violations().iter().count(), 25);
     let long = format!("required_scopes{}", "s".repeat(100_000));
     assert!(wrong(&[(&long, "a")]).len() < 400);
     let many = |n: usize| (0..n).map(|n| format!("a{n} ")).collect::<String>();
-    let told = wrong(&[("required_scopes", &many(100_000)), ("limits", &many(100_000))]);
-    assert!(told.contains("too many scopes") && told.contains("too many limits"), "{told}");
+    let told = wrong(&[
+        ("required_scopes", &many(100_000)),
+        ("limits", &many(100_000)),
+    ]);
+    assert!(
+        told.contains("too many scopes") && told.contains("too many limits"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -121,7 +121,10 @@ mod tests {
         assert!((&headers).find("b") == Found::Several);
         assert!((&headers).find("c") == Found::Nothing);
         let one = |name| (&headers).find(name).one();
-        assert_eq!((one("a"), one("b"), one("c")), (Some(&b"1"[..]), None, None));
+        assert_eq!(
+            (one("a"), one("b"), one("c")),
+            (Some(&b"1"[..]), None, None)
+        );
     }
 
     #[test]

@@ -237,18 +237,18 @@ async fn envoy_is_told_that_there_is_no_verdict() {
         let in_time = envoy.ask_within(&question, deadline).await;
         for answer in [in_time, waits.await.unwrap()] {
             match (answer, undecided) {
-            (Err(status), UndecidedAnswer::Unavailable) => {
-                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-                let info = status.get_details_error_info().unwrap();
-                assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
-            }
-            (Ok(Answer::Failed(told)), UndecidedAnswer::ErrorResponse) => {
-                assert_eq!((told.code, told.status), (Code::Unavailable, 503));
-                assert_eq!(told.headers["retry-after"], "1");
-                assert!(told.body.contains("unavailable"), "{}", told.body);
-                assert!(!told.told.contains_key("key_id"));
-            }
-            (other, _) => panic!("{other:?}"),
+                (Err(status), UndecidedAnswer::Unavailable) => {
+                    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                    let info = status.get_details_error_info().unwrap();
+                    assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
+                }
+                (Ok(Answer::Failed(told)), UndecidedAnswer::ErrorResponse) => {
+                    assert_eq!((told.code, told.status), (Code::Unavailable, 503));
+                    assert_eq!(told.headers["retry-after"], "1");
+                    assert!(told.body.contains("unavailable"), "{}", told.body);
+                    assert!(!told.told.contains_key("key_id"));
+                }
+                (other, _) => panic!("{other:?}"),
             }
         }
 

@@ -149,9 +149,14 @@ async fn a_request_that_is_too_large_is_denied_and_no_failed_check() {
     let mut envoy = Envoy::of(&server).await;
     for length in [1024 * 1024, 3 * 1024 * 1024, 12 * 1024 * 1024] {
         let mut ask = Ask::bearer(&token);
-        ask.http().headers.insert("x".to_owned(), "x".repeat(length));
+        ask.http()
+            .headers
+            .insert("x".to_owned(), "x".repeat(length));
         let refusal = envoy.denies(&ask).await;
-        assert_eq!((refusal.code, refusal.status), (Code::ResourceExhausted, 431));
+        assert_eq!(
+            (refusal.code, refusal.status),
+            (Code::ResourceExhausted, 431)
+        );
         assert_eq!(refusal.told["reason"], "TOO_LARGE");
         assert!(refusal.body.contains("too_large"), "{}", refusal.body);
     }
@@ -164,7 +169,9 @@ async fn a_request_that_is_too_large_is_denied_and_no_failed_check() {
     let answer = call.answer().await.unwrap();
     assert_eq!(answer.status.code(), Code::Ok, "{answer:?}");
     let mut ask = Ask::bearer(&token);
-    ask.http().headers.insert("x".to_owned(), "x".repeat(1_000_000));
+    ask.http()
+        .headers
+        .insert("x".to_owned(), "x".repeat(1_000_000));
     envoy.passes(&ask).await;
 }
 

@@ -194,7 +194,11 @@ async fn a_key_reaches_no_upstream_where_anybody_may_call_and_a_jwt_does() {
     let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x";
     let by_key: &[(&str, &str)] = &[("credential_headers", key)];
     let mut envoy = Envoy::of(&server).await;
-    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], &'a [&'a str]);
+    type Row<'a> = (
+        &'a [(&'a str, &'a str)],
+        &'a [(&'a str, &'a str)],
+        &'a [&'a str],
+    );
     let rows: &[Row<'_>] = &[
         (&[], &[], &[]),
         (&[], &[(auth, &bearer)], &[auth]),
@@ -213,7 +217,9 @@ async fn a_key_reaches_no_upstream_where_anybody_may_call_and_a_jwt_does() {
         let health = ("GET", "/healthz", &[][..]);
         for (method, path, more) in [health, ("OPTIONS", "/v1/people", &preflight)] {
             let sent = sent.iter().chain(more);
-            let sent: Vec<_> = sent.map(|(name, value)| (*name, value.as_bytes())).collect();
+            let sent: Vec<_> = sent
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect();
             let mut ask = Ask::raw(&sent).on(route);
             method.clone_into(&mut ask.http().method);
             path.clone_into(&mut ask.http().path);
