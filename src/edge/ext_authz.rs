@@ -125,8 +125,7 @@ where
 /// Whether that is the answer to a message of which tonic has seen, by the length
 /// that stands before it, that it is too large. No other has this code.
 fn was_too_large(answer: &http::Response<Body>) -> bool {
-    let code = Status::from_header_map(answer.headers()).map(|status| status.code());
-    code == Some(Code::OutOfRange)
+    status::code_of(answer.headers()) == Some(Code::OutOfRange)
 }
 
 /// One call of `Check` with a request that is too large to be read. A client can

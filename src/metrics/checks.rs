@@ -392,7 +392,7 @@ mod tests {
         let counts = CheckCounts::default();
         let read = counts.read_decided();
         assert!(read.iter().all(|(_, count)| *count == 0));
-        assert_eq!(read.len(), 3 * VERDICTS + 2 * DECISIONS);
+        assert_eq!(read.len(), 3 * VERDICTS + 2 * DECISIONS - 1);
         assert_eq!(count(&read, ["forward_auth", "denied", "NO_ROUTE"]), 0);
         assert!(
             !read

@@ -286,7 +286,7 @@ async fn who_passes_is_told_to_the_upstream_and_to_other_filters() {
         ("x-keyward-key-id", id.as_str()),
         (
             "x-keyward-principal",
-            "Ada%20Lovelace%20(50%25),%20jos%C3%A9",
+            "Ada%20Lovelace%20(50%25)%2C%20jos%C3%A9",
         ),
         ("x-keyward-workspace", "kling"),
         ("x-keyward-environment", "live"),
