@@ -8,10 +8,11 @@ mod selection;
 
 use thiserror::Error;
 
+use super::due::USUAL_COST;
 use super::limit::{LimitName, MAX_LIMITS};
 use super::target::host_template::HostTemplate;
 use super::target::path_template::PathTemplate;
-use super::verdict::MAX_REQUIREMENTS;
+use super::verdict::{ANY_ENVIRONMENT, MAX_REQUIREMENTS};
 
 pub use read::{PolicyError, names};
 pub use selection::Selection;
@@ -109,8 +110,9 @@ impl Policy {
     }
 
     /// The policy under which both hold: what either requires, the limits of
-    /// both, the higher cost that is named. Where one is silent, the other
-    /// counts. Preflights are public if either says so, for there is no way to
+    /// both, the higher cost. Where one is silent, the other counts, but never to
+    /// ask for less than silence does: a cost of 0 and `*` for the environment hold
+    /// only if both say so. Preflights are public if either says so, for there is no way to
     /// say the opposite.
     ///
     /// # Errors
@@ -127,20 +129,34 @@ impl Policy {
         if limits.len() > MAX_LIMITS {
             return Err(PolicyConflict::Limits(limits.len()));
         }
-        let environment = either(&self.environment, &other.environment)
-            .map_err(|(one, two)| PolicyConflict::Environments(one.clone(), two.clone()))?;
+        let environment = self.environment_with(other)?;
         let workspace = either(&self.workspace, &other.workspace)
             .map_err(|_different| PolicyConflict::Workspaces)?;
         Ok(Self {
             required_scopes,
             limits,
-            // None is less than any number.
-            cost: self.cost.max(other.cost),
+            cost: self.cost_with(other),
             environment,
             workspace,
             credential_headers: self.headers_with(other)?,
             preflights_public: self.preflights_public || other.preflights_public,
         })
+    }
+
+    /// The higher cost; one that is not named is the usual one.
+    fn cost_with(&self, other: &Self) -> Option<u32> {
+        let named = self.cost.or(other.cost)?;
+        let cost = |policy: &Self| policy.cost.unwrap_or(USUAL_COST);
+        Some(named.max(cost(self)).max(cost(other)))
+    }
+
+    /// The environment of both. Silence asks for the default one, which any is not.
+    fn environment_with(&self, other: &Self) -> Result<Option<Box<str>>, PolicyConflict> {
+        match (self.environment.as_deref(), other.environment.as_deref()) {
+            (Some(ANY_ENVIRONMENT), None) | (None, Some(ANY_ENVIRONMENT)) => Ok(None),
+            _ => either(&self.environment, &other.environment)
+                .map_err(|(one, two)| PolicyConflict::Environments(one.clone(), two.clone())),
+        }
     }
 
     fn headers_with(&self, other: &Self) -> Result<Option<Vec<Box<str>>>, PolicyConflict> {

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::violation::Violations;
 use crate::metrics::checks::{Asked, Interface, Open};
-use crate::service::credits::{PATIENCE, Wait};
+use crate::service::credits::Wait;
 
 use super::check::Own;
 use super::deadline;
@@ -33,10 +33,6 @@ const MAX_VERDICTS_LEN: usize = 4 * 1024 * 1024 - 256 * 1024;
 /// More than an answer takes to a check that may spend: one that is allowed, or
 /// denied by a limit. In bytes.
 const MAX_SPENT_LEN: usize = 16 * 1024;
-
-/// How much of the time that a client gives a batch some of it may wait: the rest
-/// is for the answers to reach it.
-const WAITED: f64 = 0.75;
 
 /// What an answer mostly takes, in bytes.
 const USUAL_RESULT_LEN: usize = 192;
@@ -61,8 +57,7 @@ impl UnaryService<Bytes> for CheckBatch {
         let own = Arc::clone(&self.0);
         Box::pin(async move {
             let measured = Asked::now();
-            let asked = deadline::asked(request.metadata().as_ref());
-            let patience = asked.map_or(PATIENCE, |asked| PATIENCE.min(asked.mul_f64(WAITED)));
+            let patience = deadline::patience(request.metadata().as_ref());
             let batch = request.into_inner();
             let number = count(&batch)?;
             let judged = judge(&own, &batch, number).await;

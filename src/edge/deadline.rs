@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Response};
 
+use crate::service::credits::PATIENCE;
+
 use super::limit::Call;
 use super::reply::Reply;
 use super::status;
@@ -24,6 +26,16 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 /// or says it in a way that is not gRPC's.
 pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
     parse(headers.get(GRPC_TIMEOUT)?.as_bytes())
+}
+
+/// How much of the time that a client gives a call it may wait: the rest is for
+/// the answer to reach it.
+const WAITED: f64 = 0.75;
+
+/// How long a call with these headers may wait for credits, to be answered in
+/// time.
+pub(super) fn patience(headers: &HeaderMap) -> Duration {
+    asked(headers).map_or(PATIENCE, |asked| PATIENCE.min(asked.mul_f64(WAITED)))
 }
 
 /// At most eight digits and a unit.

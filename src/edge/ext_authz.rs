@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, StdError, http};
 use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tower::Service;
 
 use crate::metrics::checks::Asked;
@@ -25,7 +25,7 @@ use crate::metrics::checks::Asked;
 use super::bytes_codec::BytesCodec;
 use super::gateway::{Decision, Gateway};
 use super::promptly::Promptly;
-use super::status;
+use super::{deadline, status};
 use request::CheckRequest;
 
 /// The name of the service, as health knows it.
@@ -35,8 +35,11 @@ pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// The largest request that is read, in bytes: far above the headers that Envoy
-/// takes. Bodies have no place in it.
+/// takes by default. Bodies have no place in it.
 const MAX_MESSAGE_LEN: usize = 1024 * 1024;
+
+/// A message of gRPC with nothing in it, as it is on the wire.
+const EMPTY_MESSAGE: &str = "\0\0\0\0\0";
 
 /// What is answered where there is no verdict.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -105,11 +108,37 @@ where
         if request.uri().path() != CHECK {
             return Box::pin(ready(Ok(status::unimplemented().into_http())));
         }
-        let check = Check(Arc::clone(&self.own));
+        let own = Arc::clone(&self.own);
         Box::pin(async move {
             let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(MAX_MESSAGE_LEN);
-            Ok(grpc.unary(check, request).await)
+            let answer = grpc.unary(Check(Arc::clone(&own)), request).await;
+            if !was_too_large(&answer) {
+                return Ok(answer);
+            }
+            // The request stays unread, so another stands for it.
+            let nothing = http::Request::new(EMPTY_MESSAGE.to_owned());
+            Ok(grpc.unary(TooLarge(own), nothing).await)
         })
+    }
+}
+
+/// Whether that is the answer to a message of which tonic has seen, by the length
+/// that stands before it, that it is too large. No other has this code.
+fn was_too_large(answer: &http::Response<Body>) -> bool {
+    status::code_of(answer.headers()) == Some(Code::OutOfRange)
+}
+
+/// One call of `Check` with a request that is too large to be read. A client can
+/// make it so, with headers alone: an RPC error would let it pass where Envoy is
+/// told to let pass what could not be checked.
+struct TooLarge(Arc<Own>);
+
+impl UnaryService<Bytes> for TooLarge {
+    type Response = Bytes;
+    type Future = Promptly<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        Promptly::now(self.0.answer(self.0.gateway.too_large()))
     }
 }
 
@@ -122,7 +151,7 @@ impl UnaryService<Bytes> for Check {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let came = Asked::now();
-        let message = request.into_inner();
+        let (metadata, _, message) = request.into_parts();
         let gateway = &self.0.gateway;
         let Ok(asked) = CheckRequest::read(&message) else {
             gateway.counts().unreadable();
@@ -136,13 +165,14 @@ impl UnaryService<Bytes> for Check {
             }
             Err(wait) => {
                 let (own, message) = (Arc::clone(&self.0), message.clone());
+                let patience = deadline::patience(metadata.as_ref());
                 Promptly::later(async move {
                     // It was read before.
                     let asked =
                         CheckRequest::read(&message).map_err(|_| status::broken_check_request())?;
                     let decision = own
                         .gateway
-                        .decide_after(wait, &asked.asked(), asked.pairs())
+                        .decide_after(wait, patience, &asked.asked(), asked.pairs())
                         .await;
                     let answer = own.answer(decision);
                     own.gateway.counts().answered(came);

@@ -66,12 +66,8 @@ impl ForwardAuth {
         let headers = &parts.headers;
         let query = Query::read(parts.uri.query().unwrap_or_default());
         let source = self.sources.find(headers, peer).map(|ip| ip.to_string());
-        let [method, host, path] = WHAT.map(|name| match headers.find(name) {
-            Found::Nothing => "",
-            Found::One(value) => text(value),
-            // It is refused below.
-            Found::Several => "",
-        });
+        // What is there twice is refused below.
+        let [method, host, path] = WHAT.map(|name| headers.find(name).one().map_or("", text));
         let asked = Asked {
             method,
             host,

@@ -15,6 +15,7 @@ mod rate_limit;
 mod ruling;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 use tokio::time::Instant;
@@ -105,22 +106,24 @@ impl Gateway {
         let came = Came::now();
         let decision = match self.decide_now(asked, pairs.clone()) {
             Ok(decision) => decision,
-            Err(wait) => self.decide_after(wait, asked, pairs).await,
+            Err(wait) => self.decide_after(wait, PATIENCE, asked, pairs).await,
         };
         self.counts.answered(came);
         decision
     }
 
-    /// The same, for who was told by [`Self::decide_now`] to wait.
+    /// The same, for who was told by [`Self::decide_now`] to wait, and does so for
+    /// as long as `patience` at most.
     pub(super) async fn decide_after<'a, 'p>(
         &self,
         wait: Wait,
+        patience: Duration,
         asked: &Asked<'a, impl Headers<'a>>,
         pairs: impl Iterator<Item = (&'p str, &'p str)> + Clone,
     ) -> Decision {
         let open = self.counts.open();
         let again = || self.try_now(asked, pairs.clone());
-        let decided = until_decided(wait, Instant::now() + PATIENCE, again).await;
+        let decided = until_decided(wait, Instant::now() + patience, again).await;
         let decision =
             decided.unwrap_or_else(|_| Decision::Undecided(denial::undecided(asked.is_grpc())));
         match decision.counted() {
@@ -154,7 +157,7 @@ impl Gateway {
         let target = Target::read(asked.host, asked.path);
         match ruling::rule(asked, &target, pairs, &self.routes) {
             Ruling::Policy(policy) => self.judge(asked, &target, &policy),
-            Ruling::Public => Ok(self.public()),
+            Ruling::Public(credentials) => Ok(self.public(asked, &credentials)),
             Ruling::NoRoute(why) => {
                 let denied = refused(Reason::NoRoute, asked.is_grpc());
                 Ok(Decision::Denied(Denied {
@@ -184,12 +187,27 @@ impl Gateway {
         decision
     }
 
+    /// The decision on a request that is too large to be looked at.
+    pub(super) fn too_large(&self) -> Decision {
+        let decision = Decision::Denied(refused(Reason::TooLarge, false));
+        self.counts.decided(&decision);
+        decision
+    }
+
     /// The decision on a request that anybody may make. Nobody is told of, also
-    /// not by a header that the client has sent.
-    fn public(&self) -> Decision {
+    /// not by a header that the client has sent; and clients that send their key
+    /// everywhere do not hand it to an upstream, by one of the headers that are
+    /// named `credentials`.
+    fn public<'a>(
+        &self,
+        asked: &Asked<'a, impl Headers<'a>>,
+        credentials: &[Box<str>],
+    ) -> Decision {
+        let names = credentials.iter().map(AsRef::as_ref);
+        let found = credential::with_tokens(asked.headers, names);
         Decision::Allowed(Allowed {
             set: Vec::new(),
-            remove: self.headers.all().cloned().collect(),
+            remove: self.removed(&[], found),
             respond: Vec::new(),
             identity: None,
         })
@@ -203,10 +221,7 @@ impl Gateway {
         policy: &Policy,
     ) -> Result<Decision, Wait> {
         let credential = credential::select(asked.headers, credential_headers(policy));
-        let workspace = policy.select(target, |name| match asked.headers.find(name) {
-            Found::One(value) => Some(value),
-            Found::Nothing | Found::Several => None,
-        });
+        let workspace = policy.select(target, |name| asked.headers.find(name).one());
         let ask = Ask {
             workspace: workspace.asked(),
             environment: policy.environment.as_deref(),
@@ -236,20 +251,30 @@ impl Gateway {
             return denied(DenialReason::Unknown, outcome, policy, grpc);
         };
         let set = identity.headers(&self.headers);
-        let credentials = credential_headers(policy)
-            .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        Decision::Allowed(Allowed {
+            remove: self.removed(&set, credential_headers(policy)),
+            set,
+            respond: rate_limit::headers(outcome.limits.iter()),
+            identity: Some(identity),
+        })
+    }
+
+    /// The headers that are taken off where these are `set`, and credentials are
+    /// in those that are named `credentials`.
+    fn removed<'n>(
+        &self,
+        set: &[Header],
+        credentials: impl Iterator<Item = &'n str>,
+    ) -> Vec<HeaderName> {
+        let credentials =
+            credentials.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         let mut remove: Vec<HeaderName> = Vec::new();
         for name in self.headers.all().cloned().chain(credentials) {
             if !remove.contains(&name) && set.iter().all(|(set, _)| *set != name) {
                 remove.push(name);
             }
         }
-        Decision::Allowed(Allowed {
-            set,
-            remove,
-            respond: rate_limit::headers(outcome.limits.iter()),
-            identity: Some(identity),
-        })
+        remove
     }
 }
 

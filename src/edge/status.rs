@@ -52,6 +52,11 @@ pub(super) fn broken_check_request() -> Status {
     Status::invalid_argument("the request is not an envoy.service.auth.v3.CheckRequest")
 }
 
+/// The code that an answer with these headers has; none, if it comes later.
+pub(super) fn code_of(headers: &HeaderMap) -> Option<Code> {
+    Status::from_header_map(headers).map(|status| status.code())
+}
+
 /// The status of a request with fields that are not acceptable.
 pub(super) fn invalid(violations: Violations) -> Status {
     of(&RegistryError::Invalid(violations))

@@ -69,6 +69,8 @@ pub enum Decided {
     NoRoute,
     /// Denied: the policy of the route cannot be understood.
     BrokenPolicy,
+    /// Denied: the request is too large to be looked at.
+    TooLarge,
 }
 
 impl From<Verdict> for Decided {
@@ -81,15 +83,20 @@ impl From<Verdict> for Decided {
 const VERDICTS: usize = 1 + DenialReason::ALL.len();
 
 /// How many decisions there can be.
-const DECISIONS: usize = VERDICTS + 3;
+const DECISIONS: usize = VERDICTS + 4;
 
 impl Decided {
-    /// The verdicts, then what routes decide.
+    /// The verdicts, then what is decided without a key.
     fn all() -> impl Iterator<Item = Self> {
         let denied = DenialReason::ALL.map(Verdict::Denied);
         let verdicts = std::iter::once(Verdict::Allowed).chain(denied);
-        let of_routes = [Self::Public, Self::NoRoute, Self::BrokenPolicy];
-        verdicts.map(Self::Verdict).chain(of_routes)
+        let others = [
+            Self::Public,
+            Self::NoRoute,
+            Self::BrokenPolicy,
+            Self::TooLarge,
+        ];
+        verdicts.map(Self::Verdict).chain(others)
     }
 
     /// Its place among all of them.
@@ -100,6 +107,7 @@ impl Decided {
             Self::Public => VERDICTS,
             Self::NoRoute => VERDICTS + 1,
             Self::BrokenPolicy => VERDICTS + 2,
+            Self::TooLarge => VERDICTS + 3,
         }
     }
 
@@ -111,6 +119,7 @@ impl Decided {
             Self::Public => ("allowed", "PUBLIC"),
             Self::NoRoute => ("denied", "NO_ROUTE"),
             Self::BrokenPolicy => ("denied", "BROKEN_POLICY"),
+            Self::TooLarge => ("denied", "TOO_LARGE"),
         }
     }
 
@@ -119,6 +128,8 @@ impl Decided {
         match self {
             Self::Verdict(_) => true,
             Self::Public | Self::NoRoute | Self::BrokenPolicy => interface.has_routes(),
+            // Headers of HTTP have limits of their own.
+            Self::TooLarge => matches!(interface, Interface::ExtAuthz),
         }
     }
 }
@@ -381,7 +392,7 @@ mod tests {
         let counts = CheckCounts::default();
         let read = counts.read_decided();
         assert!(read.iter().all(|(_, count)| *count == 0));
-        assert_eq!(read.len(), 3 * VERDICTS + 2 * DECISIONS);
+        assert_eq!(read.len(), 3 * VERDICTS + 2 * DECISIONS - 1);
         assert_eq!(count(&read, ["forward_auth", "denied", "NO_ROUTE"]), 0);
         assert!(
             !read

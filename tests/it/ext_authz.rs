@@ -8,6 +8,7 @@ mod policies;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::address::Address as OneOf;
 use envoy_types::pb::envoy::config::core::v3::header_value_option::HeaderAppendAction;
@@ -116,6 +117,18 @@ impl Envoy {
 
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Result<Answer, Status> {
         let reply = self.0.check(ask.0.clone()).await?;
+        Ok(Answer::of(reply.into_inner()))
+    }
+
+    /// The same, with a deadline.
+    pub(crate) async fn ask_within(
+        &mut self,
+        ask: &Ask,
+        deadline: Duration,
+    ) -> Result<Answer, Status> {
+        let mut request = tonic::Request::new(ask.0.clone());
+        request.set_timeout(deadline);
+        let reply = self.0.check(request).await?;
         Ok(Answer::of(reply.into_inner()))
     }
 
@@ -273,7 +286,7 @@ async fn who_passes_is_told_to_the_upstream_and_to_other_filters() {
         ("x-keyward-key-id", id.as_str()),
         (
             "x-keyward-principal",
-            "Ada%20Lovelace%20(50%25),%20jos%C3%A9",
+            "Ada%20Lovelace%20(50%25)%2C%20jos%C3%A9",
         ),
         ("x-keyward-workspace", "kling"),
         ("x-keyward-environment", "live"),

@@ -111,9 +111,13 @@ async fn every_series_of_a_check_is_there_before_the_first() {
     .into_iter()
     .flat_map(|interface| {
         let of_routes: &[_] = match interface {
-            "ext_authz" | "forward_auth" => {
-                &["allowed PUBLIC", "denied NO_ROUTE", "denied BROKEN_POLICY"]
-            }
+            "ext_authz" => &[
+                "allowed PUBLIC",
+                "denied NO_ROUTE",
+                "denied BROKEN_POLICY",
+                "denied TOO_LARGE",
+            ],
+            "forward_auth" => &["allowed PUBLIC", "denied NO_ROUTE", "denied BROKEN_POLICY"],
             _ => &[],
         };
         let denied = reasons.map(|reason| format!("{interface} denied {reason}"));

@@ -95,10 +95,15 @@ fn a_request_is_read_as_people_write_it() {
         run(&mut routes(&arguments))
     };
     for (arguments, code, expected) in [
-        (&["GET https://h:8443/v1/customers"][..], 0, "line 19"),
-        (&["GET /v1/customers?x", "--host", "h"], 0, "line 19"),
-        (&["  DELETE   http://H/v1/customers/7/ "], 0, "line 34"),
+        (&["GET https://h:8443/v1/customers"][..], 0, "line 27"),
+        (&["GET /v1/customers?x", "--host", "h"], 0, "line 27"),
+        (&["  DELETE   http://H/v1/customers/7/ "], 0, "line 42"),
         (&["GET https://a.sandbox.example.com"], 0, "Workspace    a"),
+        (
+            &["GET https://a.sandbox.example.com/v1/customers/7"],
+            0,
+            "Environment  test",
+        ),
         (&["GET /v1/customers"], 3, "give it with --host"),
         (&["GET https://u@h/healthz"], 3, "its host is refused"),
         (
@@ -161,7 +166,7 @@ fn a_request_is_read_as_people_write_it() {
     let output = test(&["GET https://h/v1/customers", "--output", "json"]);
     let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(told["outcome"], "policy");
-    assert_eq!(told["route"]["line"], 19);
+    assert_eq!(told["route"]["line"], 27);
     assert_eq!(told["route"]["limits"][0], "read");
     let output = test(&["GET https://h/nothing", "--output", "yaml"]);
     assert!(stdout(&output).contains("outcome: no_route"));

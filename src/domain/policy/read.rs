@@ -11,7 +11,7 @@ use crate::domain::target::path_template::PathTemplate;
 use crate::domain::text::shown;
 use crate::domain::token::EnvironmentName;
 use crate::domain::verdict::{ANY_ENVIRONMENT, MAX_REQUIREMENTS};
-use crate::domain::violation::Violations;
+use crate::domain::violation::{MAX_TOLD, Violations};
 
 use super::header_name::header_name;
 use super::{Policy, WorkspaceChoice};
@@ -59,6 +59,9 @@ const EMPTY: &str = "is empty: give it a value, or leave it out";
 /// The most headers that may hold the credential.
 const MAX_CREDENTIAL_HEADERS: usize = 8;
 
+/// How much of an unknown name is compared with ours, in characters.
+const MAX_COMPARED: usize = 64;
+
 /// How alike two names have to be for one to be taken for the other, of 1.
 const ALIKE: f64 = 0.8;
 
@@ -83,6 +86,10 @@ pub(super) fn read<'a>(
     let mut reader = Reader::default();
     for (name, value) in pairs {
         reader.take(name, value);
+        // Nobody reads more, and each costs a search for what may be meant.
+        if reader.violations.iter().len() >= MAX_TOLD {
+            break;
+        }
     }
     if reader.violations.is_empty() {
         Ok(reader.policy)
@@ -140,7 +147,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// What to say of a name that is none of ours.
 fn unknown(name: &str) -> String {
-    let spoken = name.replace('-', "_");
+    // One that is longer is like none, and comparing takes as long as both are.
+    let start: String = name.chars().take(MAX_COMPARED).collect();
+    let spoken = start.replace('-', "_");
     let likeness = |known: &&str| {
         // As in `scopes`, which is less like `required_scopes` than one would think.
         let part = known.split('_').any(|word| word == spoken);
@@ -179,25 +188,23 @@ fn requirements(value: &str) -> Result<Vec<Box<str>>, String> {
         if !requirements.iter().any(|known| **known == *text) {
             requirements.push(text.into());
         }
-    }
-    if requirements.len() > MAX_REQUIREMENTS {
-        return Err(format!(
-            "requires {} scopes; at most {MAX_REQUIREMENTS} are allowed",
-            requirements.len()
-        ));
+        if requirements.len() > MAX_REQUIREMENTS {
+            return Err(format!(
+                "requires too many scopes; at most {MAX_REQUIREMENTS} are allowed"
+            ));
+        }
     }
     Ok(requirements)
 }
 
 fn limits(value: &str) -> Result<Vec<LimitName>, String> {
-    let limits = listed(value, |text| {
+    let limits = listed(value, MAX_LIMITS, |text| {
         text.parse::<LimitName>()
             .map_err(|error| format!("names `{}`, and the name of a limit {error}", shown(text)))
     })?;
     if limits.len() > MAX_LIMITS {
-        let named = limits.len();
         return Err(format!(
-            "names {named} limits; at most {MAX_LIMITS} are allowed"
+            "names too many limits; at most {MAX_LIMITS} are allowed"
         ));
     }
     Ok(limits)
@@ -273,11 +280,10 @@ fn preflights(value: &str) -> Result<(), String> {
 }
 
 fn headers(value: &str) -> Result<Vec<Box<str>>, String> {
-    let headers = listed(value, header)?;
+    let headers = listed(value, MAX_CREDENTIAL_HEADERS, header)?;
     if headers.len() > MAX_CREDENTIAL_HEADERS {
-        let named = headers.len();
         return Err(format!(
-            "names {named} headers; at most {MAX_CREDENTIAL_HEADERS} are allowed"
+            "names too many headers; at most {MAX_CREDENTIAL_HEADERS} are allowed"
         ));
     }
     Ok(headers)
@@ -288,9 +294,10 @@ fn header(text: &str) -> Result<Box<str>, String> {
 }
 
 /// What is apart by commas or spaces, each once, in the order in which they came
-/// first.
+/// first; of more than `most`, one more than that.
 fn listed<T: PartialEq>(
     value: &str,
+    most: usize,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<T>, String> {
     let mut items = Vec::new();
@@ -301,6 +308,9 @@ fn listed<T: PartialEq>(
         let item = read(text)?;
         if !items.contains(&item) {
             items.push(item);
+        }
+        if items.len() > most {
+            break;
         }
     }
     if items.is_empty() {

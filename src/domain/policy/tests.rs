@@ -99,7 +99,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
         (
             "required_scopes",
             &many_scopes,
-            "requires 101 scopes; at most 100",
+            "requires too many scopes; at most 100",
         ),
         (
             "required_scopes",
@@ -112,7 +112,11 @@ fn what_is_wrong_is_told_with_what_to_do() {
             "read Write",
             "`Write`, and the name of a limit must be 1 to 20",
         ),
-        ("limits", "a b c d e f g h i", "names 9 limits; at most 8"),
+        (
+            "limits",
+            "a b c d e f g h i",
+            "names too many limits; at most 8",
+        ),
         (
             "cost",
             "+5",
@@ -135,7 +139,7 @@ fn what_is_wrong_is_told_with_what_to_do() {
         (
             "credential_headers",
             "a b c d e f g h i",
-            "names 9 headers; at most 8",
+            "names too many headers; at most 8",
         ),
         ("preflights", "true", "is `true`, and can only be `public`"),
         (
@@ -205,6 +209,27 @@ fn what_is_told_has_no_token_and_no_line_of_its_own() {
 }
 
 #[test]
+fn a_policy_that_is_wrong_in_many_places_is_told_of_in_some() {
+    let names: Vec<String> = (0..200)
+        .map(|n| format!("{n}{}", "x".repeat(50_000)))
+        .collect();
+    let pairs = names.iter().map(|name| (name.as_str(), "1"));
+    let error = Policy::parse(pairs).unwrap_err();
+    assert_eq!(error.violations().iter().count(), 25);
+    let long = format!("required_scopes{}", "s".repeat(100_000));
+    assert!(wrong(&[(&long, "a")]).len() < 400);
+    let many = |n: usize| (0..n).map(|n| format!("a{n} ")).collect::<String>();
+    let told = wrong(&[
+        ("required_scopes", &many(100_000)),
+        ("limits", &many(100_000)),
+    ]);
+    assert!(
+        told.contains("too many scopes") && told.contains("too many limits"),
+        "{told}"
+    );
+}
+
+#[test]
 fn of_two_policies_both_hold() {
     let one = policy(&[
         ("required_scopes", "a b"),
@@ -238,8 +263,8 @@ fn where_one_is_silent_the_other_counts() {
     let full = policy(&[
         ("required_scopes", "a"),
         ("limits", "read"),
-        ("cost", "0"),
-        ("environment", "*"),
+        ("cost", "3"),
+        ("environment", "test"),
         ("workspace_header", "x-w"),
         ("credential_headers", "x-a"),
         ("preflights", "public"),
@@ -249,6 +274,32 @@ fn where_one_is_silent_the_other_counts() {
     assert_eq!(silent.and(&full), Ok(full.clone()));
     assert_eq!(full.and(&full), Ok(full.clone()));
     assert_eq!(silent.and(&silent), Ok(silent));
+}
+
+#[test]
+fn silence_is_not_loosened() {
+    for (one, other, expected) in [
+        (None, Some(0), Some(1)),
+        (None, Some(1), Some(1)),
+        (None, Some(7), Some(7)),
+        (Some(0), Some(0), Some(0)),
+        (Some(0), Some(2), Some(2)),
+        (None, None, None),
+    ] {
+        let cost = |cost| Policy {
+            cost,
+            ..Policy::default()
+        };
+        for (one, other) in [(one, other), (other, one)] {
+            let both = cost(one).and(&cost(other)).unwrap();
+            assert_eq!(both.cost, expected, "{one:?} {other:?}");
+        }
+    }
+    let any = policy(&[("environment", "*")]);
+    let silent = policy(&[("limits", "read")]);
+    assert_eq!(any.and(&silent).unwrap().environment, None);
+    assert_eq!(silent.and(&any).unwrap().environment, None);
+    assert_eq!(any.and(&any).unwrap().environment.as_deref(), Some("*"));
 }
 
 #[test]

@@ -33,11 +33,19 @@ const BY_MAPPING: [(char, char); 26] = [
     ('\u{1f100}', '\u{1f100}'),
 ];
 
-/// Slashes of fractions, divisions and sets, which Windows' code pages take for
-/// `/` and `\`; and the controls of C1, which are no characters of a name.
-const BY_BEST_FIT: [(char, char); 6] = [
+/// Slashes of fractions, divisions and sets, and signs of yen and won, which code
+/// pages take for `/` and `\`; the controls of C1, which are no characters of a
+/// name; a space that Windows may cut off behind a dot; and what is not seen, and
+/// is dropped from between two dots.
+const BY_BEST_FIT: [(char, char); 12] = [
     ('\u{80}', '\u{9f}'),
+    ('\u{a0}', '\u{a0}'),
+    ('\u{a5}', '\u{a5}'),
+    ('\u{ad}', '\u{ad}'),
+    ('\u{200b}', '\u{200f}'),
     ('\u{2044}', '\u{2044}'),
+    ('\u{2060}', '\u{2060}'),
+    ('\u{20a9}', '\u{20a9}'),
     ('\u{2215}', '\u{2216}'),
     ('\u{29f5}', '\u{29f5}'),
     ('\u{29f8}', '\u{29f9}'),

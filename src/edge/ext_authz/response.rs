@@ -49,7 +49,9 @@ pub(super) fn denied(denied: Denied) -> Bytes {
     let code = match denied.status {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::PermissionDenied,
-        StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            Code::ResourceExhausted
+        }
         _ => Code::Internal,
     };
     encode(

@@ -46,6 +46,16 @@ pub(in crate::edge) enum Found<'a> {
     Several,
 }
 
+impl<'a> Found<'a> {
+    /// The value of a header that is there once; none of two is picked.
+    pub(in crate::edge) const fn one(self) -> Option<&'a [u8]> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::Nothing | Self::Several => None,
+        }
+    }
+}
+
 impl<'a> Headers<'a> for &'a HeaderMap {
     fn find(self, name: &str) -> Found<'a> {
         let mut values = self.get_all(name).iter();
@@ -60,10 +70,8 @@ impl<'a> Headers<'a> for &'a HeaderMap {
 impl<'a, H: Headers<'a>> Asked<'a, H> {
     /// Whether the caller speaks gRPC, and so has to be told in its words.
     pub(super) fn is_grpc(&self) -> bool {
-        let Found::One(media_type) = self.headers.find("content-type") else {
-            return false;
-        };
-        let rest = media_type.strip_prefix(b"application/grpc");
+        let media_type = self.headers.find("content-type").one();
+        let rest = media_type.and_then(|media_type| media_type.strip_prefix(b"application/grpc"));
         rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
     }
 
@@ -73,12 +81,9 @@ impl<'a, H: Headers<'a>> Asked<'a, H> {
         if self.method != "OPTIONS" {
             return None;
         }
-        let one = |name| match self.headers.find(name) {
-            Found::One(value) => Some(text(value)),
-            Found::Nothing | Found::Several => None,
-        };
-        one("origin")?;
-        one("access-control-request-method")
+        self.headers.find("origin").one()?;
+        let wanted = self.headers.find("access-control-request-method").one();
+        wanted.map(text)
     }
 }
 
@@ -115,6 +120,11 @@ mod tests {
         assert!((&headers).find("a") == Found::One(b"1"));
         assert!((&headers).find("b") == Found::Several);
         assert!((&headers).find("c") == Found::Nothing);
+        let one = |name| (&headers).find(name).one();
+        assert_eq!(
+            (one("a"), one("b"), one("c")),
+            (Some(&b"1"[..]), None, None)
+        );
     }
 
     #[test]

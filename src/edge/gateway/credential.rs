@@ -2,6 +2,7 @@
 //! several that agree. Nothing is picked where two differ.
 
 use crate::domain::credential::{self, Scratch};
+use crate::domain::token::{Shape, shape};
 
 use super::asked::{Found, Headers};
 
@@ -34,6 +35,32 @@ pub(super) fn select<'a, 'n>(
         }
     }
     selected.unwrap_or_default()
+}
+
+/// Those of `names`, in lower case, under which the request has a token that is
+/// built like one of ours. What else stands there is somebody else's: a login, or
+/// a JWT for the upstream.
+pub(super) fn with_tokens<'a, 'n>(
+    headers: impl Headers<'a>,
+    names: impl Iterator<Item = &'n str>,
+) -> impl Iterator<Item = &'n str> {
+    names.filter(move |name| match headers.find(name) {
+        Found::Nothing => false,
+        Found::One(value) => has_token(value),
+        // It may be in any of them.
+        Found::Several => true,
+    })
+}
+
+/// Whether a token that is built like one of ours is in `value`: alone, or in one
+/// of several values that a proxy has joined by commas.
+fn has_token(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|part| {
+        let mut scratch = Scratch::new();
+        let token = credential::parse(part.trim_ascii(), &mut scratch);
+        // A typo leaves most of the secret as it is.
+        token.is_ok_and(|token| matches!(shape(token), Shape::Native | Shape::BadChecksum))
+    })
 }
 
 /// What [`credential::parse`] finds nothing in, however long it is.
@@ -113,6 +140,40 @@ mod tests {
             let selected = select(&headers, names.iter().copied());
             assert_eq!(selected, expected.as_bytes(), "{names:?} {sent:?}");
         }
+    }
+
+    #[test]
+    fn a_token_of_ours_is_told_from_what_else_stands_there() {
+        let token = Token::mint(&TokenPrefix::try_from("klg").unwrap(), None);
+        let token = token.expose();
+        let mut typo = token.to_owned();
+        let last = typo.pop().unwrap();
+        typo.push(if last == 'a' { 'b' } else { 'a' });
+        let login = format!("Basic {}", data_encoding::BASE64.encode(b"ada:secret"));
+        for (value, expected) in [
+            (token, true),
+            (&format!("Bearer {token}"), true),
+            (&format!("Bearer {typo}"), true),
+            (&basic(token), true),
+            (&format!("Bearer {token}, Bearer {token}"), true),
+            (&format!("x,\tBearer {token}"), true),
+            ("", false),
+            (",", false),
+            ("Bearer eyJhbGciOiJIUzI1NiJ9.e30.x", false),
+            (&login, false),
+            ("Digest username=\"ada\", nonce=\"1\"", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(USUAL, HeaderValue::from_str(value).unwrap());
+            let names = ["x-api-key", USUAL].into_iter();
+            let found: Vec<_> = with_tokens(&headers, names).collect();
+            assert_eq!(!found.is_empty(), expected, "{value}");
+            assert!(found.iter().all(|name| *name == USUAL));
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(USUAL, HeaderValue::from_static("a"));
+        twice.append(USUAL, HeaderValue::from_static("b"));
+        assert_eq!(with_tokens(&twice, [USUAL].into_iter()).count(), 1);
     }
 
     #[test]

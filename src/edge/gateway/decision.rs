@@ -33,6 +33,7 @@ impl Decision {
                 Reason::Verdict(reason) => Verdict::Denied(reason).into(),
                 Reason::NoRoute => Decided::NoRoute,
                 Reason::BrokenPolicy => Decided::BrokenPolicy,
+                Reason::TooLarge => Decided::TooLarge,
             }),
             Self::Undecided(_) => None,
         }
@@ -103,6 +104,8 @@ pub(in crate::edge) enum Reason {
     /// The policy that its route has cannot be read, so what is asked of it is not
     /// known.
     BrokenPolicy,
+    /// It is too large to be looked at.
+    TooLarge,
 }
 
 impl Reason {
@@ -112,6 +115,7 @@ impl Reason {
             Self::Verdict(reason) => answer::reason_name(reason),
             Self::NoRoute => "NO_ROUTE",
             Self::BrokenPolicy => "BROKEN_POLICY",
+            Self::TooLarge => "TOO_LARGE",
         }
     }
 
@@ -122,6 +126,7 @@ impl Reason {
                 .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             Self::NoRoute => StatusCode::FORBIDDEN,
             Self::BrokenPolicy => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 }

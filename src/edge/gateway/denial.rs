@@ -93,7 +93,9 @@ fn challenge(reason: Reason, required_scopes: &[Box<str>]) -> Option<Header> {
         Reason::Verdict(_) if reason.status() == StatusCode::UNAUTHORIZED => {
             "Bearer error=\"invalid_token\"".to_owned()
         }
-        Reason::Verdict(_) | Reason::NoRoute | Reason::BrokenPolicy => return None,
+        Reason::Verdict(_) | Reason::NoRoute | Reason::BrokenPolicy | Reason::TooLarge => {
+            return None;
+        }
     };
     Some((WWW_AUTHENTICATE, value))
 }
@@ -150,6 +152,11 @@ const NO_ROUTE: Told = told!(
     "no_route",
     "There is nothing here that could be called."
 );
+const TOO_LARGE: Told = told!(
+    "8",
+    "too_large",
+    "The headers of the request are too large."
+);
 const RATE_LIMITED: Told = told!(
     "8",
     "rate_limited",
@@ -176,6 +183,7 @@ impl Told {
         match reason {
             Reason::NoRoute => NO_ROUTE,
             Reason::BrokenPolicy => MISCONFIGURED,
+            Reason::TooLarge => TOO_LARGE,
             Reason::Verdict(reason) => match reason {
                 DenialReason::Missing
                 | DenialReason::Malformed
@@ -226,7 +234,7 @@ mod tests {
 
     fn reasons() -> impl Iterator<Item = Reason> {
         let verdicts = DenialReason::ALL.into_iter().map(Reason::Verdict);
-        verdicts.chain([Reason::NoRoute, Reason::BrokenPolicy])
+        verdicts.chain([Reason::NoRoute, Reason::BrokenPolicy, Reason::TooLarge])
     }
 
     fn header<'a>(headers: &'a [Header], wanted: &str) -> Option<&'a str> {
@@ -268,7 +276,7 @@ mod tests {
             let status = match denied.status.as_u16() {
                 401 => "16",
                 403 => "7",
-                429 => "8",
+                429 | 431 => "8",
                 500 => "13",
                 other => panic!("{other}"),
             };

@@ -140,13 +140,13 @@ impl Identity {
     }
 }
 
-/// `text` in visible ASCII: every other byte, and the percent sign, is `%` and two
-/// digits of hexadecimal, as in URLs. Of all that is told in headers, only a
-/// principal can have such.
+/// `text` in visible ASCII: every other byte, the percent sign, and what joins and
+/// quotes values of headers, is `%` and two digits of hexadecimal, as in URLs. Of
+/// all that is told in headers, only a principal can have such.
 fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' {
+        if byte.is_ascii_graphic() && !b"%,;\"".contains(&byte) {
             visible.push(char::from(byte));
         } else {
             // A string takes all that is written.
@@ -263,6 +263,7 @@ mod tests {
             ("user:ada", "user:ada"),
             ("Ada Lovelace", "Ada%20Lovelace"),
             ("100%", "100%25"),
+            ("a,b;c=\"d\"", "a%2Cb%3Bc=%22d%22"),
             ("jos\u{e9}", "jos%C3%A9"),
         ] {
             assert_eq!(visible(text), expected);

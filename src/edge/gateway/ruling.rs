@@ -14,16 +14,21 @@ use crate::domain::text::without_tokens;
 use crate::edge::throttle::Throttle;
 
 use super::asked::{Asked, Headers};
+use super::credential;
 
 /// How much of a host or path is logged, in characters.
 const LOGGED: usize = 200;
+
+/// How much of what is wrong with a policy is logged, in characters.
+const LOGGED_FAULT: usize = 600;
 
 /// What is asked of a request.
 pub(super) enum Ruling<'r> {
     /// A credential that meets this policy.
     Policy(Cow<'r, Policy>),
-    /// Nothing: anybody may make it.
-    Public,
+    /// Nothing: anybody may make it. The headers of these names, in lower case,
+    /// are those that could hold a credential.
+    Public(Vec<Box<str>>),
     /// There is a table of routes, and it has none for the request.
     NoRoute(NoRoute),
     /// Nobody knows, and this is why.
@@ -53,19 +58,19 @@ pub(super) fn rule<'a, 'p, 'r>(
         // There has to be something to ask about.
         return match routes.find(method, target, None) {
             RouteFound::NoRoute(why) => Ruling::NoRoute(why),
-            RouteFound::NoTable
-            | RouteFound::Public(_)
-            | RouteFound::Preflight(_)
-            | RouteFound::Policy(_) => Ruling::Public,
+            RouteFound::NoTable => public(given.as_ref(), None),
+            RouteFound::Public(route)
+            | RouteFound::Preflight(route)
+            | RouteFound::Policy(route) => public(given.as_ref(), Some(&route.policy)),
         };
     }
     match (routes.find(asked.method, target, preflight_for), given) {
         (RouteFound::NoRoute(why), _) => Ruling::NoRoute(why),
-        (RouteFound::Preflight(_), _) => Ruling::Public,
+        (RouteFound::Preflight(route), given) => public(given.as_ref(), Some(&route.policy)),
         (RouteFound::Public(_), Some(given)) if asks_something(&given) => {
             Ruling::Policy(Cow::Owned(given))
         }
-        (RouteFound::Public(_), _) => Ruling::Public,
+        (RouteFound::Public(route), given) => public(given.as_ref(), Some(&route.policy)),
         (RouteFound::NoTable, None) => Ruling::Policy(Cow::Borrowed(&*ANY_KEY)),
         (RouteFound::NoTable, Some(given)) => Ruling::Policy(Cow::Owned(given)),
         (RouteFound::Policy(route), None) => Ruling::Policy(Cow::Borrowed(&route.policy)),
@@ -77,6 +82,22 @@ pub(super) fn rule<'a, 'p, 'r>(
             )),
         },
     }
+}
+
+/// Nothing is asked, though these policies count: what either takes for a header
+/// of credentials is one.
+fn public(given: Option<&Policy>, route: Option<&Policy>) -> Ruling<'static> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    let policies = [given, route].into_iter().flatten();
+    for name in policies.flat_map(|policy| policy.credential_headers.iter().flatten()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        names.push(credential::USUAL.into());
+    }
+    Ruling::Public(names)
 }
 
 /// Whether `policy` says what a credential has to be good for, and not only where
@@ -105,6 +126,7 @@ pub(super) fn tell<'a>(fault: &str, asked: &Asked<'a, impl Headers<'a>>, faults:
     // A query can have anything in it, and so can a path.
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();
     let (host, path) = (logged(asked.host), logged(path));
+    let fault = bounded(fault);
     error!(
         %fault,
         ?host,
@@ -113,6 +135,15 @@ pub(super) fn tell<'a>(fault: &str, asked: &Asked<'a, impl Headers<'a>>, faults:
         "a request was denied with 500, for what its route asks cannot be read: correct it where the \
          gateway has it, in `context_extensions` or in the URL of its forward-auth"
     );
+}
+
+/// What is wrong, as much of it as one can read. It has no token in it.
+fn bounded(fault: &str) -> String {
+    let mut told: String = fault.chars().take(LOGGED_FAULT).collect();
+    if told.len() < fault.len() {
+        told.push('\u{2026}');
+    }
+    told
 }
 
 fn logged(text: &str) -> String {
@@ -178,7 +209,7 @@ mod tests {
                 let parts: Vec<_> = scopes.chain(limits).collect();
                 format!("[{}]", parts.join(" "))
             }
-            Ruling::Public => "public".to_owned(),
+            Ruling::Public(_) => "public".to_owned(),
             Ruling::NoRoute(_) => "no route".to_owned(),
             Ruling::Broken(fault) => fault,
         }
@@ -226,6 +257,13 @@ mod tests {
                 "{method} {path} {preflight_for:?} {pairs:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_fault_is_logged_in_a_few_words() {
+        assert_eq!(bounded("cost: is `x`"), "cost: is `x`");
+        let told = bounded(&"\u{e9}".repeat(10_000));
+        assert_eq!(told.chars().count(), LOGGED_FAULT + 1);
     }
 
     #[test]

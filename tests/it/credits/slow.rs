@@ -232,19 +232,24 @@ async fn envoy_is_told_that_there_is_no_verdict() {
             let answer = envoy.ask(&Ask::bearer(&other)).await.unwrap();
             assert!(matches!(answer, Answer::Allowed(_)), "{answer:?}");
         }
-        match (waits.await.unwrap(), undecided) {
-            (Err(status), UndecidedAnswer::Unavailable) => {
-                assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-                let info = status.get_details_error_info().unwrap();
-                assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
+        // Whoever gives it less time than the server's own is told within that.
+        let deadline = Duration::from_secs(2);
+        let in_time = envoy.ask_within(&question, deadline).await;
+        for answer in [in_time, waits.await.unwrap()] {
+            match (answer, undecided) {
+                (Err(status), UndecidedAnswer::Unavailable) => {
+                    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+                    let info = status.get_details_error_info().unwrap();
+                    assert_eq!(info.reason, "CREDITS_UNAVAILABLE");
+                }
+                (Ok(Answer::Failed(told)), UndecidedAnswer::ErrorResponse) => {
+                    assert_eq!((told.code, told.status), (Code::Unavailable, 503));
+                    assert_eq!(told.headers["retry-after"], "1");
+                    assert!(told.body.contains("unavailable"), "{}", told.body);
+                    assert!(!told.told.contains_key("key_id"));
+                }
+                (other, _) => panic!("{other:?}"),
             }
-            (Ok(Answer::Failed(told)), UndecidedAnswer::ErrorResponse) => {
-                assert_eq!((told.code, told.status), (Code::Unavailable, 503));
-                assert_eq!(told.headers["retry-after"], "1");
-                assert!(told.body.contains("unavailable"), "{}", told.body);
-                assert!(!told.told.contains_key("key_id"));
-            }
-            (other, _) => panic!("{other:?}"),
         }
 
         // A block that comes in time is waited for, and spent once.

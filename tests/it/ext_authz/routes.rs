@@ -180,3 +180,52 @@ async fn a_preflight_is_public_where_the_route_that_it_asks_about_says_so() {
         assert_ne!(told(&mut envoy, &plain).await, "allowed", "{path}");
     }
 }
+
+/// Clients send their key with every request, also where nobody asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_reaches_no_upstream_where_anybody_may_call_and_a_jwt_does() {
+    let server = served();
+    let mut admin = server.admin().await;
+    admin.workspace("kling", "klg", &[]).await;
+    let token = admin.key("kling", &["*"]).await.token;
+    let bearer = format!("Bearer {token}");
+    let joined = format!("{bearer},{bearer}");
+    let (auth, key) = ("authorization", "x-api-key");
+    let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x";
+    let by_key: &[(&str, &str)] = &[("credential_headers", key)];
+    let mut envoy = Envoy::of(&server).await;
+    type Row<'a> = (
+        &'a [(&'a str, &'a str)],
+        &'a [(&'a str, &'a str)],
+        &'a [&'a str],
+    );
+    let rows: &[Row<'_>] = &[
+        (&[], &[], &[]),
+        (&[], &[(auth, &bearer)], &[auth]),
+        (&[], &[(auth, &joined)], &[auth]),
+        (&[], &[(auth, &bearer), (auth, jwt)], &[auth]),
+        (&[], &[(auth, jwt)], &[]),
+        (&[], &[(auth, "Basic YWRhOnNlY3JldA==")], &[]),
+        (&[], &[(key, &token)], &[]),
+        (by_key, &[(auth, jwt), (key, &token)], &[key]),
+    ];
+    let preflight = [
+        ("origin", "https://app.test"),
+        ("access-control-request-method", "GET"),
+    ];
+    for (route, sent, taken_off) in rows {
+        let health = ("GET", "/healthz", &[][..]);
+        for (method, path, more) in [health, ("OPTIONS", "/v1/people", &preflight)] {
+            let sent = sent.iter().chain(more);
+            let sent: Vec<_> = sent
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect();
+            let mut ask = Ask::raw(&sent).on(route);
+            method.clone_into(&mut ask.http().method);
+            path.clone_into(&mut ask.http().path);
+            let removed = envoy.passes(&ask).await.remove;
+            let expected: Vec<_> = IDENTITY.iter().chain(*taken_off).copied().collect();
+            assert_eq!(removed, expected, "{method} {sent:?}");
+        }
+    }
+}
