@@ -240,7 +240,7 @@ impl Index {
     }
 }
 
-/// The same without those that are there twice: while a rotation is applied, its
+/// `usages`, without those that are there twice: while a rotation is applied, its
 /// new token can be the key's first already, and the old one still be.
 fn each_once(mut usages: Vec<Arc<KeyUsage>>) -> Vec<Arc<KeyUsage>> {
     usages.sort_unstable_by_key(Arc::as_ptr);

@@ -616,8 +616,8 @@ const UNKNOWN: &[(&str, &str)] = &[
         "1:2: unknown section [tls]; write [check.tls] or [admin.tls] or [http.tls]",
     ),
     (
-        "[metrics]\nport = 1",
-        "1:2: unknown section [metrics]; `keyward config example` shows all sections",
+        "[tracing]\nport = 1",
+        "1:2: unknown section [tracing]; `keyward config example` shows all sections",
     ),
     // In the wrong section, or under the name of its flag.
     (
