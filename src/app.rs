@@ -27,7 +27,7 @@ use crate::edge::gateway::Gateway;
 use crate::edge::http_plane::HttpPlane;
 use crate::edge::probes::{self, Readiness, Unready};
 use crate::edge::scrape;
-use crate::edge::server;
+use crate::edge::server::{self, ServeError};
 use crate::edge::{admin, check};
 use crate::index::{Index, follower};
 use crate::meter::Meter;
@@ -197,7 +197,6 @@ impl App {
     }
 }
 
-/// What decides for gateways that do not speak keyward's own API.
 impl Parts {
     async fn serve(
         self,
@@ -235,8 +234,8 @@ impl Parts {
         let admin_routes = server::admin_routes(admin, admin_health.clone(), reflection)?;
         announce_checks(&check_health, ServingStatus::Serving).await;
         announce(&admin_health, admin::SERVICE, ServingStatus::Serving).await;
-        let watched =
-            HttpPlane::new(probes::routes(readiness.clone()).merge(scrape::routes(metrics)));
+        let scraped = scrape::routes(metrics).map_err(ServeError::from)?;
+        let watched = HttpPlane::new(probes::routes(readiness.clone()).merge(scraped));
         let planes = Planes {
             check: check_plane,
             admin: admin_routes,

@@ -157,8 +157,8 @@ impl Index {
         indexed.next()?.usage().cloned()
     }
 
-    /// The usage of all keys that were used since it was stored. It walks over
-    /// all keys: not for async code.
+    /// The usage of all keys that were used since it was stored, each once. It
+    /// walks over all keys: not for async code.
     #[must_use]
     pub fn changed_usages(&self) -> Vec<Arc<KeyUsage>> {
         let keys = self.keys.pin();
@@ -166,10 +166,12 @@ impl Index {
             .values()
             .filter(|key| key.is_first())
             .filter_map(IndexedKey::usage);
-        usages
-            .filter(|usage| usage.has_changed())
-            .cloned()
-            .collect()
+        each_once(
+            usages
+                .filter(|usage| usage.has_changed())
+                .cloned()
+                .collect(),
+        )
     }
 
     /// What the store held of since when uses are counted, when it was loaded.
@@ -238,6 +240,14 @@ impl Index {
     }
 }
 
+/// `usages`, without those that are there twice: while a rotation is applied, its
+/// new token can be the key's first already, and the old one still be.
+fn each_once(mut usages: Vec<Arc<KeyUsage>>) -> Vec<Arc<KeyUsage>> {
+    usages.sort_unstable_by_key(Arc::as_ptr);
+    usages.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    usages
+}
+
 /// How many of what an index holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Numbers {
@@ -275,5 +285,22 @@ impl Hasher for DigestHasher {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_found_by_two_tokens_is_told_once() {
+        let scopes = Arc::new(ScopeSet::default());
+        let [one, other] = [0, 1].map(|_| Arc::new(KeyUsage::new(KeyId::NOBODY, &scopes)));
+        let told = each_once([&one, &other, &one].map(Arc::clone).into());
+        assert_eq!(told.len(), 2);
+        for usage in [&one, &other] {
+            let same = |told: &&Arc<KeyUsage>| Arc::ptr_eq(told, usage);
+            assert_eq!(told.iter().filter(same).count(), 1);
+        }
     }
 }

@@ -2,13 +2,13 @@
 //! words that follow the setting's name.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::domain::source::{SourceRange, SourceRangeError};
 use crate::edge::listener::Address;
 use crate::telemetry;
 
@@ -118,7 +118,7 @@ impl Given {
         }
         let words = text.split([' ', ',']).filter(|word| !word.is_empty());
         let networks = words
-            .map(|word| network(word).ok_or_else(|| format!("names {word:?}; give {WANTED}")))
+            .map(|word| network(word, WANTED))
             .collect::<Result<Vec<_>, _>>()?;
         if networks.is_empty() {
             return Err(format!("is {text:?}; give {WANTED}"));
@@ -249,10 +249,23 @@ impl Given {
     }
 }
 
-/// A network, or the one of a single address.
-fn network(word: &str) -> Option<IpNet> {
-    let single = || word.parse::<IpAddr>().ok().map(IpNet::from);
-    word.parse().ok().or_else(single)
+/// A network, or the one of a single address, whose word is to be taken. The error
+/// goes on after the name of the setting; `wanted` is what could be given.
+fn network(word: &str, wanted: &str) -> Result<IpNet, String> {
+    let range = SourceRange::try_from(word).map_err(|error| match error {
+        SourceRangeError::HostBits { .. } => format!("names {word:?}, which {error}"),
+        SourceRangeError::NoAddress | SourceRangeError::Length { .. } => {
+            format!("names {word:?}; give {wanted}")
+        }
+    })?;
+    let network = range.network();
+    if network.prefix_len() == 0 {
+        return Err(format!(
+            "names {word:?}, which is everybody: each hop would be trusted, and the first is what the client itself \
+             has written; name the networks that your gateways are in"
+        ));
+    }
+    Ok(network)
 }
 
 /// `"a", "b" or "c"`.

@@ -406,6 +406,11 @@ const NONSENSE: &[(&str, &str, &str)] = &[
         "names \"gateway\"; give networks, as in \"10.0.0.0/8 192.0.2.7\", or \"none\"",
     ),
     (
+        "http-trusted-gateways",
+        "10.0.0.0/33",
+        "names \"10.0.0.0/33\"; give networks, as in \"10.0.0.0/8 192.0.2.7\", or \"none\"",
+    ),
+    (
         "http-source-header",
         "a b",
         "is \"a b\"; give the name of a header, as in \"x-forwarded-for\"",
@@ -499,6 +504,56 @@ const NONSENSE: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// What would have the word of too many taken, or of others than were meant.
+#[test]
+fn networks_that_cannot_be_meant_are_told_with_their_place() {
+    let everybody = "which is everybody: each hop would be trusted, and the first is what the client itself has \
+                     written; name the networks that your gateways are in";
+    let bits = "which has bits set behind its first";
+    let meant = "if it is the range that is meant, write";
+    for (networks, named, told) in [
+        ("0.0.0.0/0", "0.0.0.0/0", everybody.to_owned()),
+        ("10.0.0.0/8 ::/0", "::/0", everybody.to_owned()),
+        (
+            "::ffff:0.0.0.0/96",
+            "::ffff:0.0.0.0/96",
+            everybody.to_owned(),
+        ),
+        (
+            "10.1.2.3/0",
+            "10.1.2.3/0",
+            format!("{bits} 0; {meant} 0.0.0.0/0"),
+        ),
+        (
+            "10.1.2.3/8",
+            "10.1.2.3/8",
+            format!("{bits} 8; {meant} 10.0.0.0/8"),
+        ),
+        (
+            "::1, fd00::1/8",
+            "fd00::1/8",
+            format!("{bits} 8; {meant} fd00::/8"),
+        ),
+        (
+            "::ffff:10.1.2.3/104",
+            "::ffff:10.1.2.3/104",
+            format!("{bits} 8; {meant} 10.0.0.0/8"),
+        ),
+    ] {
+        let file = format!("[http]\n trusted_gateways = '{networks}'\n");
+        let expected = format!("keyward.toml:2:21: http.trusted_gateways names {named:?}, {told}");
+        assert_eq!(wrong(&file), expected);
+    }
+}
+
+#[test]
+fn a_network_of_addresses_that_stand_for_ipv4_is_of_those() {
+    let file = "http.trusted_gateways = '::ffff:10.0.0.0/104 ::ffff:192.0.2.7 fd00::/8'";
+    let sources = case(file, &[], &[]).good().serve.http.unwrap().sources;
+    let trusted: Vec<_> = sources.trusted.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]);
+}
+
 #[test]
 fn a_value_that_makes_no_sense_is_told_by_the_name_it_was_given_under() {
     for (flag, value, told) in NONSENSE.iter().copied() {
@@ -561,8 +616,8 @@ const UNKNOWN: &[(&str, &str)] = &[
         "1:2: unknown section [tls]; write [check.tls] or [admin.tls] or [http.tls]",
     ),
     (
-        "[metrics]\nport = 1",
-        "1:2: unknown section [metrics]; `keyward config example` shows all sections",
+        "[tracing]\nport = 1",
+        "1:2: unknown section [tracing]; `keyward config example` shows all sections",
     ),
     // In the wrong section, or under the name of its flag.
     (

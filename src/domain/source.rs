@@ -55,6 +55,13 @@ impl TryFrom<&str> for SourceRange {
 }
 
 impl SourceRange {
+    /// The network of these addresses, without bits behind its prefix; of IPv4, if
+    /// they stand for that.
+    #[must_use]
+    pub const fn network(self) -> IpNet {
+        self.0
+    }
+
     fn pack(self) -> [u8; PACKED_LEN] {
         let length = match self.0 {
             IpNet::V4(range) => MAPPED_LEN + range.prefix_len(),

@@ -45,6 +45,11 @@ const MAX_CANCELLED_UNSEEN: usize = 256;
 /// away, so that there must be room.
 const MAX_FAULTS: usize = 1024;
 
+/// How many headers a request of HTTP/1 may have, which lie in memory of its own
+/// while it is read: more than gateways let pass, and some kilobytes. Their size
+/// is limited, too.
+const MAX_HEADERS: usize = 256;
+
 /// How much the age at which a connection ends varies, so that those that came
 /// together do not all come back together.
 const AGE_JITTER: f64 = 0.1;
@@ -210,6 +215,7 @@ fn http1(protocols: Protocols) -> http1::Builder {
     http.timer(TokioTimer::new())
         // See `pace`.
         .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
         .max_buf_size(usize::try_from(protocols.max_headers()).unwrap_or(usize::MAX));
     http
 }

@@ -24,7 +24,7 @@ const NOTHING_HERE: &str =
     "there is nothing here; gateways ask at /forward-auth, probes at /livez and /readyz\n";
 
 /// What those are told who come while there is too much to do.
-pub(super) const OVERLOADED: &str = "there is too much to do; try again\n";
+const OVERLOADED: &str = "there is too much to do; try again\n";
 
 /// All that is served over plain HTTP, on any number of threads.
 #[derive(Clone, Debug)]
@@ -81,7 +81,8 @@ impl HttpThread {
     fn ask(&self, forward_auth: &Arc<ForwardAuth>, request: Request<Incoming>) -> Answering {
         let (parts, body) = request.into_parts();
         let unread = Unread::new(body, parts.version);
-        let call = self.gate.enter();
+        let call = self.gate.enter().map(Arc::new);
+        let under_way = call.clone();
         let peer = self.gate.peer();
         let forward_auth = Arc::clone(forward_auth);
         Box::pin(async move {
@@ -89,10 +90,10 @@ impl HttpThread {
                 None => ForwardAuth::refuse(&parts).map(Reply::uncounted),
                 Some(call) => {
                     let answer = forward_auth.answer(&parts, peer).await;
-                    answer.map(|body| Reply::of_check(body, call))
+                    answer.map(|body| Reply::of_shared(body, call))
                 }
             };
-            unread.end(&mut answer);
+            unread.end(&mut answer, under_way);
             Ok(answer)
         })
     }
@@ -102,6 +103,7 @@ impl HttpThread {
         let (parts, body) = request.into_parts();
         let unread = Unread::new(body, parts.version);
         let call = self.gate.admit(Kind::Health).map(Arc::new);
+        let under_way = call.clone();
         let share = self.gate.share();
         let mut routes = self.routes.clone();
         Box::pin(async move {
@@ -113,7 +115,7 @@ impl HttpThread {
                     answer.map(|body| Reply::new(Body::new(body), call, share, None, None))
                 }
             };
-            unread.end(&mut answer);
+            unread.end(&mut answer, under_way);
             Ok(answer)
         })
     }

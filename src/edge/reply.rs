@@ -62,6 +62,15 @@ impl Reply {
         }
     }
 
+    /// The same, where something else of the call may last longer.
+    pub(super) const fn of_shared(inner: Body, call: Arc<Call>) -> Self {
+        Self {
+            inner,
+            call: Some(Held::Shared(call)),
+            more: None,
+        }
+    }
+
     /// The answer to `call`, which ends by itself, at `deadline`, or once
     /// `ending` has come and there is no more to say. What is large takes its
     /// room of `share`.

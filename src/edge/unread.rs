@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use http::{Response, Version};
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use tokio::time::timeout;
+
+use super::limit::Call;
 
 /// How long what was sent may take to arrive.
 const LINGER: Duration = Duration::from_secs(1);
@@ -40,7 +43,9 @@ impl Unread {
     ///
     /// Over HTTP/1, nobody can tell a body that is still to come from the next
     /// request: it is the last one on its connection, and both sides know.
-    pub(super) fn end<B>(self, answer: &mut Response<B>) {
+    ///
+    /// Over HTTP/2, `call` is under way until then; none: it was turned away.
+    pub(super) fn end<B>(self, answer: &mut Response<B>, call: Option<Arc<Call>>) {
         let Some(body) = self.body else {
             return;
         };
@@ -48,7 +53,11 @@ impl Unread {
             let close = HeaderValue::from_static("close");
             answer.headers_mut().insert(CONNECTION, close);
         } else {
-            tokio::spawn(run_out(Rest::new(body)));
+            let rest = Rest::new(body);
+            tokio::spawn(async move {
+                run_out(rest).await;
+                drop(call);
+            });
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Forward-auth as gateways ask it, of the real program: what passes, what does
 //! not and how that is told, and who is believed.
 
+use std::time::Duration;
+
 use keyward::edge::pb::CreateKeyRequest;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::h1raw::{Answer, Line, request};
+use crate::h2raw::Raw;
 use crate::limits::limits;
-use crate::support::{Admin, Server, key_request};
+use crate::support::{Admin, Server, Site, key_request};
 
 /// A gateway with one connection.
 struct Gateway(Line<TcpStream>);
@@ -296,4 +299,87 @@ async fn hostile_bytes_are_denied_and_harm_nobody() {
     let answer = gateway.ask(&token, &format!("?{long}")).await;
     assert!(matches!(answer.status, 414 | 431 | 500), "{answer:?}");
     assert_eq!(Gateway::of(&server).await.ask(&token, "").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_its_calls_it_says_so_and_a_body_on_its_way_is_of_a_call() {
+    let site = Site::init();
+    let mut command = site.serve_command();
+    command.args(["--http-max-calls", "1"]);
+    let server = Server::spawn(site, command).unwrap();
+    let raw = Raw::connect(&server.http_address).await;
+    let mut gateway = Gateway::of(&server).await;
+    for (query, status, truth) in [("", 503, None), ("?deny_status=403", 403, Some("503"))] {
+        let mut refused = None;
+        // It is held for a second at most, which can go by on a busy machine.
+        for _ in 0..20 {
+            let held = raw.begin("/forward-auth", &[]).await.unwrap();
+            let first = held.answer.await.unwrap().status();
+            // What its answer held is gone by then.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let answer = gateway.with(&[], query).await;
+            drop(held.request);
+            if first == 401 && answer.status == status {
+                refused = Some(answer);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let answer = refused.expect("the call is held by its body");
+        assert_eq!(answer.header("x-keyward-status"), truth);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(told["error"], "unavailable");
+    }
+    // Once the body has gone there is room again.
+    for attempt in 0.. {
+        if gateway.with(&[], "").await.status == 401 {
+            break;
+        }
+        assert!(attempt < 1_000, "there is room again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_routes_holds_beside_the_query() {
+    let site = Site::init();
+    let file = site.path().join("routes.toml");
+    let routes = "[[route]]\nmatch = \"GET /open\"\npublic = true\n\
+                  [[route]]\nmatch = \"GET /v1/people\"\nrequired_scopes = \"people:read\"\n\
+                  [[route]]\nmatch = \"GET /v1/pets\"\nrequired_scopes = \"pets:read\"\n";
+    std::fs::write(&file, routes).unwrap();
+    let mut command = site.serve_command();
+    command.arg("--routes").arg(file);
+    let server = Server::spawn(site, command).unwrap();
+    let mut owner = server.admin().await;
+    owner.workspace("w", "klg", &[]).await;
+    let token = issue(&mut owner, |_| {}).await;
+    let bearer = format!("Bearer {token}");
+    let mut line = Line::connect(&server.http_address).await.unwrap();
+    for (path, with_key, query, status) in [
+        ("/open", false, "", 200),
+        ("/v1/people", false, "", 401),
+        ("/v1/people", true, "", 200),
+        ("/v1/people", true, "?required_scopes=people:read", 200),
+        // Each asks for what the other does not.
+        ("/v1/people", true, "?required_scopes=people:write", 403),
+        ("/v1/pets", true, "?required_scopes=people:read", 403),
+        ("/v1/elsewhere", true, "", 403),
+        ("/v1/elsewhere", false, "", 403),
+    ] {
+        let mut headers = vec![
+            ("x-forwarded-method", "GET"),
+            ("x-forwarded-host", "api.test"),
+            ("x-forwarded-uri", path),
+        ];
+        headers.extend(with_key.then_some(("authorization", &*bearer)));
+        let answer = line.get(&format!("/forward-auth{query}"), &headers).await;
+        assert_eq!(
+            answer.status, status,
+            "{path} {with_key} {query} {answer:?}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
-use crate::h1raw::{Line, request};
+use crate::h1raw::{Line, PATIENCE, request};
 use crate::h2raw::Raw;
 use crate::pki::{Authority, Shake};
 use crate::support::{Server, Site, connect, keyward, run};
@@ -164,9 +164,15 @@ async fn a_slow_client_is_cut_off_and_a_silent_one_is_kept() {
     // It never ends its headers, however it goes on.
     let mut slow = Line::connect(&server.http_address).await.unwrap();
     slow.send("GET /livez HTTP/1.1\r\n").await.unwrap();
-    while slow.send("x: y\r\n").await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let going_on = async {
+        while slow.send("x: y\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, going_on)
+        .await
+        .expect("it is cut off");
+    assert_eq!(slow.ended().await, b"", "and is answered nothing");
     // It does not even begin, or begins as HTTP/2 does.
     for bytes in ["", "P", "PRI * HTTP/2.0\r\n"] {
         let mut slow = Line::connect(&server.http_address).await.unwrap();
@@ -235,6 +241,13 @@ async fn a_body_is_never_waited_for_and_is_never_the_next_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_beyond_all_measure_are_refused() {
     let server = Server::start();
+    for (number, status) in [(200, 401), (300, 431)] {
+        let names: Vec<_> = (0..number).map(|number| format!("x-{number}")).collect();
+        let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+        let mut line = Line::connect(&server.http_address).await.unwrap();
+        let answer = line.get("/forward-auth", &headers).await;
+        assert_eq!(answer.status, status, "{number} headers");
+    }
     let mut line = Line::connect(&server.http_address).await.unwrap();
     let large = "x".repeat(40 * 1024);
     let answer = line.get("/forward-auth", &[("x-large", &large)]).await;

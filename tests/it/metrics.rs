@@ -21,8 +21,10 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::docs::document;
+use crate::h1raw::Line;
 use crate::support::{
-    Checks, Server, admin_client, check_request, connect, key_request, raw_call, raw_conversation,
+    Checks, Server, Site, admin_client, check_request, connect, key_request, raw_call,
+    raw_conversation,
 };
 
 use exposition::{Exposition, Kind};
@@ -80,6 +82,59 @@ fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
     expected
         .map(|(name, count)| (name.to_owned(), count))
         .into()
+}
+
+fn threads(server: &Server) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_scrapes_at_once_take_no_threads_and_hold_up_no_gateway() {
+    const SCRAPES: usize = 200;
+    let site = Site::init();
+    let mut command = site.serve_command();
+    command.args(["--metrics-listen", "127.0.0.1:0"]);
+    let server = Server::spawn(site, command).unwrap();
+    for address in [&server.http_address, &server.metrics_address] {
+        let mut lines = Vec::new();
+        for _ in 0..SCRAPES {
+            let mut line = Line::connect(address).await.unwrap();
+            assert_eq!(line.get("/livez", &[]).await.status, 200);
+            lines.push(line);
+        }
+        let before = threads(&server);
+        let mut scraping = JoinSet::new();
+        for mut line in lines {
+            scraping.spawn(async move {
+                let mut texts = 0;
+                for _ in 0..5 {
+                    let answer = line.get("/metrics", &[]).await;
+                    assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+                    let is_text = answer.body.contains("keyward_build_info");
+                    assert_eq!(is_text, answer.status == 200, "{answer:?}");
+                    texts += usize::from(is_text);
+                }
+                texts
+            });
+        }
+        let mut gateway = Line::connect(&server.http_address).await.unwrap();
+        let (mut most, mut texts) = (0, 0);
+        loop {
+            assert_eq!(gateway.get("/forward-auth", &[]).await.status, 401);
+            most = most.max(threads(&server));
+            match scraping.try_join_next() {
+                Some(of_one) => texts += of_one.unwrap(),
+                None if scraping.is_empty() => break,
+                None => tokio::task::yield_now().await,
+            }
+        }
+        assert!(texts > 0);
+        assert!(most <= before + 4, "{before} threads, then {most}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

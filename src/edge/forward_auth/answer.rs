@@ -5,10 +5,14 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tonic::body::Body;
 
 use crate::edge::gateway::{Decision, Header};
-use crate::edge::http_plane::{OVERLOADED, whole};
+use crate::edge::http_plane::whole;
 
 /// The status that there would be without `deny_status`.
 const TRUE_STATUS: HeaderName = HeaderName::from_static("x-keyward-status");
+
+/// What those are told who come while there is too much to do.
+const OVERLOADED: &str =
+    r#"{"error":"unavailable","message":"There is too much to do. Try again."}"#;
 
 /// The answer that tells of `decision`. `only_403`: all that is neither 200 nor
 /// 401 has to be 403, for a gateway that knows no other.
@@ -32,7 +36,7 @@ pub(super) fn overloaded(only_403: bool) -> Response<Body> {
     let mut answer = whole(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED);
     let headers = answer.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     finish(&mut answer, only_403);
     answer
 }
