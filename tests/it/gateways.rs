@@ -33,6 +33,7 @@ macro_rules! table {
             allowed::a_public_route_needs_no_key
             allowed::a_key_in_a_header_of_its_own_leaves_the_others_alone
             allowed::a_key_that_was_just_issued_works_and_a_revoked_one_does_not
+            allowed::a_key_with_much_to_tell_passes
             allowed::http_2_is_served_as_well
             allowed::no_path_leads_around_a_route
             denied::each_denial_has_its_status_and_headers
@@ -43,6 +44,10 @@ macro_rules! table {
             forged::no_client_says_who_it_is_while_keyward_is_up
             forged::no_client_says_who_it_is_when_it_fails_closed
             forged::no_client_says_who_it_is_when_it_fails_open
+            forged::no_client_has_another_request_served_than_was_judged
+            hops::nothing_is_upgraded_to_http_2
+            hops::no_client_has_the_upstream_forget_who_it_is
+            hops::methods_that_are_for_proxies_reach_nobody
             failing::without_a_verdict_nobody_passes_until_keyward_is_back
             failing::what_fails_open_lets_in_nothing_but_the_request
             grpc::calls_pass_both_ways

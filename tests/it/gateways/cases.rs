@@ -6,5 +6,6 @@ pub(super) mod denied;
 pub(super) mod failing;
 pub(super) mod forged;
 pub(super) mod grpc;
+pub(super) mod hops;
 pub(super) mod paths;
 pub(super) mod upgrades;

@@ -90,8 +90,8 @@ async fn a_route_with_a_mistake_is_nobodys() {
         // A middleware that there is not, and one that cannot be made.
         ("middlewares: [people]", "middlewares: [peolpe]"),
         (
-            "rule: PathRegexp(`^/people(/|$)`)",
-            "rule: PathRegexp(`^/people(/|$`)",
+            "rule: PathRegexp(`(?i)^/people(/|$)`)",
+            "rule: PathRegexp(`(?i)^/people(/|$`)",
         ),
     ] {
         changed(&mut scene, &[(right, wrong)]).await;

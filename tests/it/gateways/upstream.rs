@@ -101,13 +101,23 @@ impl Seen {
     }
 
     /// All headers whose name some server takes for one that starts with
-    /// `prefix`: `_` counts as `-`.
+    /// `prefix`: whatever is no letter or digit counts as `-`.
     pub(crate) fn like(&self, prefix: &str) -> Vec<(&str, &str)> {
         self.headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .filter(|(name, _)| name.replace('_', "-").starts_with(prefix))
+            .filter(|(name, _)| {
+                let folded = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                folded.starts_with(prefix)
+            })
             .collect()
+    }
+
+    /// What its `Connection` headers name, in lower case.
+    pub(crate) fn connection(&self) -> String {
+        let values = self.headers.get_all("connection").iter();
+        let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
+        values.join(",").to_ascii_lowercase()
     }
 
     /// Whether `text` is anywhere in its headers or its path.

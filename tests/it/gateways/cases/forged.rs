@@ -32,6 +32,11 @@ pub(in crate::gateways) async fn no_client_says_who_it_is_while_keyward_is_up<G:
     for ask in forgeries::<G>(&scene, "/public/terms") {
         try_it(&scene, ask.bearer(&token), None).await;
     }
+    // Not because nothing arrives.
+    for path in ["/orders", "/public/terms"] {
+        let ask = scene.get(path).header("x-keyward-principal", FORGED);
+        assert!(ask.bearer(&token).send().await.is_from_the_upstream());
+    }
 }
 
 pub(in crate::gateways) async fn no_client_says_who_it_is_when_it_fails_closed<G: Gateway>() {
@@ -57,6 +62,12 @@ async fn without_keyward<G: Gateway>(on_failure: OnFailure) {
                 .map(|ask| try_it(&scene, ask.bearer(&token), None));
             futures_util::future::join_all(tried).await;
         }
+        // Not because nothing arrives.
+        if G::can(Feature::PublicAlone) {
+            let ask = scene.get("/public/terms").header(NAMES[1], FORGED);
+            assert!(ask.send().await.is_from_the_upstream(), "{state:?}");
+            assert_eq!(scene.upstream.only().like(IDENTITY), []);
+        }
     }
 }
 
@@ -64,11 +75,15 @@ async fn without_keyward<G: Gateway>(on_failure: OnFailure) {
 /// keyward's.
 fn forgeries<G: Gateway>(scene: &Scene, path: &str) -> Vec<Ask> {
     let mut asks = Vec::new();
-    let spellings: [fn(&str) -> String; 4] = [
+    let spellings: [fn(&str) -> String; 8] = [
         str::to_owned,
         |name| name.replace('-', "_"),
         |name| name.replacen('-', "_", 1),
         |name| format!("{}_{}", &name[..9], &name[10..]),
+        |name| format!("{}.{}", &name[..9], &name[10..]),
+        |name| name.replace('-', "."),
+        |name| name.replace('-', "!"),
+        |name| name.replace('-', "~"),
     ];
     let names = match G::can(Feature::UnheardOfNames) {
         true => &NAMES[..],
@@ -88,6 +103,32 @@ fn forgeries<G: Gateway>(scene: &Scene, path: &str) -> Vec<Ask> {
     let hop = scene.get(path).header("connection", "x-keyward-principal");
     asks.push(hop.header("x-keyward-principal", FORGED));
     asks
+}
+
+/// What has some frameworks take a request for another than the one that was
+/// judged.
+const OVERRIDES: [&str; 6] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "forwarded",
+];
+
+pub(in crate::gateways) async fn no_client_has_another_request_served_than_was_judged<
+    G: Gateway,
+>() {
+    let mut scene = Scene::new::<G>(OnFailure::Close).await;
+    let token = scene.token().await;
+    for path in ["/public/terms", "/orders", "/people"] {
+        let ask = scene.get(path).bearer(&token);
+        let forge = |ask: Ask, name: &&str| ask.header(name, FORGED);
+        let answer = OVERRIDES.iter().fold(ask, forge).send().await;
+        assert!(answer.is_from_the_upstream(), "{path}: {answer:?}");
+        let seen = scene.upstream.only();
+        assert!(!seen.holds(FORGED), "{path}: {seen:?}");
+    }
 }
 
 /// Sends it. If it reaches the upstream, then as of `principal`, and of nobody else.

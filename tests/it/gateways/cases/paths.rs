@@ -4,7 +4,7 @@
 use crate::gateways::{Gateway, OnFailure, Scene};
 
 /// All of them mean `/people` to somebody.
-const ODD: [&str; 16] = [
+const ODD: [&str; 26] = [
     "/public/../people",
     "/public/x/../../people",
     "/public/./../people",
@@ -21,10 +21,34 @@ const ODD: [&str; 16] = [
     "/public/%2e%2e;/people",
     "//public/../people",
     "/people/../public/../people",
+    "/public/..%20/people",
+    "/public/%20../people",
+    "/public/..%09/people",
+    "/public/..%0d/people",
+    "/public/..%3f/people",
+    "/public/..%23/people",
+    "/public/%c0%ae%c0%ae/people",
+    "/public/%ef%bc%8e%ef%bc%8e/people",
+    "/public/%zz/../../people",
+    "/public/..%/people",
 ];
 
 /// What some servers resolve, and others do not.
-const UNRESOLVED: [&str; 8] = ["..", "//", "%2e", "%2f", "%5c", "%25", "\\", ";"];
+const UNRESOLVED: [&str; 13] = [
+    "..",
+    "//",
+    "%2e",
+    "%2f",
+    "%5c",
+    "%25",
+    "\\",
+    ";",
+    "%0",
+    "%3f",
+    "%23",
+    "%c0%ae",
+    "%ef%bc%8e",
+];
 
 pub(in crate::gateways) async fn no_other_route_is_reached_through_a_public_one<G: Gateway>() {
     let scene = Scene::new::<G>(OnFailure::Close).await;
