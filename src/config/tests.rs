@@ -626,7 +626,7 @@ const UNKNOWN: &[(&str, &str)] = &[
     ),
     (
         "[store]\nlisten = 'a'",
-        "2:1: unknown key `listen` in [store]; write `listen` in [check] or `listen` in [admin]",
+        "2:1: unknown key `listen` in [store]; write `listen` in [check] or `listen` in [admin] or `listen` in [http] or `listen` in [metrics]",
     ),
     (
         "data_dir = 'a'",
