@@ -148,7 +148,7 @@ fn add_shared(
     Ok(())
 }
 
-/// Serves administration at `door`, as [`serve_here`] does.
+/// Serves administration at `door`, in the runtime that this is called in.
 ///
 /// # Errors
 ///
@@ -162,7 +162,7 @@ pub fn serve_admin(
     serve_here(door, Guarded::new(routes.prepare(), gate), drain)
 }
 
-/// Serves metrics and probes at `door`, as [`serve_here`] does.
+/// Serves metrics and probes at `door`, in the runtime that this is called in.
 ///
 /// # Errors
 ///
